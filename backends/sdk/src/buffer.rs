@@ -1,0 +1,203 @@
+//! A reference-counted region of memory whose owner is behind a small table of functions.
+//!
+//! One type carries a `Vec` of the caller, a pooled block of the engine and memory that a framework owns: cloning and
+//! dropping go through [`BufferTable`], so handing over costs no allocation and no copy.
+//!
+//! Invariant: while a `Buffer` exists, `pointer .. pointer + len` stays allocated and, unless its owner hands out
+//! exclusive access, unchanged.
+
+use crate::{Error, ErrorKind, Placement};
+use std::fmt;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+/// How to keep and let go of the memory behind a [`Buffer`]; both functions may run on any thread.
+#[derive(Debug)]
+pub struct BufferTable {
+    /// Adds one owner.
+    pub retain: unsafe fn(owner: NonNull<()>),
+    /// Removes one owner; the last frees the memory or returns it to its pool.
+    pub release: unsafe fn(owner: NonNull<()>),
+}
+
+/// A reference-counted, immutable region of memory: what tensors are made of.
+///
+/// Cloning shares it. The last owner to go returns the memory to whoever allocated it, on whatever thread that is.
+///
+/// # Examples
+/// ```
+/// use inferlay_backend_sdk::Buffer;
+/// let buffer = Buffer::from(vec![1.0f32, 2.0]);
+/// assert_eq!(buffer.len(), 8);
+/// assert_eq!(buffer.slice(4, 4).unwrap().bytes().unwrap(), 2.0f32.to_le_bytes());
+/// ```
+pub struct Buffer {
+    pointer: NonNull<u8>,
+    len: usize,
+    placement: Placement,
+    owner: Option<(NonNull<()>, &'static BufferTable)>,
+}
+
+// SAFETY: the memory is immutable while shared, and the promise of `from_owner` lets any thread retain and release it.
+unsafe impl Send for Buffer {}
+// SAFETY: as for `Send`; a shared `Buffer` only reads.
+unsafe impl Sync for Buffer {}
+
+impl Buffer {
+    /// A buffer of no bytes.
+    pub const EMPTY: Buffer =
+        Buffer { pointer: NonNull::<u64>::dangling().cast(), len: 0, placement: Placement::HOST, owner: None };
+
+    /// A buffer over memory that `owner` keeps alive; takes over one count of `owner`.
+    ///
+    /// # Safety
+    /// Until `release` has run once for this buffer and for each of its clones, `pointer` is valid for reads of `len`
+    /// bytes (by the host if `placement` is host memory) and nobody writes there. Both functions of `table` accept
+    /// `owner` on any thread.
+    pub unsafe fn from_owner(
+        pointer: NonNull<u8>,
+        len: usize,
+        placement: Placement,
+        owner: NonNull<()>,
+        table: &'static BufferTable,
+    ) -> Self {
+        Buffer { pointer, len, placement, owner: Some((owner, table)) }
+    }
+
+    /// A buffer over memory that lives, unchanged, until every clone of it is gone, without a count of its own.
+    ///
+    /// # Safety
+    /// `pointer` is valid for reads of `len` bytes, and nobody writes there, for as long as this buffer or one of its
+    /// clones or slices exists.
+    pub unsafe fn borrowed(pointer: NonNull<u8>, len: usize) -> Self {
+        Buffer { pointer, len, placement: Placement::HOST, owner: None }
+    }
+
+    /// A buffer over the elements of something shared, such as a tensor of a framework. Allocates nothing.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::Buffer;
+    /// use std::sync::Arc;
+    /// let weights = Arc::new(vec![1u8, 2, 3]);
+    /// let buffer = Buffer::from_arc(weights.clone(), |vec| vec.as_slice());
+    /// assert_eq!(Arc::strong_count(&weights), 2);
+    /// drop(buffer);
+    /// assert_eq!(Arc::strong_count(&weights), 1);
+    /// ```
+    pub fn from_arc<T: Send + Sync + 'static>(owner: Arc<T>, bytes: impl FnOnce(&T) -> &[u8]) -> Self {
+        let slice = bytes(&owner);
+        let (pointer, len) = (NonNull::from(slice).cast(), slice.len());
+        // SAFETY: `Arc::into_raw` never returns null.
+        let raw = unsafe { NonNull::new_unchecked(Arc::into_raw(owner).cast_mut().cast()) };
+        // SAFETY: `slice` borrows from the value inside the `Arc`, of which `raw` holds one count until `release`; as
+        // the value is `Sync` and shared, nobody gets exclusive access to it.
+        unsafe { Buffer::from_owner(pointer, len, Placement::HOST, raw, ArcTable::<T>::TABLE) }
+    }
+
+    /// The number of bytes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Where the memory lies.
+    pub fn placement(&self) -> Placement {
+        self.placement
+    }
+
+    /// The first byte; dangling when the buffer is empty.
+    pub fn pointer(&self) -> NonNull<u8> {
+        self.pointer
+    }
+
+    /// The bytes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] when the memory is a device's.
+    pub fn bytes(&self) -> Result<&[u8], Error> {
+        if !self.placement.kind.is_host() {
+            return Err(Error::fixed(ErrorKind::Unsupported, "device memory cannot be read by the host"));
+        }
+        // SAFETY: the memory is the host's, and the invariant of the type keeps it readable and unchanged.
+        Ok(unsafe { std::slice::from_raw_parts(self.pointer.as_ptr(), self.len) })
+    }
+
+    /// `len` bytes from `offset` on, sharing the memory.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArg`] when the range reaches past the end.
+    pub fn slice(&self, offset: usize, len: usize) -> Result<Buffer, Error> {
+        let end = offset.checked_add(len).filter(|end| *end <= self.len);
+        if end.is_none() {
+            return Err(Error::invalid_arg(format!("buffer: {len} bytes from {offset} reach past {}", self.len)));
+        }
+        let mut part = self.clone();
+        // SAFETY: `offset <= self.len`, so the pointer stays inside the region or at its end.
+        part.pointer = unsafe { part.pointer.add(offset) };
+        part.len = len;
+        Ok(part)
+    }
+}
+
+impl Clone for Buffer {
+    fn clone(&self) -> Self {
+        if let Some((owner, table)) = self.owner {
+            // SAFETY: this buffer holds one count of `owner`, so it is alive.
+            unsafe { (table.retain)(owner) };
+        }
+        Buffer { ..*self }
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if let Some((owner, table)) = self.owner {
+            // SAFETY: this buffer holds one count of `owner` and gives it up here, once.
+            unsafe { (table.release)(owner) };
+        }
+    }
+}
+
+impl Default for Buffer {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}
+
+impl fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Buffer({} bytes, {:?})", self.len, self.placement)
+    }
+}
+
+impl<T: crate::Element> From<Vec<T>> for Buffer {
+    fn from(elements: Vec<T>) -> Self {
+        Buffer::from_arc(Arc::new(elements), |vec| crate::tensor::bytes_of(vec))
+    }
+}
+
+/// The table of buffers whose owner is an `Arc<T>`.
+struct ArcTable<T>(std::marker::PhantomData<T>);
+
+impl<T: Send + Sync + 'static> ArcTable<T> {
+    const TABLE: &'static BufferTable = &BufferTable { retain: Self::retain, release: Self::release };
+
+    /// # Safety
+    /// `owner` came from `Arc::<T>::into_raw` and at least one count of it is left.
+    unsafe fn retain(owner: NonNull<()>) {
+        // SAFETY: the caller's promise.
+        unsafe { Arc::increment_strong_count(owner.cast::<T>().as_ptr()) };
+    }
+
+    /// # Safety
+    /// As for `retain`; gives up one count.
+    unsafe fn release(owner: NonNull<()>) {
+        // SAFETY: the caller's promise.
+        unsafe { Arc::decrement_strong_count(owner.cast::<T>().as_ptr()) };
+    }
+}

@@ -1,0 +1,138 @@
+//! Shapes of tensors: up to eight dims inline, more on the heap; every product is checked.
+
+use std::fmt;
+use std::ops::Deref;
+
+const INLINE: usize = 8;
+
+/// The dims of a concrete tensor, outermost first. A scalar has none; a dim may be zero.
+///
+/// # Examples
+/// ```
+/// use inferlay_backend_sdk::Shape;
+/// let shape = Shape::from([2, 3]);
+/// assert_eq!((shape.len(), shape.elements(), shape.to_string()), (2, Some(6), "[2, 3]".to_owned()));
+/// ```
+#[derive(Clone)]
+pub struct Shape(Dims);
+
+#[derive(Clone)]
+enum Dims {
+    Inline { rank: u8, dims: [usize; INLINE] },
+    Heap(Box<[usize]>),
+}
+
+impl Shape {
+    /// The shape of a scalar: no dims.
+    pub const SCALAR: Shape = Shape(Dims::Inline { rank: 0, dims: [0; INLINE] });
+
+    /// A shape with these dims; more than eight are kept on the heap.
+    pub fn new(dims: &[usize]) -> Self {
+        if dims.len() > INLINE {
+            return Shape(Dims::Heap(dims.into()));
+        }
+        let mut inline = [0; INLINE];
+        inline[..dims.len()].copy_from_slice(dims);
+        Shape(Dims::Inline { rank: dims.len() as u8, dims: inline })
+    }
+
+    /// The number of elements; `None` when it does not fit a `usize`.
+    pub fn elements(&self) -> Option<usize> {
+        // A zero dim makes the tensor empty however large its other dims are.
+        if self.contains(&0) {
+            return Some(0);
+        }
+        self.iter().try_fold(1usize, |product, dim| product.checked_mul(*dim))
+    }
+
+    /// This shape with its first dim replaced; a scalar stays a scalar.
+    #[must_use]
+    pub fn with_first(mut self, rows: usize) -> Self {
+        match &mut self.0 {
+            Dims::Inline { rank: 0, .. } => {}
+            Dims::Inline { dims, .. } => dims[0] = rows,
+            Dims::Heap(dims) => dims[0] = rows,
+        }
+        self
+    }
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self::SCALAR
+    }
+}
+
+impl Deref for Shape {
+    type Target = [usize];
+
+    fn deref(&self) -> &[usize] {
+        match &self.0 {
+            Dims::Inline { rank, dims } => &dims[..usize::from(*rank)],
+            Dims::Heap(dims) => dims,
+        }
+    }
+}
+
+impl PartialEq for Shape {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Shape {}
+
+impl From<&[usize]> for Shape {
+    fn from(dims: &[usize]) -> Self {
+        Shape::new(dims)
+    }
+}
+
+impl<const N: usize> From<[usize; N]> for Shape {
+    fn from(dims: [usize; N]) -> Self {
+        Shape::new(&dims)
+    }
+}
+
+impl<const N: usize> From<&[usize; N]> for Shape {
+    fn from(dims: &[usize; N]) -> Self {
+        Shape::new(dims)
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+impl fmt::Debug for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_are_counted_without_overflow() {
+        for (dims, elements) in [
+            (&[][..], Some(1)),
+            (&[2, 3], Some(6)),
+            (&[usize::MAX, 0], Some(0)),
+            (&[usize::MAX, 2], None),
+            (&[1; 12], Some(1)),
+        ] {
+            assert_eq!(Shape::new(dims).elements(), elements, "{dims:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_dim_is_replaced_where_there_is_one() {
+        assert_eq!(Shape::from([2, 3]).with_first(7), Shape::from([7, 3]));
+        assert_eq!(Shape::SCALAR.with_first(7), Shape::SCALAR);
+        assert_eq!(Shape::from([1; 9]).with_first(7)[0], 7);
+    }
+}

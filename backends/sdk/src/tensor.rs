@@ -1,0 +1,382 @@
+//! Tensors in three forms: owned ([`Tensor`]), read ([`TensorRef`]) and written in place ([`TensorMut`]).
+//!
+//! All are dense and little-endian. A tensor of `BYTES` has one data buffer and n+1 `u64` offsets into it: element `i`
+//! lies between offset `i` and offset `i + 1`. A tensor without elements may have no memory at all.
+//!
+//! Invariants, checked by every constructor: 1. the shape's product fits a `usize`; 2. the data holds exactly
+//! `elements * size` bytes; 3. for `BYTES`, the offsets are n+1, never fall, and the last is at most the data's length.
+
+use crate::{Buffer, DataType, Element, Error, Placement, Ready, Shape};
+
+/// An owned tensor: type, shape and a shared, immutable [`Buffer`].
+///
+/// # Examples
+/// ```
+/// use inferlay_backend_sdk::{DataType, Tensor};
+/// let tensor = Tensor::from_vec(vec![1.0f32, 2.0, 3.0], [1, 3]).unwrap();
+/// assert_eq!(tensor.dtype(), DataType::Fp32);
+/// assert_eq!(tensor.view().as_slice::<f32>().unwrap(), [1.0, 2.0, 3.0]);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Tensor {
+    dtype: DataType,
+    shape: Shape,
+    data: Buffer,
+    offsets: Option<Buffer>,
+    ready: Ready,
+}
+
+impl Tensor {
+    /// A tensor over a buffer of dense elements.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidArg`] when the shape does not fit the buffer, or `dtype` is `BYTES`.
+    pub fn new(dtype: DataType, shape: impl Into<Shape>, data: Buffer) -> Result<Self, Error> {
+        let shape = shape.into();
+        check_len(dtype, &shape, data.len())?;
+        Ok(Tensor { dtype, shape, data, offsets: None, ready: Ready::Now })
+    }
+
+    /// A tensor of `BYTES` over a data buffer and n+1 offsets (`u64`, host memory).
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidArg`] when the offsets do not fit the shape or the data.
+    pub fn new_bytes(shape: impl Into<Shape>, data: Buffer, offsets: Buffer) -> Result<Self, Error> {
+        let shape = shape.into();
+        check_offsets(&shape, data.len(), cast_slice(offsets.bytes()?)?)?;
+        Ok(Tensor { dtype: DataType::Bytes, shape, data, offsets: Some(offsets), ready: Ready::Now })
+    }
+
+    /// A tensor that takes over a `Vec` without copying it.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidArg`] when the shape's elements are not as many as the vector's.
+    pub fn from_vec<T: Element>(elements: Vec<T>, shape: impl Into<Shape>) -> Result<Self, Error> {
+        Self::new(T::DTYPE, shape, Buffer::from(elements))
+    }
+
+    /// A tensor of `BYTES` from its elements, copied into one buffer.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidArg`] when the shape's elements are not as many as the iterator's.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::Tensor;
+    /// let words = Tensor::from_strings(["to", "be"], [2]).unwrap();
+    /// assert_eq!(words.view().strings().unwrap().collect::<Vec<_>>(), [b"to", b"be"]);
+    /// ```
+    pub fn from_strings<S: AsRef<[u8]>>(
+        elements: impl IntoIterator<Item = S>,
+        shape: impl Into<Shape>,
+    ) -> Result<Self, Error> {
+        let (mut data, mut offsets) = (Vec::<u8>::new(), vec![0u64]);
+        for element in elements {
+            data.extend_from_slice(element.as_ref());
+            offsets.push(data.len() as u64);
+        }
+        Self::new_bytes(shape, data.into(), offsets.into())
+    }
+
+    /// The same tensor, to be touched only after `ready`.
+    #[must_use]
+    pub fn with_ready(mut self, ready: Ready) -> Self {
+        self.ready = ready;
+        self
+    }
+
+    /// The type of the elements.
+    pub fn dtype(&self) -> DataType {
+        self.dtype
+    }
+
+    /// The dims, outermost first.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// The memory of the elements (of `BYTES`: of their contents).
+    pub fn data(&self) -> &Buffer {
+        &self.data
+    }
+
+    /// The offsets of `BYTES` elements.
+    pub fn offsets(&self) -> Option<&Buffer> {
+        self.offsets.as_ref()
+    }
+
+    /// What must have happened before the memory may be touched.
+    pub fn ready(&self) -> Ready {
+        self.ready
+    }
+
+    /// The tensor as something to read.
+    pub fn view(&self) -> TensorRef<'_> {
+        TensorRef {
+            dtype: self.dtype,
+            shape: &self.shape,
+            data: &self.data,
+            offsets: self.offsets.as_ref(),
+            ready: self.ready,
+        }
+    }
+
+    /// `rows` rows from `first` on, along the first dim, sharing the memory.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidArg`] when the tensor has no such rows.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::Tensor;
+    /// let tensor = Tensor::from_vec(vec![1i32, 2, 3, 4], [2, 2]).unwrap();
+    /// assert_eq!(tensor.rows(1, 1).unwrap().view().as_slice::<i32>().unwrap(), [3, 4]);
+    /// ```
+    pub fn rows(&self, first: usize, rows: usize) -> Result<Tensor, Error> {
+        let total = self.shape.first().copied().unwrap_or(0);
+        if first.checked_add(rows).is_none_or(|end| end > total) {
+            return Err(Error::invalid_arg(format!("rows {first}+{rows} of a tensor of shape {}", self.shape)));
+        }
+        let shape = self.shape.clone().with_first(rows);
+        let elements_per_row = if total == 0 { 0 } else { self.shape.elements().unwrap_or(0) / total };
+        let (skipped, kept) = (first * elements_per_row, rows * elements_per_row);
+        match (self.dtype.size(), &self.offsets) {
+            (Some(size), _) => Self::new(self.dtype, shape, self.data.slice(skipped * size, kept * size)?),
+            (None, Some(offsets)) => {
+                let offsets = offsets.slice(skipped * 8, (kept + 1) * 8)?;
+                Self::new_bytes(shape, self.data.clone(), offsets)
+            }
+            (None, None) => Err(Error::fixed(crate::ErrorKind::Internal, "a BYTES tensor without offsets")),
+        }
+    }
+}
+
+/// A tensor to read: borrows its shape and memory.
+#[derive(Clone, Copy, Debug)]
+pub struct TensorRef<'a> {
+    dtype: DataType,
+    shape: &'a Shape,
+    data: &'a Buffer,
+    offsets: Option<&'a Buffer>,
+    ready: Ready,
+}
+
+impl<'a> TensorRef<'a> {
+    /// The type of the elements.
+    pub fn dtype(&self) -> DataType {
+        self.dtype
+    }
+
+    /// The dims, outermost first.
+    pub fn shape(&self) -> &'a Shape {
+        self.shape
+    }
+
+    /// The memory of the elements (of `BYTES`: of their contents).
+    pub fn data(&self) -> &'a Buffer {
+        self.data
+    }
+
+    /// Where the memory lies.
+    pub fn placement(&self) -> Placement {
+        self.data.placement()
+    }
+
+    /// What must have happened before the memory may be touched.
+    pub fn ready(&self) -> Ready {
+        self.ready
+    }
+
+    /// The elements' bytes.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Unsupported`] when the memory is a device's.
+    pub fn bytes(&self) -> Result<&'a [u8], Error> {
+        self.data.bytes()
+    }
+
+    /// The elements, without copying.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidArg`] when the data type is another, or the memory is not aligned to it;
+    /// [`crate::ErrorKind::Unsupported`] when it is a device's.
+    pub fn as_slice<T: Element>(&self) -> Result<&'a [T], Error> {
+        if T::DTYPE != self.dtype {
+            return Err(Error::invalid_arg(format!("tensor of {}: read as {}", self.dtype, T::DTYPE)));
+        }
+        cast_slice(self.data.bytes()?)
+    }
+
+    /// The n+1 offsets of `BYTES` elements into [`TensorRef::bytes`].
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidArg`] when the data type is not `BYTES`.
+    pub fn offsets(&self) -> Result<&'a [u64], Error> {
+        let offsets =
+            self.offsets.ok_or_else(|| Error::invalid_arg(format!("tensor of {}: no offsets", self.dtype)))?;
+        cast_slice(offsets.bytes()?)
+    }
+
+    /// The offsets' buffer, of a tensor of `BYTES`.
+    pub fn offsets_buffer(&self) -> Option<&'a Buffer> {
+        self.offsets
+    }
+
+    /// The elements of a tensor of `BYTES`.
+    ///
+    /// # Errors
+    /// As for [`TensorRef::offsets`].
+    pub fn strings(&self) -> Result<impl ExactSizeIterator<Item = &'a [u8]> + use<'a>, Error> {
+        let (bytes, offsets) = (self.bytes()?, self.offsets()?);
+        Ok(offsets.windows(2).map(move |pair| &bytes[pair[0] as usize..pair[1] as usize]))
+    }
+
+    /// An owned tensor that shares the memory.
+    ///
+    /// Inside a backend, only for memory that outlives the batch; an input may be borrowed from the caller.
+    pub fn to_tensor(&self) -> Tensor {
+        Tensor {
+            dtype: self.dtype,
+            shape: self.shape.clone(),
+            data: self.data.clone(),
+            offsets: self.offsets.cloned(),
+            ready: self.ready,
+        }
+    }
+}
+
+/// A tensor to write in place: host memory that the engine provides for one output.
+#[derive(Debug)]
+pub struct TensorMut<'a> {
+    dtype: DataType,
+    bytes: &'a mut [u8],
+}
+
+impl<'a> TensorMut<'a> {
+    /// An output of `dtype` over `bytes`.
+    pub fn new(dtype: DataType, bytes: &'a mut [u8]) -> Self {
+        TensorMut { dtype, bytes }
+    }
+
+    /// The bytes to write; what they hold before is unspecified.
+    pub fn bytes(self) -> &'a mut [u8] {
+        self.bytes
+    }
+
+    /// The elements to write; what they hold before is unspecified.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidArg`] when the data type is another, or the memory is not aligned to it.
+    pub fn as_mut_slice<T: Element>(self) -> Result<&'a mut [T], Error> {
+        if T::DTYPE != self.dtype {
+            return Err(Error::invalid_arg(format!("output of {}: written as {}", self.dtype, T::DTYPE)));
+        }
+        check_aligned::<T>(self.bytes.as_ptr(), self.bytes.len())?;
+        let len = self.bytes.len() / size_of::<T>();
+        let pointer = if len == 0 { std::ptr::NonNull::dangling().as_ptr() } else { self.bytes.as_mut_ptr().cast() };
+        // SAFETY: the slice is exclusively ours for `'a`, aligned and long enough (checked above), and `Element`
+        // promises that every bit pattern is a value and that there is no padding.
+        Ok(unsafe { std::slice::from_raw_parts_mut(pointer, len) })
+    }
+}
+
+/// The bytes of a slice of elements.
+pub(crate) fn bytes_of<T: Element>(elements: &[T]) -> &[u8] {
+    // SAFETY: `Element` promises that there is no padding, so every byte is initialised; the length is the slice's own.
+    unsafe { std::slice::from_raw_parts(elements.as_ptr().cast(), size_of_val(elements)) }
+}
+
+fn cast_slice<T: Element>(bytes: &[u8]) -> Result<&[T], Error> {
+    check_aligned::<T>(bytes.as_ptr(), bytes.len())?;
+    let len = bytes.len() / size_of::<T>();
+    let pointer = if len == 0 { std::ptr::NonNull::dangling().as_ptr() } else { bytes.as_ptr().cast() };
+    // SAFETY: the bytes live as long as the result, are aligned and long enough (checked above), and `Element` promises
+    // that every bit pattern is a value.
+    Ok(unsafe { std::slice::from_raw_parts(pointer, len) })
+}
+
+fn check_aligned<T: Element>(pointer: *const u8, len: usize) -> Result<(), Error> {
+    if len != 0 && pointer.align_offset(align_of::<T>()) != 0 {
+        return Err(Error::invalid_arg(format!(
+            "tensor of {}: its memory is not aligned to {}",
+            T::DTYPE,
+            align_of::<T>()
+        )));
+    }
+    if len % size_of::<T>() != 0 {
+        return Err(Error::invalid_arg(format!("tensor of {}: {len} bytes are not whole elements", T::DTYPE)));
+    }
+    Ok(())
+}
+
+fn check_len(dtype: DataType, shape: &Shape, found: usize) -> Result<(), Error> {
+    let Some(size) = dtype.size() else {
+        return Err(Error::invalid_arg("tensor of BYTES: its elements need offsets"));
+    };
+    match shape.elements().and_then(|elements| elements.checked_mul(size)) {
+        Some(expected) if expected == found => Ok(()),
+        Some(expected) => Err(Error::invalid_arg(format!(
+            "tensor of {dtype} and shape {shape}: found {found} bytes, expected {expected}"
+        ))),
+        None => Err(Error::invalid_arg(format!("tensor of {dtype} and shape {shape}: its size overflows"))),
+    }
+}
+
+fn check_offsets(shape: &Shape, data_len: usize, offsets: &[u64]) -> Result<(), Error> {
+    let elements = shape.elements().and_then(|elements| elements.checked_add(1));
+    if elements != Some(offsets.len()) {
+        return Err(Error::invalid_arg(format!(
+            "tensor of BYTES and shape {shape}: found {} offsets, expected one more than elements",
+            offsets.len()
+        )));
+    }
+    if offsets.windows(2).any(|pair| pair[0] > pair[1]) {
+        return Err(Error::invalid_arg(format!("tensor of BYTES and shape {shape}: its offsets fall")));
+    }
+    match offsets.last() {
+        Some(last) if *last > data_len as u64 => Err(Error::invalid_arg(format!(
+            "tensor of BYTES and shape {shape}: the last offset is {last}, past {data_len} bytes of data"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tensor_whose_bytes_do_not_fit_its_shape_is_refused() {
+        for (shape, found) in [(&[2, 2][..], 12), (&[usize::MAX, 8], 0), (&[], 0)] {
+            assert!(Tensor::new(DataType::Fp32, shape, vec![0u8; found].into()).is_err(), "{shape:?}");
+        }
+        assert!(Tensor::new(DataType::Fp32, [0, usize::MAX], Buffer::EMPTY).is_ok());
+        assert!(Tensor::new(DataType::Bytes, [0], Buffer::EMPTY).is_err());
+    }
+
+    #[test]
+    fn offsets_that_fall_or_reach_out_are_refused() {
+        for (offsets, right) in
+            [(vec![0u64, 1, 3], true), (vec![0, 2, 1], false), (vec![0, 1, 4], false), (vec![0, 3], false)]
+        {
+            let tensor = Tensor::new_bytes([2], b"abc".to_vec().into(), offsets.into());
+            assert_eq!(tensor.is_ok(), right);
+        }
+    }
+
+    #[test]
+    fn rows_of_strings_share_the_data() {
+        let words = Tensor::from_strings(["to", "be", "or", "not"], [2, 2]).unwrap();
+        let row = words.rows(1, 1).unwrap();
+        assert_eq!(row.view().strings().unwrap().collect::<Vec<_>>(), [&b"or"[..], b"not"]);
+        assert!(words.rows(1, 2).is_err());
+    }
+
+    #[test]
+    fn unaligned_memory_is_refused_not_read() {
+        let buffer = Buffer::from(vec![0u64; 2]).slice(1, 8).unwrap();
+        let tensor = Tensor::new(DataType::Fp32, [2], buffer).unwrap();
+        assert!(tensor.view().as_slice::<f32>().is_err());
+        assert_eq!(tensor.view().bytes().unwrap().len(), 8);
+    }
+}

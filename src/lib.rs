@@ -1,0 +1,1 @@
+//! Inference, inlaid: a model server that is a library.
