@@ -64,11 +64,11 @@ impl Buffer {
         Buffer { pointer, len, placement, owner: Some((owner, table)) }
     }
 
-    /// A buffer over memory that lives, unchanged, until every clone of it is gone, without a count of its own.
+    /// A buffer over memory that somebody waiting lent. Clones and slices of it are copies, so that only this one object
+    /// must not outlive the loan.
     ///
     /// # Safety
-    /// `pointer` is valid for reads of `len` bytes, and nobody writes there, for as long as this buffer or one of its
-    /// clones or slices exists.
+    /// `pointer` is valid for reads of `len` bytes, and nobody writes there, for as long as this very buffer exists.
     pub unsafe fn borrowed(pointer: NonNull<u8>, len: usize) -> Self {
         Buffer { pointer, len, placement: Placement::HOST, owner: None }
     }
@@ -93,6 +93,25 @@ impl Buffer {
         // SAFETY: `slice` borrows from the value inside the `Arc`, of which `raw` holds one count until `release`; as
         // the value is `Sync` and shared, nobody gets exclusive access to it.
         unsafe { Buffer::from_owner(pointer, len, Placement::HOST, raw, ArcTable::<T>::TABLE) }
+    }
+
+    /// A buffer with a copy of `bytes`, aligned to 16 bytes.
+    ///
+    /// # Examples
+    /// ```
+    /// assert_eq!(inferlay_backend_sdk::Buffer::copy_of(&[1, 2, 3]).bytes().unwrap(), [1, 2, 3]);
+    /// ```
+    pub fn copy_of(bytes: &[u8]) -> Self {
+        let mut words = vec![0u128; bytes.len().div_ceil(16)];
+        for (word, chunk) in words.iter_mut().zip(bytes.chunks(16)) {
+            let mut aligned = [0; 16];
+            aligned[..chunk.len()].copy_from_slice(chunk);
+            *word = u128::from_ne_bytes(aligned);
+        }
+        let len = bytes.len();
+        let mut buffer = Buffer::from_arc(Arc::new(words), |words| words_as_bytes(words));
+        buffer.len = len;
+        buffer
     }
 
     /// The number of bytes.
@@ -127,6 +146,12 @@ impl Buffer {
         Ok(unsafe { std::slice::from_raw_parts(self.pointer.as_ptr(), self.len) })
     }
 
+    /// The bytes of lent memory, which is always the host's.
+    fn lent_bytes(&self) -> &[u8] {
+        // SAFETY: the promise of `borrowed` holds while `self` exists; an empty buffer's pointer is not null.
+        unsafe { std::slice::from_raw_parts(self.pointer.as_ptr(), self.len) }
+    }
+
     /// `len` bytes from `offset` on, sharing the memory.
     ///
     /// # Errors
@@ -135,6 +160,9 @@ impl Buffer {
         let end = offset.checked_add(len).filter(|end| *end <= self.len);
         if end.is_none() {
             return Err(Error::invalid_arg(format!("buffer: {len} bytes from {offset} reach past {}", self.len)));
+        }
+        if self.owner.is_none() {
+            return Ok(Buffer::copy_of(&self.lent_bytes()[offset..offset + len]));
         }
         let mut part = self.clone();
         // SAFETY: `offset <= self.len`, so the pointer stays inside the region or at its end.
@@ -146,9 +174,12 @@ impl Buffer {
 
 impl Clone for Buffer {
     fn clone(&self) -> Self {
-        if let Some((owner, table)) = self.owner {
+        match self.owner {
             // SAFETY: this buffer holds one count of `owner`, so it is alive.
-            unsafe { (table.retain)(owner) };
+            Some((owner, table)) => unsafe { (table.retain)(owner) },
+            None if self.len == 0 => {}
+            // Lent memory: a clone could outlive the loan.
+            None => return Buffer::copy_of(self.lent_bytes()),
         }
         Buffer { ..*self }
     }
@@ -179,6 +210,11 @@ impl<T: crate::Element> From<Vec<T>> for Buffer {
     fn from(elements: Vec<T>) -> Self {
         Buffer::from_arc(Arc::new(elements), |vec| crate::tensor::bytes_of(vec))
     }
+}
+
+fn words_as_bytes(words: &[u128]) -> &[u8] {
+    // SAFETY: every byte of an integer is initialised; the length is the slice's own.
+    unsafe { std::slice::from_raw_parts(words.as_ptr().cast(), size_of_val(words)) }
 }
 
 /// The table of buffers whose owner is an `Arc<T>`.

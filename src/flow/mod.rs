@@ -1,0 +1,5 @@
+//! flow
+mod batch;
+mod queue;
+mod timer;
+pub use batch::Cut;

@@ -1,0 +1,240 @@
+//! The waiting room of a lane: requests in order, by priority. Pure data: no thread, no clock, no lock.
+//!
+//! Invariants: 1. within a priority, order is arrival order; a smaller level goes first. 2. `take` begins with the head
+//! and goes on with entries of the head's key, in order, while their rows fit; entries of other keys keep their places.
+//! 3. Every entry leaves once, through `take` or `drain`. 4. `rows` is the sum over all entries.
+
+use std::collections::VecDeque;
+
+/// How far `view` and `take` look past entries of another key.
+const LOOKAHEAD: usize = 256;
+
+/// One waiting request.
+pub(crate) struct Entry<T> {
+    /// The request.
+    pub(crate) item: T,
+    /// Its rows along the batch dim; at least 1.
+    pub(crate) rows: usize,
+    /// Requests batch together only when their keys agree.
+    pub(crate) key: u64,
+    /// 0 is the most urgent.
+    pub(crate) level: usize,
+    /// When it was submitted.
+    pub(crate) arrived: u64,
+}
+
+/// What the batch policy needs to know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct View {
+    /// Rows that could go into a batch with the head; counting stops at the limit that was asked for.
+    pub(crate) rows: usize,
+    /// When the longest-waiting of them arrived.
+    pub(crate) oldest: u64,
+    /// Requests waiting, of all keys.
+    pub(crate) len: usize,
+}
+
+/// Requests waiting for a batch.
+pub(crate) struct Room<T> {
+    levels: Vec<VecDeque<Entry<T>>>,
+    len: usize,
+    rows: usize,
+    /// Whether entries of different keys may be waiting.
+    mixed: bool,
+}
+
+impl<T> Room<T> {
+    /// A room for `levels` priorities, at least one.
+    pub(crate) fn new(levels: usize) -> Self {
+        let levels = (0..levels.max(1)).map(|_| VecDeque::new()).collect();
+        Room { levels, len: 0, rows: 0, mixed: false }
+    }
+
+    /// Adds an entry behind those of its level; levels beyond the last count as the last.
+    pub(crate) fn push(&mut self, entry: Entry<T>) {
+        self.mixed = match self.head() {
+            None => false,
+            Some(head) => self.mixed || head.key != entry.key,
+        };
+        self.len += 1;
+        self.rows += entry.rows;
+        let level = entry.level.min(self.levels.len() - 1);
+        self.levels[level].push_back(entry);
+    }
+
+    /// What waits, as seen from the head; rows are counted up to `rows_max`.
+    pub(crate) fn view(&self, rows_max: usize) -> View {
+        let Some(head) = self.head() else { return View::default() };
+        let oldest = self.levels.iter().filter_map(VecDeque::front).map(|entry| entry.arrived).min();
+        let rows = if self.mixed { self.rows_like(head.key, rows_max) } else { self.rows.min(rows_max) };
+        View { rows, oldest: oldest.unwrap_or(head.arrived), len: self.len }
+    }
+
+    /// Passes the head and what batches with it to `accept`, as many as fit `rows_max`, but the head in any case.
+    /// `accept` says how many rows an entry brought: 0 for one that turned out to be answered already.
+    pub(crate) fn take(&mut self, rows_max: usize, mut accept: impl FnMut(Entry<T>) -> usize) {
+        let Some(key) = self.head().map(|head| head.key) else { return };
+        let mut room = Taking { left: rows_max, first: true, skipped: 0, key };
+        for level in 0..self.levels.len() {
+            self.take_level(level, &mut room, &mut accept);
+        }
+        self.mixed &= self.len > 1;
+    }
+
+    /// Passes every entry on, in order.
+    pub(crate) fn drain(&mut self, accept: impl FnMut(Entry<T>)) {
+        (self.len, self.rows, self.mixed) = (0, 0, false);
+        self.levels.iter_mut().flat_map(|level| level.drain(..)).for_each(accept);
+    }
+
+    fn head(&self) -> Option<&Entry<T>> {
+        self.levels.iter().find_map(VecDeque::front)
+    }
+
+    fn rows_like(&self, key: u64, rows_max: usize) -> usize {
+        let mut rows = 0;
+        for entry in self.levels.iter().flatten().take(LOOKAHEAD).filter(|entry| entry.key == key) {
+            rows += entry.rows;
+            if rows >= rows_max {
+                return rows_max;
+            }
+        }
+        rows
+    }
+
+    fn take_level(&mut self, level: usize, taking: &mut Taking, accept: &mut impl FnMut(Entry<T>) -> usize) {
+        let mut index = 0;
+        while let Some(entry) = self.levels[level].get(index) {
+            match taking.judge(entry.key, entry.rows) {
+                Judgement::Stop => return,
+                Judgement::Skip => index += 1,
+                Judgement::Take => {
+                    // `remove(0)` is `pop_front`; further in, the few skipped entries move, not the long tail.
+                    let Some(entry) = self.levels[level].remove(index) else { return };
+                    self.len -= 1;
+                    self.rows -= entry.rows;
+                    let rows = accept(entry);
+                    taking.left = taking.left.saturating_sub(rows);
+                    taking.first &= rows == 0;
+                }
+            }
+        }
+    }
+}
+
+struct Taking {
+    left: usize,
+    first: bool,
+    skipped: usize,
+    key: u64,
+}
+
+enum Judgement {
+    Take,
+    Skip,
+    Stop,
+}
+
+impl Taking {
+    fn judge(&mut self, key: u64, rows: usize) -> Judgement {
+        if self.left == 0 || self.skipped == LOOKAHEAD {
+            Judgement::Stop
+        } else if key != self.key {
+            self.skipped += 1;
+            Judgement::Skip
+        } else if rows <= self.left || self.first {
+            Judgement::Take
+        } else {
+            // A smaller one further back must not overtake it: that would starve large requests.
+            Judgement::Stop
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn room(entries: &[(u32, usize, u64, usize)]) -> Room<u32> {
+        let mut room = Room::new(2);
+        for (arrived, (item, rows, key, level)) in entries.iter().enumerate() {
+            room.push(Entry { item: *item, rows: *rows, key: *key, level: *level, arrived: arrived as u64 });
+        }
+        room
+    }
+
+    fn take(room: &mut Room<u32>, rows_max: usize) -> Vec<u32> {
+        let mut taken = Vec::new();
+        room.take(rows_max, |entry| {
+            taken.push(entry.item);
+            entry.rows
+        });
+        taken
+    }
+
+    #[test]
+    fn requests_leave_in_order_within_a_priority_and_urgent_ones_first() {
+        let mut room = room(&[(1, 1, 0, 1), (2, 1, 0, 0), (3, 1, 0, 1), (4, 1, 0, 0)]);
+        assert_eq!(room.view(9), View { rows: 4, oldest: 0, len: 4 });
+        assert_eq!(take(&mut room, 3), [2, 4, 1]);
+        assert_eq!(take(&mut room, 3), [3]);
+        assert_eq!(room.view(9), View::default());
+    }
+
+    #[test]
+    fn requests_of_another_shape_keep_their_places() {
+        let mut room = room(&[(1, 1, 7, 0), (2, 1, 8, 0), (3, 1, 7, 0), (4, 1, 8, 0)]);
+        assert_eq!(room.view(9).rows, 2);
+        assert_eq!(take(&mut room, 9), [1, 3]);
+        assert_eq!(room.view(9), View { rows: 2, oldest: 1, len: 2 });
+        assert_eq!(take(&mut room, 9), [2, 4]);
+    }
+
+    #[test]
+    fn a_large_request_is_not_overtaken_by_smaller_ones() {
+        let mut room = room(&[(1, 2, 0, 0), (2, 3, 0, 0), (3, 1, 0, 0)]);
+        assert_eq!(take(&mut room, 4), [1]);
+        assert_eq!(take(&mut room, 4), [2, 3]);
+    }
+
+    #[test]
+    fn a_head_larger_than_asked_for_leaves_alone() {
+        let mut room = room(&[(1, 8, 0, 0), (2, 1, 0, 0)]);
+        assert_eq!(take(&mut room, 4), [1]);
+        assert_eq!(take(&mut room, 4), [2]);
+    }
+
+    #[test]
+    fn an_entry_that_brings_no_rows_makes_room_for_the_next() {
+        let mut room = room(&[(1, 1, 0, 0), (2, 1, 0, 0), (3, 1, 0, 0)]);
+        let mut alive = Vec::new();
+        room.take(1, |entry| {
+            let rows = usize::from(entry.item != 1);
+            alive.extend((rows > 0).then_some(entry.item));
+            rows
+        });
+        assert_eq!((alive, room.view(9).len), (vec![2], 1));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_entry_leaves_once(entries in proptest::collection::vec((1usize..5, 0u64..3, 0usize..2), 0..60),
+            rows_max in 1usize..9) {
+            let numbered: Vec<_> =
+                entries.iter().enumerate().map(|(item, entry)| (item as u32, entry.0, entry.1, entry.2)).collect();
+            let mut room = room(&numbered);
+            let mut seen = Vec::new();
+            while room.view(rows_max).len > 0 {
+                let before = room.view(rows_max);
+                let taken = take(&mut room, rows_max);
+                assert!(!taken.is_empty() && before.rows > 0);
+                let rows: usize = taken.iter().map(|item| entries[*item as usize].0).sum();
+                assert!(rows <= rows_max || taken.len() == 1);
+                assert!(taken.iter().all(|item| entries[*item as usize].1 == entries[taken[0] as usize].1));
+                seen.extend(taken);
+            }
+            seen.sort_unstable();
+            assert_eq!(seen, (0..entries.len() as u32).collect::<Vec<_>>());
+        }
+    }
+}

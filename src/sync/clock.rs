@@ -1,0 +1,110 @@
+//! Time as a value: nanoseconds since the process first asked, from the system's monotonic clock or from a test's hand.
+
+use super::{AtomicU64, Doorbell, Mutex, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
+
+/// Where the engine reads time.
+#[derive(Clone)]
+pub(crate) enum Clock {
+    /// The monotonic clock of the system.
+    System,
+    /// A clock that stands still until a test moves it.
+    Manual(ManualClock),
+}
+
+impl Clock {
+    /// Nanoseconds on this clock; never falls.
+    pub(crate) fn now(&self) -> u64 {
+        match self {
+            Clock::System => nanoseconds(Instant::now()),
+            Clock::Manual(clock) => clock.inner.now.load(Ordering::Acquire),
+        }
+    }
+
+    /// Waits until `bell` rings or this clock shows `until`. May return early; the caller looks again.
+    pub(crate) fn wait(&self, bell: &Arc<Doorbell>, until: Option<u64>) {
+        match (self, until) {
+            (_, None) => bell.wait(0),
+            (Clock::System, Some(until)) => {
+                let left = until.saturating_sub(self.now());
+                if left > 0 {
+                    bell.wait_for(0, Some(Duration::from_nanos(left)));
+                }
+            }
+            (Clock::Manual(clock), Some(until)) => {
+                clock.watch(bell);
+                if self.now() < until {
+                    bell.wait(0);
+                }
+            }
+        }
+    }
+}
+
+/// The reading of the system's clock at `instant`; instants before the first reading are 0.
+pub(crate) fn nanoseconds(instant: Instant) -> u64 {
+    static ORIGIN: OnceLock<Instant> = OnceLock::new();
+    let origin = ORIGIN.get_or_init(Instant::now);
+    instant.saturating_duration_since(*origin).as_nanos() as u64
+}
+
+/// A clock for tests: it stands still until it is advanced, and whoever waits on it is woken then.
+///
+/// # Examples
+/// ```
+/// use inferlay::ManualClock;
+/// use std::time::Duration;
+/// let clock = ManualClock::new();
+/// clock.advance(Duration::from_millis(3));
+/// assert_eq!(clock.elapsed(), Duration::from_millis(3));
+/// ```
+#[derive(Clone)]
+pub struct ManualClock {
+    inner: Arc<Manual>,
+}
+
+struct Manual {
+    now: AtomicU64,
+    watchers: Mutex<Vec<Weak<Doorbell>>>,
+}
+
+impl Default for ManualClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ManualClock {
+    /// A clock at zero.
+    pub fn new() -> Self {
+        ManualClock { inner: Arc::new(Manual { now: AtomicU64::new(0), watchers: Mutex::new(Vec::new()) }) }
+    }
+
+    /// Moves the clock forward and wakes whoever waits on it. Does not wait for what they then do.
+    pub fn advance(&self, by: Duration) {
+        self.inner.now.fetch_add(by.as_nanos() as u64, Ordering::AcqRel);
+        let watchers = std::mem::take(&mut *self.inner.watchers.lock());
+        for bell in watchers.iter().filter_map(Weak::upgrade) {
+            bell.ring();
+        }
+    }
+
+    /// How far it was moved since it was made.
+    pub fn elapsed(&self) -> Duration {
+        Duration::from_nanos(self.inner.now.load(Ordering::Acquire))
+    }
+
+    fn watch(&self, bell: &Arc<Doorbell>) {
+        let mut watchers = self.inner.watchers.lock();
+        if !watchers.iter().any(|known| known.as_ptr() == Arc::as_ptr(bell)) {
+            watchers.push(Arc::downgrade(bell));
+        }
+    }
+}
+
+impl std::fmt::Debug for ManualClock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ManualClock({:?})", self.elapsed())
+    }
+}

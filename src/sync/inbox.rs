@@ -1,0 +1,56 @@
+//! The bounded channel through which submissions reach a lane's leader.
+//!
+//! The bounded flavour of crossbeam-channel allocates once, when it is made, and never blocks here.
+
+#[cfg(not(loom))]
+pub(crate) struct Inbox<T> {
+    sender: crossbeam_channel::Sender<T>,
+    receiver: crossbeam_channel::Receiver<T>,
+}
+
+#[cfg(not(loom))]
+impl<T> Inbox<T> {
+    pub(crate) fn new(len_max: usize) -> Self {
+        let (sender, receiver) = crossbeam_channel::bounded(len_max);
+        Inbox { sender, receiver }
+    }
+
+    /// Adds at the end.
+    ///
+    /// # Errors
+    /// The item itself, when the inbox is full.
+    pub(crate) fn push(&self, item: T) -> Result<(), T> {
+        self.sender.try_send(item).map_err(crossbeam_channel::TrySendError::into_inner)
+    }
+
+    /// Takes from the front.
+    pub(crate) fn pop(&self) -> Option<T> {
+        self.receiver.try_recv().ok()
+    }
+}
+
+#[cfg(loom)]
+pub(crate) struct Inbox<T> {
+    items: super::Mutex<std::collections::VecDeque<T>>,
+    len_max: usize,
+}
+
+#[cfg(loom)]
+impl<T> Inbox<T> {
+    pub(crate) fn new(len_max: usize) -> Self {
+        Inbox { items: super::Mutex::new(std::collections::VecDeque::new()), len_max }
+    }
+
+    pub(crate) fn push(&self, item: T) -> Result<(), T> {
+        let mut items = self.items.lock();
+        if items.len() == self.len_max {
+            return Err(item);
+        }
+        items.push_back(item);
+        Ok(())
+    }
+
+    pub(crate) fn pop(&self) -> Option<T> {
+        self.items.lock().pop_front()
+    }
+}

@@ -1,0 +1,254 @@
+//! Reference-counted objects that go home instead of being freed.
+//!
+//! A [`Pooled`] is like an `Arc`, but its last owner puts the object back on the free list of its home, where the next
+//! [`Pool::take`] finds it with all its capacity. In the steady state nothing is allocated.
+//!
+//! Invariants: 1. an object is on the free list, or has owners, never both; 2. while it has owners it holds a count of
+//! its home, so the home outlives it; 3. on the free list it holds none, so that a home with idle objects can go; 4. an
+//! object is cleared by [`Home::clear`] before it goes on the list.
+
+use super::{AtomicUsize, Mutex, Ordering};
+use std::ops::Deref;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+/// Where pooled objects live: owns the [`Pool`] and knows how to make and clear an item.
+pub(crate) trait Home: Send + Sync + Sized + 'static {
+    /// The pooled object.
+    type Item: Send + Sync;
+
+    /// The pool that this home owns: always the same one.
+    fn pool(&self) -> &Pool<Self>;
+
+    /// A new object for the pool.
+    fn make(&self) -> Self::Item;
+
+    /// Called by the last owner, before the object goes back on the list.
+    fn clear(item: &mut Self::Item);
+}
+
+/// The free list of a [`Home`].
+pub(crate) struct Pool<H: Home> {
+    free: Mutex<Vec<Idle<H>>>,
+    /// Objects beyond this many are freed when they come home.
+    idle_max: usize,
+}
+
+struct Node<H: Home> {
+    owners: AtomicUsize,
+    home: Option<Arc<H>>,
+    item: H::Item,
+}
+
+/// A node on the free list: exclusively the list's.
+struct Idle<H: Home>(NonNull<Node<H>>);
+
+// SAFETY: an idle node is owned by the list alone, and its parts may be sent between threads.
+unsafe impl<H: Home> Send for Idle<H> {}
+
+impl<H: Home> Drop for Idle<H> {
+    fn drop(&mut self) {
+        // SAFETY: the node came from `Box::into_raw` in `take`, and the list was its only owner.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
+}
+
+impl<H: Home> Pool<H> {
+    pub(crate) fn new(idle_max: usize) -> Self {
+        Pool { free: Mutex::new(Vec::new()), idle_max }
+    }
+
+    /// An object with one owner: from the list, else a new one.
+    pub(crate) fn take(home: &Arc<H>) -> Pooled<H> {
+        let idle = home.pool().free.lock().pop();
+        let node = match idle {
+            Some(idle) => {
+                let mut node = std::mem::ManuallyDrop::new(idle).0;
+                // SAFETY: the node was the list's alone and is now ours alone.
+                let fields = unsafe { node.as_mut() };
+                fields.home = Some(home.clone());
+                fields.owners.store(1, Ordering::Relaxed);
+                node
+            }
+            None => {
+                let node = Node { owners: AtomicUsize::new(1), home: Some(home.clone()), item: home.make() };
+                NonNull::from(Box::leak(Box::new(node)))
+            }
+        };
+        Pooled { node }
+    }
+
+    fn put(mut node: NonNull<Node<H>>) {
+        // SAFETY: the caller was the last owner, so the node is ours alone.
+        let fields = unsafe { node.as_mut() };
+        H::clear(&mut fields.item);
+        let Some(home) = fields.home.take() else { return };
+        let idle = Idle(node);
+        let mut free = home.pool().free.lock();
+        if free.len() < home.pool().idle_max {
+            free.push(idle);
+        } else {
+            drop(free);
+            drop(idle);
+        }
+        // `home` goes last and outside of the lock: it may be the last count, which frees the list itself.
+    }
+}
+
+/// One count of a pooled object.
+pub(crate) struct Pooled<H: Home> {
+    node: NonNull<Node<H>>,
+}
+
+// SAFETY: owners share the item, which may be used from and sent to any thread.
+unsafe impl<H: Home> Send for Pooled<H> {}
+// SAFETY: as for `Send`.
+unsafe impl<H: Home> Sync for Pooled<H> {}
+
+impl<H: Home> Pooled<H> {
+    /// Where the object lives.
+    pub(crate) fn home(&self) -> &Arc<H> {
+        match &self.fields().home {
+            Some(home) => home,
+            // Invariant 2: an object with owners has a home.
+            None => unreachable!("a pooled object with owners lost its home"),
+        }
+    }
+
+    /// The object, if this is its only owner.
+    pub(crate) fn only(&mut self) -> Option<&mut H::Item> {
+        if self.fields().owners.load(Ordering::Acquire) != 1 {
+            return None;
+        }
+        // SAFETY: this is the only owner, exclusively borrowed, and `Acquire` saw the others let go.
+        Some(unsafe { &mut self.node.as_mut().item })
+    }
+
+    /// Whether both are counts of the same object.
+    pub(crate) fn is(&self, other: &Pooled<H>) -> bool {
+        self.node == other.node
+    }
+
+    /// The count as a pointer, to be given back by [`Pooled::from_raw`].
+    pub(crate) fn into_raw(self) -> NonNull<()> {
+        std::mem::ManuallyDrop::new(self).node.cast()
+    }
+
+    /// The count that `into_raw` turned into a pointer.
+    ///
+    /// # Safety
+    /// `raw` came from `into_raw` of the same type, and that count was not given back before.
+    pub(crate) unsafe fn from_raw(raw: NonNull<()>) -> Self {
+        Pooled { node: raw.cast() }
+    }
+
+    fn fields(&self) -> &Node<H> {
+        // SAFETY: this owner's count keeps the node allocated and off the free list; owners only share it.
+        unsafe { self.node.as_ref() }
+    }
+}
+
+impl<H: Home> Deref for Pooled<H> {
+    type Target = H::Item;
+
+    fn deref(&self) -> &H::Item {
+        &self.fields().item
+    }
+}
+
+impl<H: Home> Clone for Pooled<H> {
+    fn clone(&self) -> Self {
+        self.fields().owners.fetch_add(1, Ordering::Relaxed);
+        Pooled { node: self.node }
+    }
+}
+
+impl<H: Home> Drop for Pooled<H> {
+    fn drop(&mut self) {
+        if self.fields().owners.fetch_sub(1, Ordering::AcqRel) == 1 {
+            Pool::put(self.node);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Shelf {
+        pool: Pool<Shelf>,
+        made: AtomicUsize,
+    }
+
+    impl Home for Shelf {
+        type Item = Vec<u32>;
+
+        fn pool(&self) -> &Pool<Shelf> {
+            &self.pool
+        }
+
+        fn make(&self) -> Vec<u32> {
+            self.made.fetch_add(1, Ordering::Relaxed);
+            Vec::with_capacity(4)
+        }
+
+        fn clear(item: &mut Vec<u32>) {
+            item.clear();
+        }
+    }
+
+    fn shelf(idle_max: usize) -> Arc<Shelf> {
+        Arc::new(Shelf { pool: Pool::new(idle_max), made: AtomicUsize::new(0) })
+    }
+
+    #[cfg(not(loom))]
+    #[test]
+    fn the_last_owner_brings_an_object_home_cleared() {
+        let home = shelf(8);
+        let mut first = Pool::take(&home);
+        first.only().unwrap().push(7);
+        let second = first.clone();
+        assert!(first.only().is_none());
+        drop(first);
+        assert_eq!((second.len(), home.pool.free.lock().len()), (1, 0));
+        drop(second);
+        assert_eq!(home.pool.free.lock().len(), 1);
+        assert!(Pool::take(&home).is_empty());
+        assert_eq!(home.made.load(Ordering::Relaxed), 1);
+    }
+
+    #[cfg(not(loom))]
+    #[test]
+    fn a_home_goes_when_its_last_object_comes_home() {
+        let home = shelf(8);
+        let seen = Arc::downgrade(&home);
+        let item = Pool::take(&home);
+        drop(home);
+        assert!(seen.upgrade().is_some());
+        drop(item);
+        assert!(seen.upgrade().is_none());
+    }
+
+    #[cfg(not(loom))]
+    #[test]
+    fn objects_beyond_the_bound_are_freed() {
+        let home = shelf(1);
+        let pair = (Pool::take(&home), Pool::take(&home));
+        drop(pair);
+        assert_eq!(home.pool.free.lock().len(), 1);
+    }
+
+    #[cfg(loom)]
+    #[test]
+    fn loom_two_owners_bring_an_object_home_once() {
+        loom::model(|| {
+            let home = shelf(8);
+            let first = Pool::take(&home);
+            let second = first.clone();
+            let other = loom::thread::spawn(move || drop(second));
+            drop(first);
+            other.join().unwrap();
+            assert_eq!(home.pool.free.lock().len(), 1);
+        });
+    }
+}

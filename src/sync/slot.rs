@@ -1,0 +1,156 @@
+//! A cell that has one owner at a time by protocol; one atomic proves it.
+//!
+//! A request changes hands along its way (submitter, leader, executor, receiver), never shared. A [`Slot`] makes that
+//! safe for the price of one swap: locking it twice at once waits, but the protocol of `flow` sees to it that this does
+//! not happen outside of a few instructions. [`Held`] is a lock that owns the object around the slot, so that it can
+//! travel between threads and be kept for long.
+
+use super::{AtomicBool, Home, Ordering, Pooled, thread};
+use std::cell::UnsafeCell;
+use std::ops::{Deref, DerefMut};
+
+/// A cell with one owner at a time.
+pub(crate) struct Slot<T> {
+    busy: AtomicBool,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: `busy` lets one thread at a time reach the value, which may be sent between threads.
+unsafe impl<T: Send> Sync for Slot<T> {}
+
+impl<T> Slot<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Slot { busy: AtomicBool::new(false), value: UnsafeCell::new(value) }
+    }
+
+    /// Becomes the owner until the guard is dropped.
+    pub(crate) fn lock(&self) -> SlotGuard<'_, T> {
+        self.acquire();
+        SlotGuard { slot: self }
+    }
+
+    fn acquire(&self) {
+        let mut turns = 0u32;
+        while self.busy.swap(true, Ordering::Acquire) {
+            // The owner holds it for a few instructions; if it was put to sleep there, let it run.
+            turns += 1;
+            if turns % 64 == 0 { thread::yield_now() } else { thread::relax() }
+        }
+    }
+
+    fn release(&self) {
+        self.busy.store(false, Ordering::Release);
+    }
+}
+
+/// Ownership of a [`Slot`] for a scope.
+pub(crate) struct SlotGuard<'a, T> {
+    slot: &'a Slot<T>,
+}
+
+impl<T> Deref for SlotGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: this guard is the one owner, since `busy` is set until it is dropped.
+        unsafe { &*self.slot.value.get() }
+    }
+}
+
+impl<T> DerefMut for SlotGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: this guard is the one owner, since `busy` is set until it is dropped.
+        unsafe { &mut *self.slot.value.get() }
+    }
+}
+
+impl<T> Drop for SlotGuard<'_, T> {
+    fn drop(&mut self) {
+        self.slot.release();
+    }
+}
+
+/// Names the slot of an item that a [`Held`] owns.
+pub(crate) trait Project<H: Home> {
+    /// What the slot contains.
+    type Value;
+
+    /// The slot: always the same one of an item.
+    fn slot(item: &H::Item) -> &Slot<Self::Value>;
+}
+
+/// Ownership of a [`Slot`] inside a pooled item, together with a count of that item.
+pub(crate) struct Held<H: Home, P: Project<H>> {
+    item: Pooled<H>,
+    // `fn` keeps the marker from mattering for `Send` and `Sync`: `P` is never a value.
+    project: std::marker::PhantomData<fn() -> P>,
+}
+
+impl<H: Home, P: Project<H>> Held<H, P> {
+    /// Becomes the owner of the slot until dropped.
+    pub(crate) fn lock(item: Pooled<H>) -> Self {
+        P::slot(&item).acquire();
+        Held { item, project: std::marker::PhantomData }
+    }
+
+    /// The item whose slot is held.
+    pub(crate) fn item(&self) -> &Pooled<H> {
+        &self.item
+    }
+}
+
+impl<H: Home, P: Project<H>> Deref for Held<H, P> {
+    type Target = P::Value;
+
+    fn deref(&self) -> &P::Value {
+        // SAFETY: `lock` made this the one owner until it is dropped; a shared borrow of it only gives shared access.
+        unsafe { &*P::slot(&self.item).value.get() }
+    }
+}
+
+impl<H: Home, P: Project<H>> DerefMut for Held<H, P> {
+    fn deref_mut(&mut self) -> &mut P::Value {
+        // SAFETY: `lock` made this the one owner until it is dropped, and it is borrowed exclusively.
+        unsafe { &mut *P::slot(&self.item).value.get() }
+    }
+}
+
+impl<H: Home, P: Project<H>> Drop for Held<H, P> {
+    fn drop(&mut self) {
+        P::slot(&self.item).release();
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn two_threads_never_own_a_slot_at_once() {
+        let slot = Arc::new(Slot::new(0u64));
+        let other = slot.clone();
+        let adder = std::thread::spawn(move || (0..10_000).for_each(|_| *other.lock() += 1));
+        (0..10_000).for_each(|_| *slot.lock() += 1);
+        adder.join().unwrap();
+        assert_eq!(*slot.lock(), 20_000);
+    }
+}
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn loom_a_slot_has_one_owner_and_its_value_is_seen() {
+        loom::model(|| {
+            let slot = Arc::new(Slot::new(0u64));
+            let other = slot.clone();
+            let adder = loom::thread::spawn(move || *other.lock() += 1);
+            *slot.lock() += 1;
+            adder.join().unwrap();
+            assert_eq!(*slot.lock(), 2);
+        });
+    }
+}

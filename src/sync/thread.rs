@@ -1,0 +1,62 @@
+//! Threads by name, how many may run at once, and whether this thread is inside a call that must not wait.
+
+use std::cell::Cell;
+
+#[cfg(loom)]
+pub(crate) use loom::thread::{JoinHandle, yield_now};
+#[cfg(not(loom))]
+pub(crate) use std::thread::{JoinHandle, yield_now};
+
+/// Starts a thread that bears `name`.
+///
+/// # Errors
+/// The operating system's, when it gives no more threads.
+#[cfg(not(loom))]
+pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(body)
+}
+
+#[cfg(loom)]
+pub(crate) fn spawn(_name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+    Ok(loom::thread::spawn(body))
+}
+
+/// One turn of a short wait for another thread.
+pub(crate) fn relax() {
+    #[cfg(not(loom))]
+    std::hint::spin_loop();
+    #[cfg(loom)]
+    loom::thread::yield_now();
+}
+
+/// How many threads of this process may run at the same time.
+pub(crate) fn cores() -> usize {
+    static CORES: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
+    *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
+std::thread_local! {
+    static INSIDE: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Whether this thread is inside a backend's `execute` or a user's callback, where a call that waits could wait for
+/// itself.
+pub(crate) fn is_inside() -> bool {
+    INSIDE.with(Cell::get) > 0
+}
+
+/// Marks this thread as inside while it lives.
+pub(crate) struct Inside(());
+
+impl Inside {
+    pub(crate) fn enter() -> Self {
+        INSIDE.with(|depth| depth.set(depth.get() + 1));
+        Inside(())
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        INSIDE.with(|depth| depth.set(depth.get() - 1));
+    }
+}

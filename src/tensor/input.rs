@@ -1,0 +1,85 @@
+//! What a request takes in: owned tensors, or slices of a caller that waits; and memory for its outputs.
+
+use crate::memory::{Lent, borrow};
+use inferlay_backend_sdk::{Element, Error, Shape, Tensor};
+use std::marker::PhantomData;
+
+/// One input of a request: an owned [`Tensor`], or a slice that is borrowed for `'a`.
+///
+/// A request whose inputs are all owned is `'static` and can be answered asynchronously; one that borrows can only be
+/// passed to a blocking call, which returns when nothing reaches the memory any more.
+///
+/// # Examples
+/// ```
+/// use inferlay::{Input, Tensor};
+/// let pixels = [0.5f32; 64];
+/// let borrowed = Input::from_slice(&pixels, [1, 1, 8, 8]).unwrap();
+/// let owned: Input<'static> = Tensor::from_vec(vec![0.5f32; 64], [1, 64]).unwrap().into();
+/// assert!(borrowed.is_borrowed() && !owned.is_borrowed());
+/// ```
+#[derive(Debug)]
+pub struct Input<'a> {
+    tensor: Tensor,
+    borrowed: bool,
+    lifetime: PhantomData<&'a [u8]>,
+}
+
+impl<'a> Input<'a> {
+    /// Borrows a slice as a tensor of `shape`; nothing is copied.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidArg`] when the shape's elements are not as many as the slice's.
+    pub fn from_slice<T: Element>(elements: &'a [T], shape: impl Into<Shape>) -> Result<Self, Error> {
+        let tensor = Tensor::new(T::DTYPE, shape, borrow(elements))?;
+        Ok(Input { tensor, borrowed: true, lifetime: PhantomData })
+    }
+
+    /// Whether it borrows memory of the caller.
+    pub fn is_borrowed(&self) -> bool {
+        self.borrowed
+    }
+
+    /// The tensor, for as long as the borrow of the caller is known to last.
+    pub(crate) fn into_tensor(self) -> Tensor {
+        self.tensor
+    }
+}
+
+impl From<Tensor> for Input<'static> {
+    fn from(tensor: Tensor) -> Self {
+        Input { tensor, borrowed: false, lifetime: PhantomData }
+    }
+}
+
+/// Memory of the caller that an output is to be written into.
+///
+/// For a request that is alone in its batch the backend writes there directly; else the engine copies, once.
+#[derive(Debug)]
+pub struct OutputMemory<'a> {
+    lent: Lent,
+    lifetime: PhantomData<&'a mut [u8]>,
+}
+
+impl OutputMemory<'_> {
+    pub(crate) fn into_lent(self) -> Lent {
+        self.lent
+    }
+}
+
+impl<'a, T: Element> From<&'a mut [T]> for OutputMemory<'a> {
+    fn from(elements: &'a mut [T]) -> Self {
+        OutputMemory { lent: Lent::new(elements), lifetime: PhantomData }
+    }
+}
+
+impl<'a, T: Element, const N: usize> From<&'a mut [T; N]> for OutputMemory<'a> {
+    fn from(elements: &'a mut [T; N]) -> Self {
+        OutputMemory { lent: Lent::new(elements), lifetime: PhantomData }
+    }
+}
+
+impl<'a, T: Element> From<&'a mut Vec<T>> for OutputMemory<'a> {
+    fn from(elements: &'a mut Vec<T>) -> Self {
+        OutputMemory { lent: Lent::new(elements), lifetime: PhantomData }
+    }
+}

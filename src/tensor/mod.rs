@@ -1,0 +1,6 @@
+//! Tensors as the caller makes and reads them. The types themselves are the SDK's, shared with every backend.
+
+mod input;
+
+pub use input::{Input, OutputMemory};
+pub use inferlay_backend_sdk::{Buffer, DataType, Element, Shape, Tensor, TensorRef};
