@@ -5,46 +5,7 @@
 //! reached, when no delay is configured or when the lane drains; 3. `Wait` names the rows that would end the wait.
 
 use super::queue::View;
-
-/// Why a batch was closed. The names are those of the statistics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Cut {
-    /// The model does not batch, or its batching is off.
-    Single,
-    /// `max_batch_size` rows were waiting.
-    Full,
-    /// A preferred size was reached.
-    Preferred,
-    /// The oldest request had waited for the longest delay.
-    Delay,
-    /// An instance was free and no delay is configured.
-    Ready,
-    /// The server stops.
-    Drain,
-}
-
-impl Cut {
-    /// Every reason, in the order of their numbers.
-    pub(crate) const ALL: [Cut; 6] = [Cut::Single, Cut::Full, Cut::Preferred, Cut::Delay, Cut::Ready, Cut::Drain];
-
-    /// The name in statistics and traces.
-    ///
-    /// # Examples
-    /// ```
-    /// assert_eq!(inferlay::Cut::Preferred.name(), "preferred");
-    /// ```
-    pub fn name(self) -> &'static str {
-        match self {
-            Cut::Single => "single",
-            Cut::Full => "full",
-            Cut::Preferred => "preferred",
-            Cut::Delay => "delay",
-            Cut::Ready => "ready",
-            Cut::Drain => "drain",
-        }
-    }
-}
+use crate::observe::Cut;
 
 /// What a lane's batches look like.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,5 +1,38 @@
-//! flow
+//! TODOdoc
+mod answer;
 mod batch;
+mod execute;
+mod instance;
+mod lane;
+mod lead;
+mod messenger;
+mod permit;
 mod queue;
+mod request;
+mod response;
+mod services;
+mod spec;
+mod state;
+mod stop;
+mod taken;
+mod task;
+mod timekeeper;
 mod timer;
-pub use batch::Cut;
+mod word;
+mod worker;
+
+pub(crate) use batch::Policy;
+pub(crate) use instance::InstanceCell;
+pub(crate) use lane::{Lane, Manner};
+pub(crate) use permit::Gate;
+pub use request::{Refused, Request};
+pub use response::Response;
+pub(crate) use services::{Services, Tuning};
+pub(crate) use spec::{CallerRuns, LaneSpec, Port};
+pub use task::CancelToken;
+pub(crate) use task::{Notify, Outcome, Ticket};
+pub(crate) use answer::{cancel, outcome};
+pub(crate) use messenger::Messenger;
+pub(crate) use timekeeper::Timekeeper;
+pub(crate) use word::{INSTANCES_MAX, QUEUED_MAX};
+pub(crate) use worker::Workers;

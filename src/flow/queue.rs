@@ -21,6 +21,8 @@ pub(crate) struct Entry<T> {
     pub(crate) level: usize,
     /// When it was submitted.
     pub(crate) arrived: u64,
+    /// When its answer is worthless; `u64::MAX` for never.
+    pub(crate) deadline: u64,
 }
 
 /// What the batch policy needs to know.
@@ -158,7 +160,8 @@ mod tests {
     fn room(entries: &[(u32, usize, u64, usize)]) -> Room<u32> {
         let mut room = Room::new(2);
         for (arrived, (item, rows, key, level)) in entries.iter().enumerate() {
-            room.push(Entry { item: *item, rows: *rows, key: *key, level: *level, arrived: arrived as u64 });
+            let (arrived, deadline) = (arrived as u64, u64::MAX);
+            room.push(Entry { item: *item, rows: *rows, key: *key, level: *level, arrived, deadline });
         }
         room
     }

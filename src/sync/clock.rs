@@ -22,6 +22,18 @@ impl Clock {
         }
     }
 
+    /// What this clock shows, or will show, at `instant`; a manual clock has no such instants and takes the distance from
+    /// now.
+    pub(crate) fn reading(&self, instant: Instant) -> u64 {
+        match self {
+            Clock::System => nanoseconds(instant),
+            Clock::Manual(_) => {
+                let left = instant.saturating_duration_since(Instant::now());
+                self.now().saturating_add(left.as_nanos() as u64)
+            }
+        }
+    }
+
     /// Waits until `bell` rings or this clock shows `until`. May return early; the caller looks again.
     pub(crate) fn wait(&self, bell: &Arc<Doorbell>, until: Option<u64>) {
         match (self, until) {

@@ -31,6 +31,11 @@ impl Doorbell {
         }
     }
 
+    /// Forgets a ring that nobody came for; nobody else can reach it.
+    pub(crate) fn reset(&mut self) {
+        self.state = AtomicU32::new(EMPTY);
+    }
+
     /// Waits for a ring; `spin_max` is the largest number of turns to spin before sleeping. One thread at a time.
     pub(crate) fn wait(&self, spin_max: u32) {
         self.wait_for(spin_max, None);

@@ -24,9 +24,9 @@ pub(crate) use clock::Clock;
 pub use clock::ManualClock;
 pub(crate) use doorbell::Doorbell;
 pub(crate) use inbox::Inbox;
-pub(crate) use lock::Mutex;
+pub(crate) use lock::{Mutex, MutexGuard};
 pub(crate) use pool::{Home, Pool, Pooled};
-pub(crate) use slot::{Held, Slot};
+pub(crate) use slot::{Held, Project, Slot};
 
 #[cfg(not(loom))]
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};

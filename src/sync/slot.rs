@@ -29,6 +29,11 @@ impl<T> Slot<T> {
         SlotGuard { slot: self }
     }
 
+    /// The value, when nobody else can reach it.
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.value.get_mut()
+    }
+
     fn acquire(&self) {
         let mut turns = 0u32;
         while self.busy.swap(true, Ordering::Acquire) {
@@ -91,6 +96,13 @@ impl<H: Home, P: Project<H>> Held<H, P> {
     pub(crate) fn lock(item: Pooled<H>) -> Self {
         P::slot(&item).acquire();
         Held { item, project: std::marker::PhantomData }
+    }
+
+    /// Ends the ownership of the slot and keeps the count of the item.
+    pub(crate) fn let_go(self) -> Pooled<H> {
+        let item = self.item.clone();
+        drop(self);
+        item
     }
 
     /// The item whose slot is held.

@@ -60,3 +60,30 @@ impl Drop for Inside {
         INSIDE.with(|depth| depth.set(depth.get() - 1));
     }
 }
+
+/// Waits until a thread has ended, unless it is this one, or this one is an engine's own that must not wait.
+#[cfg(not(loom))]
+pub(crate) fn join(handle: Option<JoinHandle<()>>) {
+    if let Some(handle) = handle.filter(|handle| handle.thread().id() != std::thread::current().id() && !is_inside()) {
+        // A thread of the engine contains its panics; there is nothing to learn from the result.
+        let _ended = handle.join();
+    }
+}
+
+#[cfg(loom)]
+pub(crate) fn join(handle: Option<JoinHandle<()>>) {
+    if let Some(handle) = handle {
+        let _ended = handle.join();
+    }
+}
+
+/// Whether a thread has ended.
+#[cfg(not(loom))]
+pub(crate) fn has_ended(handle: &JoinHandle<()>) -> bool {
+    handle.is_finished()
+}
+
+#[cfg(loom)]
+pub(crate) fn has_ended(_handle: &JoinHandle<()>) -> bool {
+    false
+}

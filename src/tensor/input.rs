@@ -39,6 +39,11 @@ impl<'a> Input<'a> {
         self.borrowed
     }
 
+    /// The tensor, to look at.
+    pub(crate) fn tensor(&self) -> &Tensor {
+        &self.tensor
+    }
+
     /// The tensor, for as long as the borrow of the caller is known to last.
     pub(crate) fn into_tensor(self) -> Tensor {
         self.tensor

@@ -1,5 +1,6 @@
 //! Tensors as the caller makes and reads them. The types themselves are the SDK's, shared with every backend.
 
+pub(crate) mod gather;
 mod input;
 
 pub use input::{Input, OutputMemory};

@@ -1,0 +1,135 @@
+//! Answering: exactly once, whoever does it, even when a backend panics or a deadline passes.
+//!
+//! Whoever wins the state word fills the reply, publishes, and tells whoever wants to know. Three parties compete: the one
+//! who ran the batch, the timekeeper, and a cancel. A callback of the user runs on a worker or on the messenger, never on a
+//! caller's thread, never on the timekeeper, never under a lock.
+
+use super::lane::{self, Lane};
+use super::response::Response;
+use super::task::{HeldReply, Notify, Outcome, Ticket};
+use crate::sync::{Callback, thread};
+use inferlay_backend_sdk::{Error, ErrorKind, LogLevel};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+const EXPIRED: Error = Error::fixed(ErrorKind::Timeout, "the deadline passed");
+const CANCELLED: Error = Error::fixed(ErrorKind::Cancelled, "the request was cancelled");
+const STOPPED: Error = Error::fixed(ErrorKind::Unavailable, "the server stopped before the request was run");
+
+/// The thread that answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum On {
+    /// A worker or the messenger: may run a user's callback.
+    Worker,
+    /// A caller, the timekeeper, or whoever stops: leaves callbacks to the messenger.
+    Service,
+}
+
+/// The deadline of a request passed.
+pub(crate) fn expire(ticket: &Ticket, on: On) {
+    if give_up(ticket, EXPIRED, on) {
+        ticket.home().refusals.expired.add_one();
+    }
+}
+
+/// The caller no longer wants the answer.
+pub(crate) fn cancel(ticket: &Ticket) {
+    if give_up(ticket, CANCELLED, On::Service) {
+        ticket.home().refusals.cancelled.add_one();
+    }
+}
+
+/// The server stops and the request was not run.
+pub(crate) fn abandon(ticket: &Ticket) {
+    give_up(ticket, STOPPED, On::Service);
+}
+
+/// An instance is stuck and the request is on it.
+pub(crate) fn desert(ticket: &Ticket, error: Error) {
+    give_up(ticket, error, On::Service);
+}
+
+/// Answers everything that waits in a lane that has stopped.
+pub(crate) fn sweep(lane: &Lane) {
+    for ticket in lane::drain(lane) {
+        abandon(&ticket);
+    }
+}
+
+/// Answers with an error from outside of the execution: at once from the queue; while it runs, only if nothing is lent.
+/// Else the backend is told, and answers when it lets go. Whether this call answered.
+fn give_up(ticket: &Ticket, error: Error, on: On) -> bool {
+    if ticket.state.win_queued() {
+        ticket.home().leave_queue();
+        // Nobody will run it: its inputs go now, not when the leader comes across it.
+        let timer = {
+            let mut ask = ticket.ask.lock();
+            let timer = ask.timer.take();
+            ask.clear();
+            timer
+        };
+        if let Some(key) = timer {
+            ticket.home().services.timekeeper.disarm(key);
+        }
+        ticket.reply.lock().error = Some(error);
+        publish(ticket, true);
+        tell(ticket.clone(), on);
+        return true;
+    }
+    ticket.state.give_up();
+    if ticket.state.win_running_early() {
+        ticket.reply.lock().error = Some(error);
+        publish(ticket, false);
+        tell(ticket.clone(), on);
+        return true;
+    }
+    false
+}
+
+/// Makes the reply visible. A caller who waits is woken if the memory is released too.
+pub(crate) fn publish(ticket: &Ticket, is_released: bool) {
+    if ticket.state.publish(is_released) {
+        ticket.bell.ring();
+    }
+}
+
+/// Nothing reaches the request's memory any more.
+pub(crate) fn release(ticket: &Ticket) {
+    if ticket.state.release() {
+        ticket.bell.ring();
+    }
+}
+
+/// Tells whoever wants to know that the reply is there.
+pub(crate) fn tell(ticket: Ticket, on: On) {
+    let notify = std::mem::take(&mut *ticket.notify.lock());
+    match notify {
+        Notify::Nobody => {}
+        Notify::Waker(waker) => waker.wake(),
+        Notify::Callback(callback) if on == On::Worker => call(callback, ticket),
+        Notify::Callback(callback) => {
+            let services = ticket.home().services.clone();
+            services.messenger.post(callback, ticket);
+        }
+    }
+}
+
+/// Calls a callback of the user with the answer.
+pub(crate) fn call(callback: Callback<Outcome>, ticket: Ticket) {
+    let services = ticket.home().services.clone();
+    let outcome = outcome(ticket);
+    let inside = thread::Inside::enter();
+    let result = catch_unwind(AssertUnwindSafe(|| callback.call(outcome)));
+    drop(inside);
+    if result.is_err() {
+        services.log.write(LogLevel::Error, "a response callback panicked; the panic was contained");
+    }
+}
+
+/// The reply, by whoever receives it, after it was published.
+pub(crate) fn outcome(ticket: Ticket) -> Outcome {
+    let mut reply = HeldReply::lock(ticket);
+    match reply.error.take() {
+        Some(error) => Err(error),
+        None => Ok(Response::new(reply)),
+    }
+}

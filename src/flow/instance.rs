@@ -1,0 +1,142 @@
+//! Instances as state: what executes is a value that a worker holds while it runs a batch.
+//!
+//! An [`InstanceCell`] is either in the list of free ones or owned by the thread that runs it (or parked, when its backend
+//! answers later and has as many batches in flight as it wants). [`Instances`] also remembers which requests are on each
+//! busy one, so that a stuck one can be answered for.
+
+use super::lane::Lane;
+use super::task::Ticket;
+use super::worker::OwnThread;
+use crate::sync::Mutex;
+use inferlay_backend_sdk::Instance;
+use std::sync::{Arc, Weak};
+
+/// One instance and what belongs to it.
+pub(crate) struct InstanceCell {
+    pub(super) instance: Box<dyn Instance>,
+    pub(super) index: usize,
+    /// Counts its executions.
+    pub(super) serial: u64,
+    /// The thread that it must run on, if its backend says so.
+    pub(super) own_thread: Option<OwnThread>,
+    /// Batches whose requests the backend has taken and not yet answered.
+    pub(super) in_flight: Arc<InFlight>,
+}
+
+impl InstanceCell {
+    pub(crate) fn new(instance: Box<dyn Instance>, index: usize, is_thread_bound: bool) -> Box<Self> {
+        let in_flight_max = instance.batches_in_flight_max().max(1);
+        let own_thread = is_thread_bound.then(OwnThread::default);
+        let in_flight = Arc::new(InFlight { max: in_flight_max, state: Mutex::new(Flights::default()) });
+        Box::new(InstanceCell { instance, index, serial: 0, own_thread, in_flight })
+    }
+}
+
+/// The instances of a lane.
+#[derive(Default)]
+pub(super) struct Instances {
+    free: Vec<Box<InstanceCell>>,
+    busy: Vec<Busy>,
+}
+
+/// What is on an instance.
+#[derive(Default)]
+struct Busy {
+    tickets: Vec<Ticket>,
+    /// The execution that is under way; `None` when the instance is free.
+    serial: Option<u64>,
+}
+
+impl Instances {
+    /// A new instance, free.
+    pub(super) fn join(&mut self, cell: Box<InstanceCell>) {
+        if self.busy.len() <= cell.index {
+            self.busy.resize_with(cell.index + 1, Busy::default);
+        }
+        self.free.push(cell);
+    }
+
+    /// Sends a free instance off with `tickets`. The word said that there is one.
+    pub(super) fn depart<'a>(&mut self, tickets: impl Iterator<Item = &'a Ticket>) -> Option<Box<InstanceCell>> {
+        let mut cell = self.free.pop()?;
+        cell.serial += 1;
+        let busy = &mut self.busy[cell.index];
+        busy.serial = Some(cell.serial);
+        busy.tickets.extend(tickets.cloned());
+        Some(cell)
+    }
+
+    /// An instance is back from its batch; `cell` is `None` when it is parked.
+    pub(super) fn arrive(&mut self, index: usize, cell: Option<Box<InstanceCell>>) {
+        let busy = &mut self.busy[index];
+        busy.tickets.clear();
+        busy.serial = None;
+        self.free.extend(cell);
+    }
+
+    /// The requests on instance `index`, if its execution `serial` is still under way.
+    pub(super) fn on(&self, index: usize, serial: u64) -> Option<Vec<Ticket>> {
+        let busy = self.busy.get(index)?;
+        (busy.serial == Some(serial)).then(|| busy.tickets.clone())
+    }
+
+    /// The requests on all busy instances, with the number of these.
+    pub(super) fn all_busy(&self) -> (usize, Vec<Ticket>) {
+        let busy = self.busy.iter().filter(|busy| busy.serial.is_some());
+        (busy.clone().count(), busy.flat_map(|busy| busy.tickets.iter().cloned()).collect())
+    }
+
+    /// How many instances there are.
+    pub(super) fn len(&self) -> usize {
+        self.busy.len()
+    }
+
+    /// Takes the free instances out, to be dropped; those that are out are dropped when they arrive.
+    pub(super) fn retire(&mut self) -> Vec<Box<InstanceCell>> {
+        std::mem::take(&mut self.free)
+    }
+}
+
+/// Batches of one instance that its backend answers after `execute` has returned.
+pub(crate) struct InFlight {
+    max: usize,
+    state: Mutex<Flights>,
+}
+
+#[derive(Default)]
+struct Flights {
+    count: usize,
+    /// The instance, while it has as many batches in flight as it wants.
+    parked: Option<(Box<InstanceCell>, Weak<Lane>)>,
+}
+
+impl InFlight {
+    /// One more batch is in flight.
+    pub(super) fn begin(&self) {
+        self.state.lock().count += 1;
+    }
+
+    /// Keeps the instance if it must not be given more; else gives it back.
+    pub(super) fn park(&self, cell: Box<InstanceCell>, lane: &Arc<Lane>) -> Option<Box<InstanceCell>> {
+        let mut state = self.state.lock();
+        if state.count < self.max {
+            return Some(cell);
+        }
+        state.parked = Some((cell, Arc::downgrade(lane)));
+        None
+    }
+
+    /// A batch has been answered whole: a parked instance is free again.
+    pub(super) fn end(&self) {
+        let parked = {
+            let mut state = self.state.lock();
+            state.count -= 1;
+            state.parked.take()
+        };
+        if let Some((cell, lane)) = parked
+            && let Some(lane) = lane.upgrade()
+        {
+            lane.unpark(cell);
+        }
+    }
+}

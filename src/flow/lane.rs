@@ -1,0 +1,287 @@
+//! A lane: the queue and policy of one model version, its free instances and its pooled tasks.
+//!
+//! The protocol is the word's (see `word`): submit reserves, pushes, publishes; whoever finds a free instance and no
+//! leader takes the lead for a worker. The leader drains the inbox into the waiting room, asks the policy, sends a batch
+//! off on an instance and hands the lead on, resigns, or waits out a delay. Whoever ran the batch brings the instance back
+//! and leads on if more waits.
+//!
+//! Locks: `core` (instances, waiting room, tallies) is held for a few lines at a time, never across `execute`, a release or
+//! a callback; inside it only a pool's free list may be locked.
+
+use super::answer;
+use super::instance::{Instances, InstanceCell};
+use super::queue::{Entry, Room};
+use super::request::{Checked, Refused, Request, check};
+use super::services::Services;
+use super::spec::LaneSpec;
+use super::task::{Notify, Task, Ticket};
+use super::timekeeper::Timed;
+use super::word::{Refusal, Word};
+use crate::observe::{ModelStatistics, Tally};
+use crate::sync::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Doorbell, Home, Inbox, Mutex, Ordering, Pool};
+use inferlay_backend_sdk::{Error, ErrorKind};
+use std::sync::Arc;
+
+const QUEUE_FULL: Error = Error::fixed(ErrorKind::ResourceExhausted, "the model's queue is full");
+const STOPPING: Error = Error::fixed(ErrorKind::Unavailable, "the model no longer takes requests");
+const LATE: Error = Error::fixed(ErrorKind::Timeout, "the deadline passed before the request was submitted");
+
+/// The queue and policy of one model version.
+pub(crate) struct Lane {
+    pub(crate) spec: LaneSpec,
+    pub(crate) services: Arc<Services>,
+    pub(crate) word: Word,
+    pub(super) inbox: Inbox<Entry<Ticket>>,
+    /// Rows that a waiting leader still misses; submitters count it down and ring at zero.
+    pub(super) missing: AtomicI64,
+    /// Where a leader waits out a delay.
+    pub(super) bell: Arc<Doorbell>,
+    pub(super) core: Mutex<Core>,
+    tasks: Pool<Lane>,
+    pub(crate) refusals: Refusals,
+    /// Batches whose requests a backend has taken and not yet answered.
+    pub(super) flights: AtomicUsize,
+    /// Whether callbacks have been so slow here that others should lead while they run.
+    pub(super) has_slow_callbacks: AtomicBool,
+    /// Set once an execution took longer than the config allows.
+    pub(super) is_stuck: AtomicBool,
+}
+
+/// What the leader and whoever brings an instance share.
+pub(super) struct Core {
+    pub(super) room: Room<Ticket>,
+    pub(super) instances: Instances,
+    pub(super) tally: Tally,
+}
+
+/// Requests that were not run, by reason.
+#[derive(Default)]
+pub(crate) struct Refusals {
+    pub(crate) full: Count,
+    pub(crate) expired: Count,
+    pub(crate) cancelled: Count,
+}
+
+/// A relaxed counter.
+pub(crate) struct Count(AtomicU64);
+
+impl Default for Count {
+    fn default() -> Self {
+        Count(AtomicU64::new(0))
+    }
+}
+
+impl Count {
+    pub(crate) fn add_one(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn read(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Home for Lane {
+    type Item = Task;
+
+    fn pool(&self) -> &Pool<Lane> {
+        &self.tasks
+    }
+
+    fn make(&self) -> Task {
+        Task::new()
+    }
+
+    fn clear(task: &mut Task) {
+        task.clear();
+    }
+}
+
+impl Lane {
+    /// A lane without instances; [`Lane::add_instance`] brings them.
+    pub(crate) fn new(spec: LaneSpec, services: Arc<Services>) -> Arc<Self> {
+        let core = Core {
+            room: Room::new(spec.levels),
+            instances: Instances::default(),
+            tally: Tally::new(spec.rows_max),
+        };
+        Arc::new(Lane {
+            word: Word::new(),
+            // Answered requests may still lie in the inbox beside the live ones.
+            inbox: Inbox::new(spec.queued_max + spec.queued_max / 4 + 1),
+            missing: AtomicI64::new(0),
+            bell: Arc::new(Doorbell::new()),
+            core: Mutex::new(core),
+            tasks: Pool::new(2 * spec.queued_max),
+            refusals: Refusals::default(),
+            flights: AtomicUsize::new(0),
+            has_slow_callbacks: AtomicBool::new(false),
+            is_stuck: AtomicBool::new(false),
+            spec,
+            services,
+        })
+    }
+
+    /// A free instance joins. Whoever waits already is served.
+    pub(crate) fn add_instance(self: &Arc<Self>, cell: Box<InstanceCell>) {
+        self.core.lock().instances.join(cell);
+        if self.word.bring_instance().0 {
+            self.services.workers.lead(self.clone());
+        }
+    }
+
+    /// Sends a request on its way; `notify` or the task's bell tells of the answer. Never blocks.
+    ///
+    /// # Errors
+    /// The request itself with the reason: it contradicts the spec, the queue is full, the lane stops, or it is late.
+    pub(crate) fn submit<'a>(
+        self: &Arc<Self>,
+        request: Request<'a>,
+        notify: Notify,
+        manner: Manner,
+    ) -> Result<(Ticket, bool), (Refused<'a>, Notify)> {
+        let refuse = |error, request, notify| Err((Refused { error, request }, notify));
+        let checked = match check(&request, &self.spec) {
+            Ok(checked) => checked,
+            Err(error) => return refuse(error, request, notify),
+        };
+        let now = self.services.clock.now();
+        let deadline = self.due(&request, now);
+        if deadline.is_some_and(|deadline| deadline <= now) {
+            self.refusals.expired.add_one();
+            return refuse(LATE, request, notify);
+        }
+        if let Err(refusal) = self.word.reserve(self.spec.queued_max) {
+            return refuse(self.refusal(refusal), request, notify);
+        }
+        let token = request.cancel_token().cloned();
+        let ticket = self.fill(request, &checked, now, deadline);
+        *ticket.notify.lock() = notify;
+        ticket.state.queue(checked.is_lent, manner == Manner::Blocking);
+        if let Some(deadline) = deadline {
+            // The key must be in its place before anybody can answer, and the answer looks for it there.
+            let mut ask = ticket.ask.lock();
+            ask.timer = Some(self.services.timekeeper.arm(deadline, Timed::Deadline(ticket.clone())));
+        }
+        if token.is_some_and(|token| !token.watch(&ticket)) {
+            answer::cancel(&ticket);
+        }
+        self.push(Entry {
+            rows: checked.rows,
+            key: checked.key,
+            level: checked.level,
+            arrived: now,
+            deadline: deadline.unwrap_or(u64::MAX),
+            item: ticket.clone(),
+        });
+        let leads = self.publish(checked.rows, manner);
+        Ok((ticket, leads))
+    }
+
+    pub(super) fn due(&self, request: &Request<'_>, now: u64) -> Option<u64> {
+        request.due(now, self.spec.timeout_default, |at| self.services.clock.reading(at))
+    }
+
+    /// A task with the parts of a request.
+    pub(super) fn fill(self: &Arc<Self>, request: Request<'_>, checked: &Checked, now: u64, due: Option<u64>) -> Ticket {
+        let ticket = Pool::take(self);
+        let mut ask = ticket.ask.lock();
+        ask.is_traced = self.services.tracer.samples() || request.is_traced();
+        (ask.submitted, ask.deadline) = (now, due);
+        request.into_ask(&mut ask, &self.spec, checked);
+        drop(ask);
+        ticket
+    }
+
+    pub(super) fn refusal(&self, refusal: Refusal) -> Error {
+        match refusal {
+            Refusal::Full => {
+                self.refusals.full.add_one();
+                QUEUE_FULL
+            }
+            Refusal::Stopping => STOPPING,
+        }
+    }
+
+    /// Puts an entry into the inbox. A reservation was made, so it fits, once answered ones have made room.
+    fn push(self: &Arc<Self>, entry: Entry<Ticket>) {
+        let mut entry = Some(entry);
+        while let Some(next) = entry.take() {
+            if let Err(back) = self.inbox.push(next) {
+                entry = Some(back);
+                self.admit(&mut self.core.lock());
+            }
+        }
+    }
+
+    /// Makes a pushed submission count. Whether the caller of a blocking call in batch manner now leads itself.
+    fn publish(self: &Arc<Self>, rows: usize, manner: Manner) -> bool {
+        let (before, leads) = self.word.publish();
+        if before.is_swept() {
+            answer::sweep(self);
+        }
+        if leads {
+            if manner == Manner::Blocking && self.spec.caller_runs == super::spec::CallerRuns::Batch {
+                return true;
+            }
+            self.services.workers.lead(self.clone());
+        } else if before.is_waiting() {
+            let rows = rows as i64;
+            let missed = self.missing.fetch_sub(rows, Ordering::AcqRel);
+            // Only the one who crosses zero rings.
+            if missed > 0 && missed <= rows {
+                self.bell.ring();
+            }
+        }
+        false
+    }
+
+    /// Moves submissions from the inbox to the waiting room; the dead ones end here.
+    pub(super) fn admit(&self, core: &mut Core) {
+        while let Some(entry) = self.inbox.pop() {
+            core.room.push(entry);
+        }
+    }
+
+    /// A deadline or cancel answered a request that still waited.
+    pub(super) fn leave_queue(&self) {
+        if self.word.unreserve(1).is_stopping() {
+            self.services.drained.ring();
+        }
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.services.clock.now()
+    }
+
+    /// What the lane has done since it was made.
+    pub(crate) fn statistics(&self) -> ModelStatistics {
+        let mut statistics = self.core.lock().tally.read();
+        (statistics.name, statistics.version) = (self.spec.model.clone(), self.spec.version);
+        statistics.refused_count = self.refusals.full.read();
+        statistics.expired_count = self.refusals.expired.read();
+        statistics.cancelled_count = self.refusals.cancelled.read();
+        statistics.queue_len = self.word.read().queued() as u64;
+        statistics
+    }
+}
+
+/// How the submitter learns of the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// By its notify.
+    Async,
+    /// It waits at the bell.
+    Blocking,
+}
+
+/// Answers what waits in the lane; used when it stops.
+pub(super) fn drain(lane: &Lane) -> Vec<Ticket> {
+    let mut core = lane.core.lock();
+    lane.admit(&mut core);
+    let mut tickets = Vec::new();
+    core.room.drain(|entry| tickets.push(entry.item));
+    drop(core);
+    tickets
+}
+

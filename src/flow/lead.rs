@@ -1,0 +1,315 @@
+//! Leading a lane: drain, decide, send off, run, bring back. Thin loops around pure decisions.
+
+use super::answer::{self, On};
+use super::batch::Step;
+use super::execute::{self, Seat};
+use super::instance::InstanceCell;
+use super::lane::{Core, Lane, Manner};
+use super::queue::Entry;
+use super::request::{Refused, Request, check};
+use super::spec::CallerRuns;
+use super::task::{CancelToken, HeldAsk, Notify, Outcome, Ticket};
+use super::timekeeper::Timed;
+use super::word::{Lead, Reading};
+use super::worker::run_on_own_thread;
+use crate::observe::{Cut, Record};
+use crate::sync::{MutexGuard, Ordering, thread};
+use inferlay_backend_sdk::{Error, ErrorKind};
+use std::cell::Cell;
+use std::sync::Arc;
+
+const WOULD_WAIT: Error =
+    Error::fixed(ErrorKind::FailedPrecondition, "a blocking call inside a callback or an execution could wait for itself");
+
+/// How many batches a waiting caller leads at most.
+const CALLER_BATCHES_MAX: usize = 2;
+
+/// How often the time that callbacks take is looked at, in executions of an instance.
+const CALLBACKS_MEASURED_EVERY: u64 = 16;
+/// Answering a batch for longer than this, in nanoseconds, is slow: a hand-off to another worker costs less.
+const CALLBACKS_SLOW: u64 = 100_000;
+
+/// A thread's turn at leading.
+pub(crate) struct Turn<'a> {
+    on: On,
+    /// The caller's own request; it leads until that is answered.
+    own: Option<&'a Ticket>,
+    batches_left: usize,
+}
+
+impl Turn<'_> {
+    /// A worker leads as long as there is something to lead.
+    pub(crate) fn worker() -> Self {
+        Turn { on: On::Worker, own: None, batches_left: usize::MAX }
+    }
+
+    fn goes_on(&self) -> bool {
+        self.batches_left > 0 && !self.own.is_some_and(|own| own.state.is_over())
+    }
+}
+
+/// What a thread needs to run batches, kept for its capacity.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    pub(super) seats: Vec<Seat>,
+    /// Requests that the leader found too late.
+    late: Vec<Ticket>,
+}
+
+std::thread_local! {
+    static SCRATCH: Cell<Option<Box<Scratch>>> = const { Cell::new(None) };
+}
+
+impl Scratch {
+    fn take() -> Box<Scratch> {
+        SCRATCH.with(Cell::take).unwrap_or_default()
+    }
+
+    pub(super) fn put(scratch: Box<Scratch>) {
+        SCRATCH.with(|kept| kept.set(Some(scratch)));
+    }
+
+    /// A waiting request becomes part of the batch, if nobody answered it meanwhile. How many rows it brings.
+    fn claim(&mut self, entry: Entry<Ticket>, now: u64) -> usize {
+        if entry.deadline <= now {
+            self.late.push(entry.item);
+            return 0;
+        }
+        if !entry.item.state.claim() {
+            return 0;
+        }
+        self.seats.push(Seat::new(HeldAsk::lock(entry.item)));
+        entry.rows
+    }
+}
+
+enum Next {
+    /// Somebody else leads, or will when there is something to lead.
+    Resigned,
+    /// The word has changed, or a wait is over.
+    Again,
+    /// A batch sits in the scratch.
+    Run { cell: Box<InstanceCell>, started: u64, why: Cut },
+}
+
+impl Lane {
+    /// Leads until there is nothing to lead, or the turn is over and the lead is handed on. The caller has the lead.
+    pub(crate) fn lead(self: &Arc<Self>, mut turn: Turn<'_>) {
+        let mut scratch = Scratch::take();
+        while turn.goes_on() {
+            match self.next(&mut scratch) {
+                Next::Again => continue,
+                Next::Resigned => return Scratch::put(scratch),
+                Next::Run { cell, started, why } if cell.own_thread.is_some() => {
+                    return self.send_home(cell, scratch, (started, why), turn.on);
+                }
+                Next::Run { cell, started, why } => {
+                    turn.batches_left -= 1;
+                    if !self.run(cell, &mut scratch, (started, why), turn.on) {
+                        return Scratch::put(scratch);
+                    }
+                }
+            }
+        }
+        Scratch::put(scratch);
+        self.services.workers.lead(self.clone());
+    }
+
+    fn next(self: &Arc<Self>, scratch: &mut Scratch) -> Next {
+        let seen = self.word.read();
+        let mut core = self.core.lock();
+        self.admit(&mut core);
+        let view = core.room.view(self.spec.policy.rows_max.max(1));
+        if seen.idle() == 0 || view.len == 0 {
+            drop(core);
+            return if self.word.resign(seen) { Next::Resigned } else { Next::Again };
+        }
+        let now = self.services.clock.now();
+        match self.spec.policy.step(view, seen.is_stopping(), now) {
+            Step::Close { rows, why } => self.close(core, rows, (now, why), scratch),
+            Step::Wait { until, rows } => {
+                drop(core);
+                self.wait_out(seen, until, rows - view.rows);
+                Next::Again
+            }
+            Step::Idle => Next::Again,
+        }
+    }
+
+    /// Sends a batch off on a free instance; hands the lead on if there is more to lead.
+    fn close(
+        self: &Arc<Self>,
+        mut core: MutexGuard<'_, Core>,
+        rows: usize,
+        (now, why): (u64, Cut),
+        scratch: &mut Scratch,
+    ) -> Next {
+        core.room.take(rows, |entry| scratch.claim(entry, now));
+        let cell = match scratch.seats.as_slice() {
+            [] => None,
+            seats => core.instances.depart(seats.iter().map(Seat::ticket)),
+        };
+        drop(core);
+        for ticket in scratch.late.drain(..) {
+            answer::expire(&ticket, On::Service);
+        }
+        let Some(cell) = cell else { return Next::Again };
+        if self.word.depart(scratch.seats.len()) == Lead::Kept {
+            self.services.workers.lead(self.clone());
+        }
+        Next::Run { cell, started: now, why }
+    }
+
+    /// Holds the lead, but no instance, until more has come or the delay is over.
+    fn wait_out(&self, seen: Reading, until: u64, missing: usize) {
+        self.missing.store(missing as i64, Ordering::Release);
+        if self.word.begin_wait(seen) {
+            self.services.clock.wait(&self.bell, Some(until));
+            self.word.end_wait();
+        }
+    }
+
+    /// Runs the batch in the scratch and answers it. Whether this thread now has the lead.
+    pub(super) fn run(
+        self: &Arc<Self>,
+        mut cell: Box<InstanceCell>,
+        scratch: &mut Scratch,
+        (started, why): (u64, Cut),
+        on: On,
+    ) -> bool {
+        let timer = self.spec.execution_timeout.map(|timeout| {
+            let late = Timed::Execution { lane: Arc::downgrade(self), index: cell.index, serial: cell.serial };
+            self.services.timekeeper.arm(started.saturating_add(timeout), late)
+        });
+        let mut record = Record { started, why: Some(why), ..Record::default() };
+        execute::run(self, &mut cell, &mut scratch.seats, &mut record);
+        if let Some(timer) = timer {
+            self.services.timekeeper.disarm(timer);
+        }
+        let is_measured = on == On::Worker && cell.serial.is_multiple_of(CALLBACKS_MEASURED_EVERY);
+        let mut leads = self.bring(cell, &record);
+        if leads && on == On::Worker && self.has_slow_callbacks.load(Ordering::Relaxed) {
+            // Others lead while the callbacks run.
+            self.services.workers.lead(self.clone());
+            leads = false;
+        }
+        let begun = if is_measured { self.now() } else { 0 };
+        for seat in scratch.seats.drain(..) {
+            seat.answer(on);
+        }
+        if is_measured {
+            let is_slow = self.now().saturating_sub(begun) > CALLBACKS_SLOW;
+            self.has_slow_callbacks.store(is_slow, Ordering::Relaxed);
+        }
+        leads
+    }
+
+    /// Brings an instance back from its batch. Whether this thread now has the lead.
+    fn bring(self: &Arc<Self>, cell: Box<InstanceCell>, record: &Record) -> bool {
+        let index = cell.index;
+        let cell = if record.taken > 0 { cell.in_flight.clone().park(cell, self) } else { Some(cell) };
+        let is_back = cell.is_some();
+        let mut core = self.core.lock();
+        core.tally.add(record);
+        core.instances.arrive(index, cell);
+        drop(core);
+        is_back && self.free_instance()
+    }
+
+    /// An instance whose backend had too many batches in flight may take more.
+    pub(super) fn unpark(self: &Arc<Self>, cell: Box<InstanceCell>) {
+        self.core.lock().instances.arrive(cell.index, Some(cell));
+        if self.free_instance() {
+            self.services.workers.lead(self.clone());
+        }
+    }
+
+    fn free_instance(&self) -> bool {
+        let (leads, is_stopping) = self.word.bring_instance();
+        if is_stopping {
+            self.services.drained.ring();
+        }
+        leads
+    }
+
+    fn send_home(self: &Arc<Self>, cell: Box<InstanceCell>, scratch: Box<Scratch>, when: (u64, Cut), on: On) {
+        if let Err((cell, mut scratch, error)) = run_on_own_thread(self, cell, scratch, when) {
+            let error = Error::new(ErrorKind::ResourceExhausted, format!("the instance's thread did not start: {error}"));
+            execute::refuse(&mut scratch.seats, &error);
+            let leads = self.bring(cell, &Record::default());
+            for seat in scratch.seats.drain(..) {
+                seat.answer(on);
+            }
+            if leads {
+                self.services.workers.lead(self.clone());
+            }
+        }
+    }
+
+    /// The blocking call: on this thread if an instance is free and nothing waits, else through the queue.
+    ///
+    /// # Errors
+    /// The request itself, if it was not taken; the error that answered it, if it was.
+    pub(crate) fn infer<'a>(self: &Arc<Self>, request: Request<'a>) -> Result<Outcome, Refused<'a>> {
+        if thread::is_inside() {
+            return Err(Refused { error: WOULD_WAIT, request });
+        }
+        let request = match self.infer_directly(request)? {
+            Direct::Done(outcome) => return Ok(outcome),
+            Direct::NotNow(request) => request,
+        };
+        let (ticket, leads) = self.submit(request, Notify::Nobody, Manner::Blocking).map_err(|(refused, _)| refused)?;
+        if leads {
+            self.lead(Turn { on: On::Service, own: Some(&ticket), batches_left: CALLER_BATCHES_MAX });
+        }
+        Ok(self.wait(ticket))
+    }
+
+    /// Runs a request on this thread, if that is allowed and nothing is before it.
+    fn infer_directly<'a>(self: &Arc<Self>, request: Request<'a>) -> Result<Direct<'a>, Refused<'a>> {
+        let token = request.cancel_token().cloned();
+        let is_cancelled = token.as_ref().is_some_and(CancelToken::is_cancelled);
+        if self.spec.caller_runs == CallerRuns::Never || self.spec.is_thread_bound || is_cancelled {
+            return Ok(Direct::NotNow(request));
+        }
+        let checked = match check(&request, &self.spec) {
+            Ok(checked) => checked,
+            Err(error) => return Err(Refused { error, request }),
+        };
+        let Some(why) = self.spec.policy.runs_alone(checked.rows) else { return Ok(Direct::NotNow(request)) };
+        let now = self.services.clock.now();
+        let deadline = self.due(&request, now);
+        if deadline.is_some_and(|deadline| deadline <= now) || !self.word.take_instance() {
+            return Ok(Direct::NotNow(request));
+        }
+        let ticket = self.fill(request, &checked, now, deadline);
+        ticket.state.run_directly(checked.is_lent);
+        if token.is_some_and(|token| !token.watch(&ticket)) {
+            answer::cancel(&ticket);
+        }
+        let Some(cell) = self.core.lock().instances.depart(std::iter::once(&ticket)) else {
+            unreachable!("the word counted a free instance that is not in the list")
+        };
+        let mut scratch = Scratch::take();
+        scratch.seats.push(Seat::new(HeldAsk::lock(ticket.clone())));
+        let leads = self.run(cell, &mut scratch, (now, why), On::Service);
+        Scratch::put(scratch);
+        if leads {
+            self.services.workers.lead(self.clone());
+        }
+        Ok(Direct::Done(self.wait(ticket)))
+    }
+
+    /// Waits for answer and release, both.
+    fn wait(&self, ticket: Ticket) -> Outcome {
+        while !ticket.state.is_over() {
+            ticket.bell.wait(self.services.tuning.spin_max);
+        }
+        answer::outcome(ticket)
+    }
+}
+
+enum Direct<'a> {
+    Done(Outcome),
+    NotNow(Request<'a>),
+}

@@ -1,0 +1,97 @@
+//! The answer as the caller reads it: named outputs, views of the memory that the backend wrote.
+
+use super::task::HeldReply;
+use crate::observe::Trace;
+use inferlay_backend_sdk::{Element, Error, Tensor, TensorRef};
+
+/// The outputs of one request.
+///
+/// Reading copies nothing: outputs are views of the memory that the backend wrote, kept alive by the response. An output
+/// that should outlive it is taken with [`Response::tensor`], which shares the memory.
+///
+/// # Examples
+/// ```no_run
+/// use inferlay::{Request, ServerHandle, Tensor};
+/// let server = ServerHandle::open("models")?;
+/// let request = Request::new().input("image", Tensor::from_vec(vec![0.0f32; 64], [1, 1, 8, 8])?);
+/// let response = server.infer("digits", request)?;
+/// let logits: &[f32] = response.output("logits")?.as_slice()?;
+/// assert_eq!(logits.len(), 10);
+/// # Ok::<(), inferlay::Error>(())
+/// ```
+pub struct Response {
+    reply: HeldReply,
+}
+
+impl Response {
+    pub(crate) fn new(reply: HeldReply) -> Self {
+        Response { reply }
+    }
+
+    /// The model that answered.
+    pub fn model(&self) -> &str {
+        &self.reply.item().home().spec.model
+    }
+
+    /// The version that answered.
+    pub fn version(&self) -> u64 {
+        self.reply.item().home().spec.version
+    }
+
+    /// An output by its name.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NotFound`] when the model has no such output or the request did not ask for it.
+    pub fn output(&self, name: &str) -> Result<TensorRef<'_>, Error> {
+        self.tensor_of(name).map(Tensor::view)
+    }
+
+    /// The elements of an output, in order, without copying.
+    ///
+    /// # Errors
+    /// As for [`Response::output`], and [`crate::ErrorKind::InvalidArg`] when the elements are of another type.
+    pub fn slice<T: Element>(&self, name: &str) -> Result<&[T], Error> {
+        self.output(name)?.as_slice()
+    }
+
+    /// An output that outlives the response; shares the memory.
+    ///
+    /// # Errors
+    /// As for [`Response::output`].
+    pub fn tensor(&self, name: &str) -> Result<Tensor, Error> {
+        self.tensor_of(name).cloned()
+    }
+
+    /// Every output with its name, in the model's order.
+    pub fn outputs(&self) -> impl Iterator<Item = (&str, TensorRef<'_>)> {
+        let ports = &self.reply.item().home().spec.outputs;
+        let pairs = ports.iter().zip(&self.reply.outputs);
+        pairs.filter_map(|(port, tensor)| Some((port.name.as_str(), tensor.as_ref()?.view())))
+    }
+
+    /// When the request passed its stations; `None` unless it was traced.
+    pub fn trace(&self) -> Option<&Trace> {
+        self.reply.trace.as_deref()
+    }
+
+    fn tensor_of(&self, name: &str) -> Result<&Tensor, Error> {
+        let ports = &self.reply.item().home().spec.outputs;
+        let index = ports.iter().position(|port| port.name == name);
+        if let Some(tensor) = index.and_then(|index| self.reply.outputs.get(index)?.as_ref()) {
+            return Ok(tensor);
+        }
+        let there: Vec<_> = self.outputs().map(|(name, _)| name).collect();
+        Err(Error::not_found(format!("model '{}': no output '{name}' in the response; it has: {}", self.model(), there.join(", "))))
+    }
+}
+
+impl std::fmt::Debug for Response {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut debug = f.debug_struct("Response");
+        debug.field("model", &self.model()).field("version", &self.version());
+        for (name, tensor) in self.outputs() {
+            debug.field(name, &format_args!("{}{}", tensor.dtype(), tensor.shape()));
+        }
+        debug.finish()
+    }
+}

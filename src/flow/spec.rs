@@ -1,0 +1,82 @@
+//! What a lane knows of its model: names, types, dims and limits. Checked once when the model loads; plain values.
+
+use super::batch::Policy;
+use inferlay_backend_sdk::DataType;
+
+/// Who may execute a batch besides the workers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum CallerRuns {
+    /// Workers alone.
+    Never,
+    /// A blocking caller that finds an instance free and nothing waiting runs its own request.
+    #[default]
+    OwnRequest,
+    /// A blocking caller that has to wait leads the lane while it does, for two batches at most.
+    Batch,
+}
+
+/// One input or output.
+#[derive(Clone, Debug)]
+pub(crate) struct Port {
+    pub(crate) name: String,
+    pub(crate) dtype: DataType,
+    /// Its dims without the batch; -1 varies. `None`: any rank.
+    pub(crate) dims: Option<Vec<i64>>,
+    /// An input that may be left out.
+    pub(crate) is_optional: bool,
+    /// An output that the config offers.
+    pub(crate) is_offered: bool,
+}
+
+/// What a lane knows of its model.
+#[derive(Clone, Debug)]
+pub(crate) struct LaneSpec {
+    pub(crate) model: String,
+    pub(crate) version: u64,
+    /// In the order of the model's signature, as backends number them.
+    pub(crate) inputs: Vec<Port>,
+    /// As `inputs`.
+    pub(crate) outputs: Vec<Port>,
+    /// The most rows of one request, and of a batch; 0: the first dim is not a batch.
+    pub(crate) rows_max: usize,
+    pub(crate) policy: Policy,
+    pub(crate) queued_max: usize,
+    pub(crate) levels: usize,
+    pub(crate) level_default: usize,
+    /// Nanoseconds after submission at which a request without a deadline expires.
+    pub(crate) timeout_default: Option<u64>,
+    /// Nanoseconds after which an execution counts as stuck.
+    pub(crate) execution_timeout: Option<u64>,
+    pub(crate) caller_runs: CallerRuns,
+    /// Whether `execute` must stay on one thread of the instance's own.
+    pub(crate) is_thread_bound: bool,
+}
+
+impl LaneSpec {
+    /// Whether the first dim is a batch.
+    pub(crate) fn batches(&self) -> bool {
+        self.rows_max > 0
+    }
+
+    /// `model 'digits' version 1`, for messages.
+    pub(crate) fn place(&self) -> String {
+        format!("model '{}' version {}", self.model, self.version)
+    }
+
+    /// One bit per output that a request gets when it names none.
+    pub(crate) fn offered(&self) -> u64 {
+        let bits = self.outputs.iter().enumerate().filter(|(_, port)| port.is_offered);
+        bits.fold(0, |mask, (index, _)| mask | bit(index))
+    }
+
+    /// Whether dims agree with those of a port.
+    pub(crate) fn fits(expected: &[i64], found: &[usize]) -> bool {
+        let fit = |(expected, found): (&i64, &usize)| *expected < 0 || usize::try_from(*expected) == Ok(*found);
+        expected.len() == found.len() && expected.iter().zip(found).all(fit)
+    }
+}
+
+/// The bit of an output in a mask of wanted ones; those past the 63rd share the last bit.
+pub(crate) fn bit(index: usize) -> u64 {
+    1 << index.min(63)
+}

@@ -1,0 +1,214 @@
+//! A task: the pooled home of one request on its way through a lane.
+//!
+//! Three slots have one owner at a time: `ask` (inputs and wishes: the submitter, then the executor until the release),
+//! `reply` (the winner of the state word, then the receiver) and `notify` (whoever registers or fires it). When the last
+//! owner lets go, the task returns to its lane's pool with its capacity.
+
+use super::answer;
+use super::lane::Lane;
+use super::state::State;
+use super::timer::Key;
+use crate::memory::Lent;
+use crate::observe::Trace;
+use crate::sync::{Callback, Doorbell, Held, Mutex, Pooled, Slot};
+use inferlay_backend_sdk::{Error, ParameterValue, Tensor};
+use smallvec::SmallVec;
+use std::cell::Cell;
+use std::sync::Arc;
+use std::task::Waker;
+
+/// A task with its lane.
+pub(crate) type Ticket = Pooled<Lane>;
+/// The right to a task's `ask`, with the task.
+pub(crate) type HeldAsk = Held<Lane, AskSlot>;
+/// The right to a task's `reply`, with the task.
+pub(crate) type HeldReply = Held<Lane, ReplySlot>;
+
+/// One request on its way.
+pub(crate) struct Task {
+    pub(crate) state: State,
+    pub(crate) ask: Slot<Ask>,
+    pub(crate) reply: Slot<Reply>,
+    pub(crate) notify: Slot<Notify>,
+    /// Where a blocking caller waits.
+    pub(crate) bell: Doorbell,
+}
+
+/// What is asked. Inputs are by index of the lane's spec.
+#[derive(Default)]
+pub(crate) struct Ask {
+    pub(crate) inputs: SmallVec<[Option<Tensor>; 2]>,
+    /// Memory of the caller for outputs; taken out by whoever writes there.
+    pub(crate) into: Vec<(usize, Cell<Option<Lent>>)>,
+    pub(crate) id: String,
+    pub(crate) parameters: Vec<(String, ParameterValue)>,
+    pub(crate) rows: usize,
+    /// One bit per wanted output.
+    pub(crate) wanted: u64,
+    pub(crate) level: usize,
+    pub(crate) deadline: Option<u64>,
+    pub(crate) timer: Option<Key>,
+    pub(crate) submitted: u64,
+    pub(crate) is_traced: bool,
+}
+
+impl Ask {
+    /// Lets inputs and lent memory go and keeps the capacity.
+    pub(crate) fn clear(&mut self) {
+        self.inputs.clear();
+        self.into.clear();
+        self.id.clear();
+        self.parameters.clear();
+        (self.deadline, self.timer, self.is_traced) = (None, None, false);
+    }
+}
+
+/// What is answered. Outputs are by index of the lane's spec.
+#[derive(Default)]
+pub(crate) struct Reply {
+    pub(crate) outputs: SmallVec<[Option<Tensor>; 2]>,
+    pub(crate) error: Option<Error>,
+    pub(crate) trace: Option<Box<Trace>>,
+}
+
+/// What a callback is given.
+pub(crate) type Outcome = Result<super::Response, Error>;
+
+/// Who wants to know of the answer.
+#[derive(Default)]
+pub(crate) enum Notify {
+    /// Nobody, or a caller who waits at the bell.
+    #[default]
+    Nobody,
+    /// A future.
+    Waker(Waker),
+    /// A function of the user.
+    Callback(Callback<Outcome>),
+}
+
+/// Names [`Task::ask`] for [`Held`].
+pub(crate) struct AskSlot;
+
+impl crate::sync::Project<Lane> for AskSlot {
+    type Value = Ask;
+
+    fn slot(task: &Task) -> &Slot<Ask> {
+        &task.ask
+    }
+}
+
+/// Names [`Task::reply`] for [`Held`].
+pub(crate) struct ReplySlot;
+
+impl crate::sync::Project<Lane> for ReplySlot {
+    type Value = Reply;
+
+    fn slot(task: &Task) -> &Slot<Reply> {
+        &task.reply
+    }
+}
+
+impl Task {
+    pub(crate) fn new() -> Self {
+        Task {
+            state: State::new(),
+            ask: Slot::new(Ask::default()),
+            reply: Slot::new(Reply::default()),
+            notify: Slot::new(Notify::Nobody),
+            bell: Doorbell::new(),
+        }
+    }
+
+    /// Makes it as good as new; its last owner calls this.
+    pub(crate) fn clear(&mut self) {
+        self.state.reset();
+        self.ask.get_mut().clear();
+        let reply = self.reply.get_mut();
+        reply.outputs.clear();
+        (reply.error, reply.trace) = (None, None);
+        *self.notify.get_mut() = Notify::Nobody;
+        self.bell.reset();
+    }
+}
+
+/// Cancels requests: from any thread, any number of times, also before they are submitted.
+///
+/// # Examples
+/// ```
+/// use inferlay::{CancelToken, ErrorKind, ModelConfig, Request, ServerHandle, Tensor, DataType};
+/// let server = ServerHandle::builder().start()?;
+/// let config = ModelConfig::new("double").input("x", DataType::Fp32, [1]).output("y", DataType::Fp32, [1]);
+/// server.register_model(config, |batch| {
+///     let x = batch.input(0)?.as_slice::<f32>()?;
+///     let y = batch.output(0, [1])?.as_mut_slice::<f32>()?;
+///     y[0] = 2.0 * x[0];
+///     Ok(())
+/// })?;
+/// let token = CancelToken::new();
+/// token.cancel();
+/// let request = Request::new().input("x", Tensor::from_vec(vec![1.0f32], [1])?).cancel_with(&token);
+/// assert_eq!(server.infer("double", request).unwrap_err().kind(), ErrorKind::Cancelled);
+/// # Ok::<(), inferlay::Error>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct CancelToken {
+    inner: Arc<CancelState>,
+}
+
+#[derive(Default)]
+struct CancelState {
+    state: Mutex<Cancel>,
+}
+
+#[derive(Default)]
+struct Cancel {
+    is_cancelled: bool,
+    /// The requests that it was given to and that may still be on their way.
+    tickets: Vec<Ticket>,
+}
+
+impl CancelToken {
+    /// A token that cancels nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Cancels every request that bears this token, now and later.
+    pub fn cancel(&self) {
+        let tickets = {
+            let mut state = self.inner.state.lock();
+            state.is_cancelled = true;
+            std::mem::take(&mut state.tickets)
+        };
+        for ticket in tickets {
+            answer::cancel(&ticket);
+        }
+    }
+
+    /// Whether it was cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        self.inner.state.lock().is_cancelled
+    }
+
+    /// Watches over a request that is about to be submitted; false when it is cancelled already.
+    pub(crate) fn watch(&self, ticket: &Ticket) -> bool {
+        let mut state = self.inner.state.lock();
+        if state.is_cancelled {
+            return false;
+        }
+        state.tickets.retain(|known| !known.state.is_answered());
+        state.tickets.push(ticket.clone());
+        true
+    }
+
+    /// No longer watches over a request that was not submitted after all, or is over.
+    pub(crate) fn forget(&self, ticket: &Ticket) {
+        self.inner.state.lock().tickets.retain(|known| !known.is(ticket));
+    }
+}
+
+impl std::fmt::Debug for CancelToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "CancelToken({})", if self.is_cancelled() { "cancelled" } else { "open" })
+    }
+}

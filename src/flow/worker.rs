@@ -1,0 +1,248 @@
+//! Threads that lead: a pool for the whole server, and one thread each for instances that must stay on theirs.
+//!
+//! The pool grows when a lead finds no worker asleep and shrinks when a worker has slept for long; a thousand idle models
+//! need none. A lead is given to the worker that fell asleep last, whose stack is still warm. Invariants: 1. a posted lead
+//! is taken by exactly one worker; 2. a worker is asleep only while it stands in `asleep`, and whoever wakes it takes it
+//! out; 3. leads wait in `jobs` only while every worker is busy and no more may be started.
+
+use super::answer::On;
+use super::instance::InstanceCell;
+use super::lane::Lane;
+use super::lead::{Scratch, Turn};
+use crate::observe::{Cut, Log};
+use crate::sync::{Doorbell, Mutex, Slot, thread};
+use inferlay_backend_sdk::LogLevel;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a worker sleeps before it ends.
+const ASLEEP_MAX: Duration = Duration::from_secs(10);
+
+/// The pool.
+pub(crate) struct Workers {
+    crew: Arc<Crew>,
+}
+
+struct Crew {
+    state: Mutex<State>,
+    /// Rung by each worker that ends.
+    left: Doorbell,
+    spin_max: u32,
+    workers_max: usize,
+    log: Arc<Log>,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<Arc<Lane>>,
+    asleep: Vec<Arc<Berth>>,
+    threads: Vec<thread::JoinHandle<()>>,
+    alive: usize,
+    started: usize,
+    is_stopping: bool,
+}
+
+/// Where one worker sleeps and finds its job.
+struct Berth {
+    job: Slot<Option<Arc<Lane>>>,
+    bell: Doorbell,
+}
+
+impl Workers {
+    pub(crate) fn new(spin_max: u32, workers_max: usize, log: Arc<Log>) -> Self {
+        let (state, left) = (Mutex::new(State::default()), Doorbell::new());
+        Workers { crew: Arc::new(Crew { state, left, spin_max, workers_max, log }) }
+    }
+
+    /// Has a worker lead `lane`, whose lead was taken for it.
+    pub(crate) fn lead(&self, lane: Arc<Lane>) {
+        let mut state = self.crew.state.lock();
+        if let Some(berth) = state.asleep.pop() {
+            drop(state);
+            *berth.job.lock() = Some(lane);
+            berth.bell.ring();
+            return;
+        }
+        state.jobs.push_back(lane);
+        if state.alive < self.crew.workers_max && !state.is_stopping {
+            self.start(&mut state);
+        }
+    }
+
+    /// How many threads the pool has now.
+    pub(crate) fn len(&self) -> usize {
+        self.crew.state.lock().alive
+    }
+
+    /// Takes one waiting lead, for tests that lead by hand.
+    #[cfg(any(test, loom))]
+    pub(crate) fn take_job(&self) -> Option<Arc<Lane>> {
+        self.crew.state.lock().jobs.pop_front()
+    }
+
+    fn start(&self, state: &mut State) {
+        let crew = self.crew.clone();
+        let name = format!("inferlay-{}", state.started);
+        match thread::spawn(&name, move || crew.run()) {
+            Ok(handle) => {
+                state.alive += 1;
+                state.started += 1;
+                state.threads.retain(|thread| !thread::has_ended(thread));
+                state.threads.push(handle);
+            }
+            // The lead waits for a busy worker; with none at all it waits for the next one to be started.
+            Err(error) => self.crew.log.write(LogLevel::Error, &format!("no worker thread could be started: {error}")),
+        }
+    }
+
+    /// Ends the threads, but for `stuck` ones, which are left alone.
+    pub(crate) fn stop(&self, stuck: usize) {
+        let (asleep, threads) = {
+            let mut state = self.crew.state.lock();
+            state.is_stopping = true;
+            (std::mem::take(&mut state.asleep), std::mem::take(&mut state.threads))
+        };
+        for berth in asleep {
+            berth.bell.ring();
+        }
+        if thread::is_inside() {
+            return;
+        }
+        while self.len() > stuck {
+            self.crew.left.wait(0);
+        }
+        if stuck == 0 {
+            threads.into_iter().for_each(|handle| thread::join(Some(handle)));
+        }
+    }
+}
+
+impl Crew {
+    fn run(&self) {
+        let berth = Arc::new(Berth { job: Slot::new(None), bell: Doorbell::new() });
+        while let Some(lane) = self.next(&berth) {
+            lane.lead(Turn::worker());
+        }
+        self.state.lock().alive -= 1;
+        self.left.ring();
+    }
+
+    fn next(&self, berth: &Arc<Berth>) -> Option<Arc<Lane>> {
+        {
+            let mut state = self.state.lock();
+            if let Some(lane) = state.jobs.pop_front() {
+                return Some(lane);
+            }
+            if state.is_stopping {
+                return None;
+            }
+            state.asleep.push(berth.clone());
+        }
+        let rang = berth.bell.wait_for(self.spin_max, Some(ASLEEP_MAX));
+        if let Some(lane) = berth.job.lock().take() {
+            return Some(lane);
+        }
+        self.leave(berth, rang)
+    }
+
+    /// Ends a worker that slept for long or is told to; unless somebody just took it out to give it a job.
+    fn leave(&self, berth: &Arc<Berth>, mut rang: bool) -> Option<Arc<Lane>> {
+        loop {
+            {
+                let mut state = self.state.lock();
+                let before = state.asleep.len();
+                state.asleep.retain(|other| !Arc::ptr_eq(other, berth));
+                let was_asleep = state.asleep.len() < before;
+                if was_asleep || state.is_stopping && rang {
+                    return None;
+                }
+            }
+            // Whoever took the berth out rings after the job is in it.
+            rang = berth.bell.wait_for(0, None);
+            if let Some(lane) = berth.job.lock().take() {
+                return Some(lane);
+            }
+        }
+    }
+
+}
+
+/// The thread of an instance that must always run on the same one; started by its first batch.
+#[derive(Default)]
+pub(crate) struct OwnThread {
+    desk: Option<Arc<Desk>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+struct Desk {
+    job: Slot<Option<Job>>,
+    bell: Doorbell,
+}
+
+/// A batch for an instance with its own thread.
+struct Job {
+    lane: Arc<Lane>,
+    cell: Box<InstanceCell>,
+    scratch: Box<Scratch>,
+    started: u64,
+    why: Cut,
+}
+
+impl OwnThread {
+    fn desk(&mut self) -> std::io::Result<Arc<Desk>> {
+        if let Some(desk) = &self.desk {
+            return Ok(desk.clone());
+        }
+        let desk = Arc::new(Desk { job: Slot::new(None), bell: Doorbell::new() });
+        let own = desk.clone();
+        self.thread = Some(thread::spawn("inferlay-own", move || own.run())?);
+        self.desk = Some(desk.clone());
+        Ok(desk)
+    }
+}
+
+impl Drop for OwnThread {
+    fn drop(&mut self) {
+        if let Some(desk) = &self.desk {
+            // An empty desk and a ring: the thread ends.
+            desk.bell.ring();
+        }
+        thread::join(self.thread.take());
+    }
+}
+
+impl Desk {
+    fn run(&self) {
+        loop {
+            self.bell.wait(0);
+            let Some(job) = self.job.lock().take() else { return };
+            let Job { lane, cell, mut scratch, started, why } = job;
+            let leads = lane.run(cell, &mut scratch, (started, why), On::Worker);
+            Scratch::put(scratch);
+            if leads {
+                lane.services.workers.lead(lane.clone());
+            }
+        }
+    }
+}
+
+/// Runs a batch on the instance's own thread.
+///
+/// # Errors
+/// The instance and the batch, when no thread could be started.
+pub(super) fn run_on_own_thread(
+    lane: &Arc<Lane>,
+    mut cell: Box<InstanceCell>,
+    scratch: Box<Scratch>,
+    (started, why): (u64, Cut),
+) -> Result<(), (Box<InstanceCell>, Box<Scratch>, std::io::Error)> {
+    let desk = match cell.own_thread.as_mut().map(OwnThread::desk) {
+        Some(Ok(desk)) => desk,
+        Some(Err(error)) => return Err((cell, scratch, error)),
+        None => return Err((cell, scratch, std::io::Error::other("the instance has no thread of its own"))),
+    };
+    *desk.job.lock() = Some(Job { lane: lane.clone(), cell, scratch, started, why });
+    desk.bell.ring();
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! Statistics of one model version: counts and durations, with the meaning that Triton's statistics give them.
+
+use super::Cut;
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// How often something happened and how long it took in all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct DurationStatistics {
+    /// How many requests.
+    pub count: u64,
+    /// The sum over these requests, in nanoseconds.
+    pub ns: u64,
+}
+
+/// What a model version has done since it was loaded.
+///
+/// Durations are sums over requests: every request of a batch is charged the batch's whole time, as in Triton.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ModelStatistics {
+    /// The model.
+    pub name: String,
+    /// The version.
+    pub version: u64,
+    /// Rows of the requests that were answered well.
+    pub inference_count: u64,
+    /// Batches that were executed.
+    pub execution_count: u64,
+    /// Requests that were answered well, from submission to the end of the execution.
+    pub success: DurationStatistics,
+    /// Requests that were executed and answered with an error.
+    pub fail: DurationStatistics,
+    /// From submission to the start of the execution.
+    pub queue: DurationStatistics,
+    /// Gathering inputs.
+    pub compute_input: DurationStatistics,
+    /// Executing, without gathering.
+    pub compute_infer: DurationStatistics,
+    /// Handing out outputs; not timed for a request alone in its batch, where nothing is to be done.
+    pub compute_output: DurationStatistics,
+    /// Requests refused because the queue was full.
+    pub refused_count: u64,
+    /// Requests whose deadline passed before they were run.
+    pub expired_count: u64,
+    /// Requests that were cancelled before they were answered.
+    pub cancelled_count: u64,
+    /// Requests that wait now.
+    pub queue_len: u64,
+    /// Executions by the number of their rows.
+    pub batch_sizes: BTreeMap<usize, u64>,
+    /// Executions by the reason for which their batch was closed; see [`crate::Cut`].
+    pub cuts: BTreeMap<&'static str, u64>,
+    /// Bytes that the engine copied: gathered inputs, and small outputs into their responses.
+    pub bytes_copied: u64,
+}
+
+/// One execution, as it is reported to the tally.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Record {
+    pub(crate) started: u64,
+    pub(crate) ended: u64,
+    /// Nanoseconds that the requests waited, summed.
+    pub(crate) waited: u64,
+    pub(crate) gathered: u64,
+    pub(crate) scattered: u64,
+    pub(crate) requests: usize,
+    pub(crate) rows: usize,
+    pub(crate) failed: usize,
+    pub(crate) taken: usize,
+    pub(crate) bytes_copied: usize,
+    pub(crate) why: Option<Cut>,
+}
+
+/// The running sums of a lane.
+pub(crate) struct Tally {
+    statistics: ModelStatistics,
+    /// Executions by rows, while they are few enough for a table.
+    sizes: Vec<u64>,
+    cuts: [u64; Cut::ALL.len()],
+}
+
+impl Tally {
+    pub(crate) fn new(rows_max: usize) -> Self {
+        let sizes = vec![0; rows_max.min(4096) + 1];
+        Tally { statistics: ModelStatistics::default(), sizes, cuts: [0; Cut::ALL.len()] }
+    }
+
+    /// Adds one execution.
+    pub(crate) fn add(&mut self, record: &Record) {
+        let Some(why) = record.why else { return };
+        let sums = &mut self.statistics;
+        let lasted = record.ended.saturating_sub(record.started);
+        let (requests, failed) = (record.requests as u64, record.failed as u64);
+        let mut add = |sum: &mut DurationStatistics, count: u64, ns: u64| {
+            sum.count += count;
+            sum.ns += ns;
+        };
+        let total = record.waited + lasted * requests;
+        let failed_ns = if requests == 0 { 0 } else { total / requests * failed };
+        add(&mut sums.fail, failed, failed_ns);
+        add(&mut sums.success, requests - failed, total - failed_ns);
+        add(&mut sums.queue, requests, record.waited);
+        add(&mut sums.compute_input, requests, record.gathered * requests);
+        add(&mut sums.compute_infer, requests, lasted.saturating_sub(record.gathered) * requests);
+        add(&mut sums.compute_output, requests, record.scattered * requests);
+        sums.execution_count += 1;
+        // Failed requests seldom differ in rows; their share of the batch's rows is counted out.
+        let good_rows = record.rows * (record.requests - record.failed) / record.requests.max(1);
+        sums.inference_count += good_rows as u64;
+        sums.bytes_copied += record.bytes_copied as u64;
+        let last = self.sizes.len() - 1;
+        self.sizes[record.rows.min(last)] += 1;
+        self.cuts[why as usize] += 1;
+    }
+
+    /// The sums as they are reported.
+    pub(crate) fn read(&self) -> ModelStatistics {
+        let mut statistics = self.statistics.clone();
+        let sizes = self.sizes.iter().enumerate().filter(|(_, count)| **count > 0);
+        statistics.batch_sizes = sizes.map(|(rows, count)| (rows, *count)).collect();
+        let cuts = Cut::ALL.iter().zip(self.cuts).filter(|(_, count)| *count > 0);
+        statistics.cuts = cuts.map(|(why, count)| (why.name(), count)).collect();
+        statistics
+    }
+}
