@@ -1,1 +1,3 @@
 //! Inference, inlaid: a model server that is a library.
+
+pub mod config;
