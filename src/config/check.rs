@@ -3,7 +3,7 @@
 //!
 //! A rule says nothing of what is missing; that is for the completion.
 
-use super::error::{Report, listed, quoted};
+use super::error::{Report, quoted};
 use super::limits;
 use super::model::{DynamicBatching, InstanceGroup, InstanceKind, VersionPolicy};
 use super::partial::{PartialConfig, PartialTensor};
@@ -209,10 +209,4 @@ fn number<N: TryInto<u64> + Copy + std::fmt::Display>(
 
 fn in_range<N: TryInto<u64>>(value: N, limits: &RangeInclusive<u64>) -> bool {
     value.try_into().is_ok_and(|value| limits.contains(&value))
-}
-
-/// Dims as a message shows them.
-pub(super) fn shown(dims: &[i64]) -> String {
-    let dims: Vec<String> = dims.iter().map(i64::to_string).collect();
-    format!("[{}]", listed(dims.iter().map(String::as_str)).replace("none", ""))
 }

@@ -5,7 +5,7 @@
 //!                           -> check every rule -> ModelConfig, tensors in the model's order
 //! ```
 
-use super::check::{self, shown};
+use super::check;
 use super::error::{ConfigErrors, Report, listed, quoted};
 use super::limits;
 use super::model::{DynamicBatching, InstanceGroup, ModelConfig, TensorConfig};
@@ -48,11 +48,10 @@ impl PartialConfig {
         same(self.name.as_deref(), name, "name", "the name of the model's folder", &mut report);
         same(self.backend.as_deref(), backend, "backend", "the backend that loaded the model", &mut report);
         let batch = self.settle_batch(signature, &mut report);
-        let silent = signature.inputs.is_empty() && signature.outputs.is_empty();
         for (key, stated, specs) in
             [("input", &mut self.inputs, &signature.inputs), ("output", &mut self.outputs, &signature.outputs)]
         {
-            let model = (!silent).then_some(Specs { key, specs, batches: batch > 0 });
+            let model = (!is_silent(signature)).then_some(Specs { key, specs, batches: batch > 0 });
             settle_tensors(stated, key, model, &mut report);
         }
         check::partial(&self, &mut report);
@@ -62,9 +61,8 @@ impl PartialConfig {
 
     /// The largest batch, which is then the config's own.
     fn settle_batch(&mut self, signature: &Signature, report: &mut Report) -> usize {
-        let silent = signature.inputs.is_empty() && signature.outputs.is_empty();
         let size = match self.max_batch_size {
-            Some(size) if size > 0 && !signature.batches && !silent => {
+            Some(size) if size > 0 && !signature.batches && !is_silent(signature) => {
                 let found = format_args!("found {size}, expected 0: the first dim of this model is no batch");
                 report.on(&Path::root("max_batch_size"), found);
                 0
@@ -115,6 +113,11 @@ impl PartialConfig {
             caller_runs: self.caller_runs,
         }
     }
+}
+
+/// Whether the model says nothing at all of itself.
+fn is_silent(signature: &Signature) -> bool {
+    signature.inputs.is_empty() && signature.outputs.is_empty()
 }
 
 /// What the model says of its inputs or of its outputs.
@@ -196,8 +199,8 @@ fn settle_tensor(tensor: &mut PartialTensor, model: Specs<'_>, path: &Path, repo
         }
         Some(stated) => {
             let batch = if model.batches { " without the batch" } else { "" };
-            let (stated, own) = (shown(stated), shown(own));
-            report.on(&path.key("dims"), format_args!("found {stated}, expected {own}, the model's own dims{batch}"));
+            report
+                .on(&path.key("dims"), format_args!("found {stated:?}, expected {own:?}, the model's own dims{batch}"));
         }
     }
 }

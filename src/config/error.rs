@@ -147,11 +147,19 @@ impl Report {
     /// An error about the value at `path`, placed at the deepest node on the way to it that the file has. A place that
     /// already has an error gets no second one: it would only be its consequence.
     pub(super) fn on(&mut self, path: &Path, message: impl fmt::Display) {
+        if self.is_full() {
+            return self.left_out += 1;
+        }
         let at = self.root.as_deref().map(|root| path.locate(root));
         if at.is_some() && self.errors.iter().any(|error| error.position.as_ref().map(|position| position.at) == at) {
             return;
         }
         self.push(at, format!("{path}: {message}"));
+    }
+
+    /// Whether further errors are only counted, so that their messages need not be made.
+    pub(super) fn is_full(&self) -> bool {
+        self.errors.len() == ERRORS_MAX
     }
 
     /// The value, if nothing was wrong.
@@ -164,9 +172,8 @@ impl Report {
     }
 
     fn push(&mut self, at: Option<At>, message: String) {
-        if self.errors.len() == ERRORS_MAX {
-            self.left_out += 1;
-            return;
+        if self.is_full() {
+            return self.left_out += 1;
         }
         let position = at.zip(self.source.as_deref()).map(|(at, source)| Position::new(at, &source.text));
         self.errors.push(ConfigError { place: self.place.clone(), position, message });
@@ -191,7 +198,8 @@ impl Position {
     }
 }
 
-fn printable(c: char) -> char {
+/// The character itself if a terminal shows it as one.
+pub(super) fn printable(c: char) -> char {
     match c {
         '\t' => ' ',
         c if c.is_control() => char::REPLACEMENT_CHARACTER,

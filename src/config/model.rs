@@ -142,7 +142,8 @@ pub enum CallerRuns {
 }
 
 impl ModelConfig {
-    /// The config of a model that is a closure: no inputs, no outputs, no batching, one instance. The methods add to it.
+    /// The config of a model that is a closure: no inputs, no outputs, no batching, one instance. The methods below
+    /// add to it.
     pub fn new(name: impl Into<String>) -> Self {
         let name = name.into();
         ModelConfig {
@@ -243,7 +244,8 @@ impl ModelConfig {
     /// ```
     /// use inferlay::config::ModelConfig;
     /// let errors = ModelConfig::new("a").instances(0).check().unwrap_err();
-    /// assert_eq!(errors.to_string(), "model 'a': instance_group[0].count: found 0, expected a whole number from 1 to 1024");
+    /// let expected = "model 'a': instance_group[0].count: found 0, expected a whole number from 1 to 1024";
+    /// assert_eq!(errors.to_string(), expected);
     /// ```
     pub fn check(&self) -> Result<(), ConfigErrors> {
         let mut report = Report::of_model(&self.name);

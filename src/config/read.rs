@@ -24,6 +24,22 @@ pub(super) struct Keys {
     pub(super) later: &'static [&'static str],
 }
 
+impl Keys {
+    /// Why a key that is not served is refused.
+    fn refusal(&self, key: &str) -> String {
+        let name = quoted(key);
+        if self.later.contains(&key) {
+            format!("key '{name}' is not supported yet")
+        } else if key == "<<" {
+            "merge keys ('<<') are not supported; write the keys out".to_owned()
+        } else if let Some(near) = nearest(key, self.served.iter().chain(self.later).copied()) {
+            format!("unknown key '{name}'; did you mean '{near}'?")
+        } else {
+            format!("unknown key '{name}'; expected one of {}", listed(self.served.iter().copied()))
+        }
+    }
+}
+
 impl<'a> Cursor<'a> {
     /// At the root of a file.
     pub(super) fn root(node: &'a Node) -> Self {
@@ -45,21 +61,10 @@ impl<'a> Cursor<'a> {
     /// Reports every key that is not among `keys`; a node that is no mapping has none, and is reported too.
     pub(super) fn check_keys(&self, keys: &Keys, report: &mut Report) {
         for (key, _) in self.map_entries(report) {
-            let name = quoted(&key.name);
-            let known = || keys.served.iter().chain(keys.later).copied();
-            if keys.served.contains(&&*key.name) {
-                continue;
+            if !keys.served.contains(&&*key.name) {
+                let message = if report.is_full() { String::new() } else { keys.refusal(&key.name) };
+                report.at(key.at, message);
             }
-            let message = if keys.later.contains(&&*key.name) {
-                format!("key '{name}' is not supported yet")
-            } else if &*key.name == "<<" {
-                "merge keys ('<<') are not supported; write the keys out".to_owned()
-            } else if let Some(near) = nearest(&key.name, known()) {
-                format!("unknown key '{name}'; did you mean '{near}'?")
-            } else {
-                format!("unknown key '{name}'; expected one of {}", listed(keys.served.iter().copied()))
-            };
-            report.at(key.at, message);
         }
     }
 

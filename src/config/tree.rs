@@ -10,7 +10,7 @@
 //! Invariants: 1. Nothing recurses while parsing, and no tree is deeper than [`DEPTH_MAX`]. 2. What a tree occupies,
 //! copies made by aliases included, is bounded by [`TREE_SIZE_MAX`]. 3. Within a mapping every key is there once.
 
-use super::error::{Report, quoted};
+use super::error::{Report, printable, quoted};
 use serde_yaml::granit_parser::{Event, Parser, ScalarStyle, Span, Tag, options};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -56,7 +56,8 @@ pub(super) struct Key {
 impl Node {
     /// Whether it is YAML's null: nothing at all, `~` or `null`.
     pub(super) fn is_null(&self) -> bool {
-        matches!(&self.value, Value::Scalar { text, plain: true } if matches!(&**text, "" | "~" | "null" | "Null" | "NULL"))
+        let Value::Scalar { text, plain: true } = &self.value else { return false };
+        matches!(&**text, "" | "~" | "null" | "Null" | "NULL")
     }
 }
 
@@ -70,7 +71,7 @@ pub(super) fn read(text: &str, report: &mut Report) -> Option<Node> {
     for event in Parser::new_from_str_with_options(text, options) {
         let step = match event {
             Ok((event, span)) => builder.step(event, at(&span)),
-            Err(error) => Err(Fatal(at(&Span::empty(*error.marker())), format!("not YAML: {}", error.info()))),
+            Err(error) => Err(Fatal(at(&Span::empty(*error.marker())), not_yaml(&error.info()))),
         };
         if let Err(Fatal(at, message)) = step {
             builder.report.at(at, message);
@@ -99,8 +100,8 @@ struct Builder<'r> {
 struct Open {
     at: At,
     anchor: usize,
-    /// What the tree occupied when it was opened.
-    size_before: usize,
+    /// What it and its nodes count for so far.
+    size: usize,
     content: Content,
 }
 
@@ -126,12 +127,11 @@ impl Builder<'_> {
             }
             Event::SequenceEnd | Event::MappingEnd => match self.open.pop() {
                 Some(open) => {
-                    let size = self.size - open.size_before;
                     let value = match open.content {
                         Content::List(items) => Value::List(items),
                         Content::Map { entries, .. } => Value::Map(entries),
                     };
-                    self.close(Node { at: open.at, value }, open.anchor, size)
+                    self.close(Node { at: open.at, value }, open.anchor, open.size)
                 }
                 None => Ok(()),
             },
@@ -155,9 +155,8 @@ impl Builder<'_> {
         if let Some(tag) = tag.filter(|tag| !tag.is_yaml_core_schema()) {
             self.report.at(at, format!("found the tag '{}', expected none", quoted(&tag.original())));
         }
-        let size_before = self.size;
         self.grow(NODE_SIZE, at)?;
-        self.open.push(Open { at, anchor, size_before, content });
+        self.open.push(Open { at, anchor, size: NODE_SIZE, content });
         Ok(())
     }
 
@@ -185,7 +184,7 @@ impl Builder<'_> {
         }
         let copy = Node { at, value: node.value.clone() };
         self.grow(size, at)?;
-        self.place(copy)
+        self.place(copy, size)
     }
 
     fn close(&mut self, node: Node, anchor: usize, size: usize) -> Result<(), Fatal> {
@@ -193,11 +192,14 @@ impl Builder<'_> {
             self.grow(size, node.at)?;
             self.anchors.insert(anchor, (node.clone(), size));
         }
-        self.place(node)
+        self.place(node, size)
     }
 
     /// Puts a finished node where it belongs: as the root, an item, a key, or the value of the last key.
-    fn place(&mut self, node: Node) -> Result<(), Fatal> {
+    fn place(&mut self, node: Node, size: usize) -> Result<(), Fatal> {
+        if let Some(open) = self.open.last_mut() {
+            open.size += size;
+        }
         match self.open.last_mut().map(|open| &mut open.content) {
             None => self.root = Some(node),
             Some(Content::List(items)) => items.push(node),
@@ -230,7 +232,11 @@ impl Builder<'_> {
 }
 
 fn too_large(at: At) -> Fatal {
-    Fatal(at, format!("found more than {TREE_SIZE_MAX} bytes of values once aliases are expanded, expected fewer"))
+    Fatal(at, format!("found values of more than {TREE_SIZE_MAX} bytes with aliases expanded, expected fewer"))
+}
+
+fn not_yaml(fault: &str) -> String {
+    format!("not YAML: {}", fault.chars().map(printable).collect::<String>())
 }
 
 fn at(span: &Span) -> At {
