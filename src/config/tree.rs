@@ -89,8 +89,8 @@ struct Builder<'r> {
     report: &'r mut Report,
     /// The lists and mappings that the next node lies in, outermost first.
     open: Vec<Open>,
-    /// The nodes that aliases may name, with their sizes.
-    anchors: HashMap<usize, (Node, usize)>,
+    /// The nodes that aliases may name.
+    anchors: HashMap<usize, (Node, Extent)>,
     size: usize,
     root: Option<Node>,
     documents: usize,
@@ -100,9 +100,16 @@ struct Builder<'r> {
 struct Open {
     at: At,
     anchor: usize,
-    /// What it and its nodes count for so far.
-    size: usize,
+    extent: Extent,
     content: Content,
+}
+
+/// How much a node is, with all that lies in it.
+#[derive(Clone, Copy)]
+struct Extent {
+    size: usize,
+    /// The levels of lists and mappings: 0 for a scalar.
+    levels: usize,
 }
 
 enum Content {
@@ -116,9 +123,9 @@ impl Builder<'_> {
             Event::DocumentStart(..) => self.document(at),
             Event::Scalar(text, style, anchor, tag) => {
                 let plain = self.scalar_tag(tag.as_deref(), at) && style == ScalarStyle::Plain;
-                let size = NODE_SIZE + text.len();
-                self.grow(size, at)?;
-                self.close(Node { at, value: Value::Scalar { text: text.into(), plain } }, anchor, size)
+                let extent = Extent { size: NODE_SIZE + text.len(), levels: 0 };
+                self.grow(extent.size, at)?;
+                self.close(Node { at, value: Value::Scalar { text: text.into(), plain } }, anchor, extent)
             }
             Event::SequenceStart(_, anchor, tag) => self.open(at, anchor, tag.as_deref(), Content::List(Vec::new())),
             Event::MappingStart(_, anchor, tag) => {
@@ -131,7 +138,7 @@ impl Builder<'_> {
                         Content::List(items) => Value::List(items),
                         Content::Map { entries, .. } => Value::Map(entries),
                     };
-                    self.close(Node { at: open.at, value }, open.anchor, open.size)
+                    self.close(Node { at: open.at, value }, open.anchor, open.extent)
                 }
                 None => Ok(()),
             },
@@ -149,14 +156,12 @@ impl Builder<'_> {
     }
 
     fn open(&mut self, at: At, anchor: usize, tag: Option<&Tag>, content: Content) -> Result<(), Fatal> {
-        if self.open.len() == DEPTH_MAX {
-            return Err(Fatal(at, format!("found more than {DEPTH_MAX} levels, expected at most {DEPTH_MAX}")));
-        }
+        self.fits(1, at)?;
         if let Some(tag) = tag.filter(|tag| !tag.is_yaml_core_schema()) {
             self.report.at(at, format!("found the tag '{}', expected none", quoted(&tag.original())));
         }
         self.grow(NODE_SIZE, at)?;
-        self.open.push(Open { at, anchor, size: NODE_SIZE, content });
+        self.open.push(Open { at, anchor, extent: Extent { size: NODE_SIZE, levels: 1 }, content });
         Ok(())
     }
 
@@ -174,31 +179,30 @@ impl Builder<'_> {
 
     /// Copies what the alias names. The copy's parts keep the places where they are written.
     fn alias(&mut self, anchor: usize, at: At) -> Result<(), Fatal> {
-        let Some((node, size)) = self.anchors.get(&anchor) else {
+        // It is taken out so that the bounds can be checked before the copy is made.
+        let Some((node, extent)) = self.anchors.remove(&anchor) else {
             return Err(Fatal(at, "found an alias inside the node that it names".to_owned()));
         };
-        // The size is checked before the copy is made.
-        let size = *size;
-        if self.size + size > TREE_SIZE_MAX {
-            return Err(too_large(at));
-        }
+        self.fits(extent.levels, at)?;
+        self.grow(extent.size, at)?;
         let copy = Node { at, value: node.value.clone() };
-        self.grow(size, at)?;
-        self.place(copy, size)
+        self.anchors.insert(anchor, (node, extent));
+        self.place(copy, extent)
     }
 
-    fn close(&mut self, node: Node, anchor: usize, size: usize) -> Result<(), Fatal> {
+    fn close(&mut self, node: Node, anchor: usize, extent: Extent) -> Result<(), Fatal> {
         if anchor != 0 {
-            self.grow(size, node.at)?;
-            self.anchors.insert(anchor, (node.clone(), size));
+            self.grow(extent.size, node.at)?;
+            self.anchors.insert(anchor, (node.clone(), extent));
         }
-        self.place(node, size)
+        self.place(node, extent)
     }
 
     /// Puts a finished node where it belongs: as the root, an item, a key, or the value of the last key.
-    fn place(&mut self, node: Node, size: usize) -> Result<(), Fatal> {
+    fn place(&mut self, node: Node, extent: Extent) -> Result<(), Fatal> {
         if let Some(open) = self.open.last_mut() {
-            open.size += size;
+            open.extent.size += extent.size;
+            open.extent.levels = open.extent.levels.max(extent.levels + 1);
         }
         match self.open.last_mut().map(|open| &mut open.content) {
             None => self.root = Some(node),
@@ -227,12 +231,19 @@ impl Builder<'_> {
 
     fn grow(&mut self, size: usize, at: At) -> Result<(), Fatal> {
         self.size += size;
-        if self.size > TREE_SIZE_MAX { Err(too_large(at)) } else { Ok(()) }
+        if self.size <= TREE_SIZE_MAX {
+            return Ok(());
+        }
+        Err(Fatal(at, format!("found values of more than {TREE_SIZE_MAX} bytes with aliases expanded, expected fewer")))
     }
-}
 
-fn too_large(at: At) -> Fatal {
-    Fatal(at, format!("found values of more than {TREE_SIZE_MAX} bytes with aliases expanded, expected fewer"))
+    /// Whether so many levels more stay within the bound.
+    fn fits(&self, levels: usize, at: At) -> Result<(), Fatal> {
+        if self.open.len() + levels <= DEPTH_MAX {
+            return Ok(());
+        }
+        Err(Fatal(at, format!("found more than {DEPTH_MAX} levels, expected at most {DEPTH_MAX}")))
+    }
 }
 
 fn not_yaml(fault: &str) -> String {

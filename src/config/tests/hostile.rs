@@ -32,6 +32,14 @@ fn a_billion_laughs_end_after_a_few() {
 }
 
 #[test]
+fn aliases_cannot_stack_levels_beyond_the_bound() {
+    let nested = |n: usize, inner: &str| format!("a{n}: &a{n} {}{inner}{}\n", "[".repeat(30), "]".repeat(30));
+    let chain: String = (1..3_000).map(|n| nested(n, &format!("*a{}", n - 1))).collect();
+    let text = nested(0, "x") + &chain;
+    refused(&text, "3:39: found more than 64 levels, expected at most 64");
+}
+
+#[test]
 fn an_alias_cannot_contain_itself_or_name_nothing() {
     refused("input: &a [*a]", "1:12: found an alias inside the node that it names");
     refused("input: &a {name: x, dims: [*a]}", "1:28: found an alias inside the node that it names");
