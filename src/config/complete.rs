@@ -1,0 +1,232 @@
+//! What the file leaves out, taken from the model; and where the two contradict each other. Pure, any thread.
+//!
+//! ```text
+//! PartialConfig + Signature -> agree on name and backend -> settle the largest batch -> fill and compare the tensors
+//!                           -> check every rule -> ModelConfig, tensors in the model's order
+//! ```
+
+use super::check;
+use super::error::{ConfigErrors, Report, listed, quoted};
+use super::limits;
+use super::model::{DynamicBatching, InstanceGroup, ModelConfig, TensorConfig};
+use super::nearest::nearest;
+use super::partial::{PartialConfig, PartialTensor};
+use super::path::Path;
+use inferlay_backend_sdk::{Signature, TensorSpec};
+
+impl PartialConfig {
+    /// Completes the config of the model `name` from what the model itself says, and checks one against the other.
+    ///
+    /// - Inputs that the config leaves out are added. Outputs are those that the config names, or all of them.
+    ///   `data_type` and `dims` are added where missing; of a dim that varies in one and is fixed in the other, the
+    ///   fixed one counts. A signature without inputs and outputs says nothing; the config must then be complete.
+    /// - Without `max_batch_size`, a model that can batch gets 64 (or the largest preferred size, if that is more), and
+    ///   dynamic batching without a delay unless the config has its own. It gets 0 if the `dims` of an input or output
+    ///   in the config count the batch, having as many dims as the model's own.
+    /// - Without `instance_group` there is one instance, on the device that the backend chooses.
+    ///
+    /// # Errors
+    /// All contradictions at once, with their places in the file if there is one.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::config::parse;
+    /// use inferlay_backend_sdk::{DataType, Signature, TensorSpec};
+    /// let spec = |name: &str| TensorSpec {
+    ///     name: name.to_owned(),
+    ///     dtype: DataType::Fp32,
+    ///     dims: Some(vec![-1, 16]),
+    ///     optional: false,
+    /// };
+    /// let signature = Signature { inputs: vec![spec("x")], outputs: vec![spec("y")], batches: true };
+    /// let config = parse("config.yaml", "max_batch_size: 8")?.complete("doubler", "null", &signature)?;
+    /// assert_eq!((config.max_batch_size, &config.inputs[0].dims), (8, &vec![16]));
+    /// # Ok::<(), inferlay::config::ConfigErrors>(())
+    /// ```
+    pub fn complete(mut self, name: &str, backend: &str, signature: &Signature) -> Result<ModelConfig, ConfigErrors> {
+        let mut report = self.report(name);
+        same(self.name.as_deref(), name, "name", "the name of the model's folder", &mut report);
+        same(self.backend.as_deref(), backend, "backend", "the backend that loaded the model", &mut report);
+        let batch = self.settle_batch(signature, &mut report);
+        for (key, stated, specs) in
+            [("input", &mut self.inputs, &signature.inputs), ("output", &mut self.outputs, &signature.outputs)]
+        {
+            let model = (!is_silent(signature)).then_some(Specs { key, specs, batches: batch > 0 });
+            settle_tensors(stated, key, model, &mut report);
+        }
+        check::partial(&self, &mut report);
+        let config = self.finished(name, backend, signature);
+        report.finish(config)
+    }
+
+    /// The largest batch, which is then the config's own.
+    fn settle_batch(&mut self, signature: &Signature, report: &mut Report) -> usize {
+        let size = match self.max_batch_size {
+            Some(size) if size > 0 && !signature.batches && !is_silent(signature) => {
+                let found = format_args!("found {size}, expected 0: the first dim of this model is no batch");
+                report.on(&Path::root("max_batch_size"), found);
+                0
+            }
+            Some(size) => size,
+            None if signature.batches && !self.counts_batch(signature) => {
+                let preferred = self.dynamic_batching.get_or_insert_with(DynamicBatching::default);
+                preferred.preferred_batch_sizes.iter().copied().max().unwrap_or(0).max(limits::BATCH_SIZE_DEFAULT)
+            }
+            None => 0,
+        };
+        self.max_batch_size = Some(size);
+        size
+    }
+
+    /// Whether the config states the dims of an input or output with the batch among them.
+    fn counts_batch(&self, signature: &Signature) -> bool {
+        let counts = |stated: &[PartialTensor], specs: &[TensorSpec]| {
+            stated.iter().any(|tensor| {
+                let spec = specs.iter().find(|spec| spec.name == tensor.name);
+                let rank = spec.and_then(|spec| spec.dims.as_ref()).map(Vec::len);
+                rank.is_some() && rank == tensor.dims.as_ref().map(Vec::len)
+            })
+        };
+        counts(&self.inputs, &signature.inputs) || counts(&self.outputs, &signature.outputs)
+    }
+
+    fn finished(self, name: &str, backend: &str, signature: &Signature) -> ModelConfig {
+        let mut groups = self.instance_groups;
+        if groups.is_empty() {
+            groups.push(InstanceGroup::default());
+        }
+        let groups = groups.into_iter().enumerate().map(|(index, group)| group.complete(name, index));
+        ModelConfig {
+            name: name.to_owned(),
+            backend: backend.to_owned(),
+            default_model_filename: self.default_model_filename,
+            max_batch_size: self.max_batch_size.unwrap_or(0),
+            inputs: ordered(self.inputs, &signature.inputs),
+            outputs: ordered(self.outputs, &signature.outputs),
+            instance_groups: groups.collect(),
+            dynamic_batching: self.dynamic_batching,
+            version_policy: self.version_policy.unwrap_or_default(),
+            parameters: self.parameters,
+            queue_size_max: self.queue_size_max.unwrap_or(limits::QUEUE_SIZE_DEFAULT),
+            default_timeout_us: self.default_timeout_us,
+            execution_timeout_us: self.execution_timeout_us,
+            caller_runs: self.caller_runs,
+        }
+    }
+}
+
+/// Whether the model says nothing at all of itself.
+fn is_silent(signature: &Signature) -> bool {
+    signature.inputs.is_empty() && signature.outputs.is_empty()
+}
+
+/// What the model says of its inputs or of its outputs.
+#[derive(Clone, Copy)]
+struct Specs<'a> {
+    key: &'static str,
+    specs: &'a [TensorSpec],
+    /// Whether the first dim is the batch, which the config leaves out.
+    batches: bool,
+}
+
+impl Specs<'_> {
+    /// The dims as the config would state them.
+    fn dims<'a>(&self, spec: &'a TensorSpec) -> Option<&'a [i64]> {
+        spec.dims.as_deref().map(|dims| dims.get(usize::from(self.batches)..).unwrap_or(&[]))
+    }
+}
+
+fn same(stated: Option<&str>, expected: &str, key: &'static str, what: &str, report: &mut Report) {
+    if let Some(stated) = stated.filter(|stated| *stated != expected) {
+        let message = format_args!("found '{}', expected '{}', {what}", quoted(stated), quoted(expected));
+        report.on(&Path::root(key), message);
+    }
+}
+
+/// Fills in what is missing of the tensors and reports what contradicts the model, or is known to neither.
+fn settle_tensors(stated: &mut Vec<PartialTensor>, key: &'static str, model: Option<Specs<'_>>, report: &mut Report) {
+    let none_stated = stated.is_empty();
+    if let Some(model) = model {
+        for (index, tensor) in stated.iter_mut().enumerate() {
+            settle_tensor(tensor, model, &Path::root(key).index(index), report);
+        }
+        // An output that the config does not name is not served; an input must be given whether it is named or not.
+        let missing = model.specs.iter().filter(|spec| !stated.iter().any(|tensor| tensor.name == spec.name));
+        if none_stated || key == "input" {
+            let missing: Vec<_> = missing.map(|spec| completed(spec, model)).collect();
+            stated.extend(missing);
+        }
+    }
+    for (index, tensor) in stated.iter().enumerate() {
+        let lacks = [("data_type", tensor.data_type.is_none()), ("dims", tensor.dims.is_none())];
+        for (missing, _) in lacks.into_iter().filter(|(_, lacking)| *lacking) {
+            let path = Path::root(key).index(index).key(missing);
+            let name = quoted(&tensor.name);
+            report.on(&path, format_args!("found nothing, expected it here: the model says nothing of {key} '{name}'"));
+        }
+    }
+}
+
+fn completed(spec: &TensorSpec, model: Specs<'_>) -> PartialTensor {
+    PartialTensor {
+        name: spec.name.clone(),
+        data_type: Some(spec.dtype),
+        dims: model.dims(spec).map(<[i64]>::to_vec),
+        optional: Some(spec.optional),
+    }
+}
+
+fn settle_tensor(tensor: &mut PartialTensor, model: Specs<'_>, path: &Path, report: &mut Report) {
+    let Some(spec) = model.specs.iter().find(|spec| spec.name == tensor.name) else {
+        unknown(&tensor.name, model, path, report);
+        // Whatever else is missing follows from the wrong name.
+        tensor.data_type.get_or_insert(inferlay_backend_sdk::DataType::Fp32);
+        tensor.dims.get_or_insert_default();
+        return;
+    };
+    let data_type = *tensor.data_type.get_or_insert(spec.dtype);
+    if data_type != spec.dtype {
+        report.on(&path.key("data_type"), format_args!("found {data_type}, expected {}, the model's own", spec.dtype));
+    }
+    if *tensor.optional.get_or_insert(spec.optional) && !spec.optional {
+        report.on(&path.key("optional"), "found true, expected false: the model cannot do without it");
+    }
+    let Some(own) = model.dims(spec) else { return };
+    match &mut tensor.dims {
+        None => tensor.dims = Some(own.to_vec()),
+        Some(stated) if fits(stated, own) => {
+            stated.iter_mut().zip(own).for_each(|(stated, own)| *stated = (*stated).max(*own));
+        }
+        Some(stated) => {
+            let batch = if model.batches { " without the batch" } else { "" };
+            report
+                .on(&path.key("dims"), format_args!("found {stated:?}, expected {own:?}, the model's own dims{batch}"));
+        }
+    }
+}
+
+/// Whether two lists of dims agree, where one that varies agrees with any.
+fn fits(stated: &[i64], own: &[i64]) -> bool {
+    let agree = |(stated, own): (&i64, &i64)| stated == own || *stated == -1 || *own == -1;
+    stated.len() == own.len() && stated.iter().zip(own).all(agree)
+}
+
+fn unknown(name: &str, model: Specs<'_>, path: &Path, report: &mut Report) {
+    let names = || model.specs.iter().map(|spec| spec.name.as_str());
+    let near = nearest(name, names()).map(|near| format!("; did you mean '{}'?", quoted(near))).unwrap_or_default();
+    let (name, key, known) = (quoted(name), model.key, listed(names()));
+    report.on(&path.key("name"), format_args!("found '{name}', expected an {key} of the model: {known}{near}"));
+}
+
+/// The tensors in the model's order; those that it does not name come last, in the order of the config.
+fn ordered(tensors: Vec<PartialTensor>, specs: &[TensorSpec]) -> Vec<TensorConfig> {
+    let place = |name: &str| specs.iter().position(|spec| spec.name == name).unwrap_or(specs.len());
+    // A tensor without type or dims has been reported: there will be no config.
+    let tensors = tensors.into_iter().filter_map(|tensor| {
+        let (data_type, dims) = (tensor.data_type?, tensor.dims?);
+        Some(TensorConfig { name: tensor.name, data_type, dims, optional: tensor.optional.unwrap_or(false) })
+    });
+    let mut tensors: Vec<TensorConfig> = tensors.collect();
+    tensors.sort_by_cached_key(|tensor| place(&tensor.name));
+    tensors
+}

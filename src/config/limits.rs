@@ -1,0 +1,28 @@
+//! The bounds of what a config may ask for. They keep a slip of the keyboard from claiming the whole machine.
+
+use std::ops::RangeInclusive;
+
+/// Bytes of a config file.
+pub(super) const TEXT_SIZE_MAX: usize = 1 << 20;
+/// `max_batch_size`; the largest is Triton's.
+pub(super) const BATCH_SIZE: RangeInclusive<u64> = 0..=0x7fff_ffff;
+/// The largest batch of a model that can batch and whose config says nothing of it.
+pub(super) const BATCH_SIZE_DEFAULT: usize = 64;
+/// Dims of one tensor.
+pub(super) const DIMS_MAX: usize = 64;
+/// `count` of an instance group, and the sum over a model.
+pub(super) const INSTANCES: RangeInclusive<u64> = 1..=1024;
+/// The number of a GPU.
+pub(super) const GPU: RangeInclusive<u64> = 0..=1023;
+/// Requests that may wait: queues allocate their room at once.
+pub(super) const QUEUE_SIZE: RangeInclusive<u64> = 1..=1 << 20;
+/// Requests that may wait when the config says nothing of it.
+pub(super) const QUEUE_SIZE_DEFAULT: usize = 4096;
+/// `priority_levels`: each is a queue of its own.
+pub(super) const PRIORITY_LEVELS: RangeInclusive<u64> = 0..=1024;
+/// A delay or timeout in microseconds: up to a year, so that adding it to a time cannot overflow.
+pub(super) const MICROSECONDS: RangeInclusive<u64> = 0..=365 * 24 * 3_600 * 1_000_000;
+/// The number of a version.
+pub(super) const VERSION: RangeInclusive<u64> = 1..=u64::MAX;
+/// `num_versions` of the version policy.
+pub(super) const VERSIONS: RangeInclusive<u64> = 1..=0x7fff_ffff;

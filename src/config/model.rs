@@ -1,0 +1,297 @@
+//! A complete config: everything that the engine needs to know to serve a model. Pure data, any thread.
+//!
+//! One comes from [`super::PartialConfig::complete`], or is built in code for a model that is a closure and then held
+//! to the same rules by [`ModelConfig::check`].
+
+use super::error::{ConfigErrors, Report};
+use super::partial::{PartialConfig, PartialTensor};
+use super::{check, limits};
+use inferlay_backend_sdk::DataType;
+use std::collections::BTreeMap;
+
+/// How one model is served. The names in a file are Triton's; see [`crate::config`] for the keys.
+///
+/// # Examples
+/// ```
+/// use inferlay::config::{DynamicBatching, ModelConfig};
+/// use inferlay_backend_sdk::DataType;
+/// let config = ModelConfig::new("doubler")
+///     .input("x", DataType::Fp32, [16])
+///     .output("y", DataType::Fp32, [16])
+///     .max_batch_size(64)
+///     .dynamic_batching(DynamicBatching::default());
+/// assert!(config.check().is_ok());
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ModelConfig {
+    /// The name that requests ask for; see [`super::check_model_name`].
+    pub name: String,
+    /// The name of the backend that executes it.
+    pub backend: String,
+    /// The file in a version's folder that holds the model; `None`: the backend's default.
+    pub default_model_filename: Option<String>,
+    /// The largest batch; 0 for a model that does not batch.
+    pub max_batch_size: usize,
+    /// The inputs, in the model's own order where the model names them.
+    pub inputs: Vec<TensorConfig>,
+    /// The outputs that are served, in the model's own order where the model names them.
+    pub outputs: Vec<TensorConfig>,
+    /// Which instances execute; never empty.
+    pub instance_groups: Vec<InstanceGroup>,
+    /// How requests are batched together; `None`: each is executed alone.
+    pub dynamic_batching: Option<DynamicBatching>,
+    /// Which versions are served.
+    pub version_policy: VersionPolicy,
+    /// What the backend is told, as it stands in the file.
+    pub parameters: BTreeMap<String, String>,
+    /// How many requests may wait; one more is refused.
+    pub queue_size_max: usize,
+    /// How long a request without a deadline of its own may wait, in microseconds; `None`: for ever.
+    pub default_timeout_us: Option<u64>,
+    /// How long one execution may take before the model counts as hanging, in microseconds; `None`: for ever.
+    pub execution_timeout_us: Option<u64>,
+    /// What blocking callers may execute themselves; `None`: as the server is set.
+    pub caller_runs: Option<CallerRuns>,
+}
+
+/// One input or output.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TensorConfig {
+    /// Its name, unique among the inputs and unique among the outputs.
+    pub name: String,
+    /// The type of its elements.
+    pub data_type: DataType,
+    /// Its dims, -1 for one that varies; without the batch if the model batches (`max_batch_size` > 0).
+    pub dims: Vec<i64>,
+    /// Whether a request may leave it out.
+    pub optional: bool,
+}
+
+/// Instances of one kind.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct InstanceGroup {
+    /// Its name; empty until completion, which gives it one.
+    pub name: String,
+    /// On what they execute.
+    pub kind: InstanceKind,
+    /// How many: in all, or on each of `gpus`. 0 stands for 1, until completion.
+    pub count: usize,
+    /// On which GPUs; empty: on any.
+    pub gpus: Vec<u32>,
+}
+
+/// On what an instance executes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InstanceKind {
+    /// `KIND_AUTO`: on a GPU if there is one and the backend can use it, else on the CPU.
+    #[default]
+    Auto,
+    /// `KIND_CPU`.
+    Cpu,
+    /// `KIND_GPU`.
+    Gpu,
+    /// `KIND_MODEL`: wherever the model itself says.
+    Model,
+}
+
+/// How requests are batched together.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DynamicBatching {
+    /// Batch sizes at which a batch does not wait for more; empty: only the largest.
+    pub preferred_batch_sizes: Vec<usize>,
+    /// How long the oldest request may wait for others, in microseconds.
+    pub delay_us_max: u64,
+    /// Priorities are 1 (served first) to this; 0: there are none.
+    pub priority_levels: u32,
+    /// The priority of a request without one.
+    pub default_priority_level: u32,
+    /// Whether responses leave in the order in which the requests came.
+    pub preserve_ordering: bool,
+}
+
+/// Which versions of a model are served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum VersionPolicy {
+    /// The highest numbers, this many.
+    Latest(usize),
+    /// Every version.
+    All,
+    /// These, as far as they are there.
+    Specific(Vec<u64>),
+}
+
+impl Default for VersionPolicy {
+    fn default() -> Self {
+        VersionPolicy::Latest(1)
+    }
+}
+
+/// What a thread that waits for an answer may execute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CallerRuns {
+    /// `never`: workers execute everything.
+    Never,
+    /// `own_request`: its own request, when an instance is idle and nothing waits.
+    OwnRequest,
+    /// `batch`: also batches with the requests of others.
+    Batch,
+}
+
+impl ModelConfig {
+    /// The config of a model that is a closure: no inputs, no outputs, no batching, one instance. The methods below
+    /// add to it.
+    pub fn new(name: impl Into<String>) -> Self {
+        let name = name.into();
+        ModelConfig {
+            backend: "closure".to_owned(),
+            default_model_filename: None,
+            max_batch_size: 0,
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            instance_groups: vec![InstanceGroup::default().complete(&name, 0)],
+            dynamic_batching: None,
+            version_policy: VersionPolicy::default(),
+            parameters: BTreeMap::new(),
+            queue_size_max: limits::QUEUE_SIZE_DEFAULT,
+            default_timeout_us: None,
+            execution_timeout_us: None,
+            caller_runs: None,
+            name,
+        }
+    }
+
+    /// Adds an input; its dims without the batch.
+    #[must_use]
+    pub fn input(mut self, name: impl Into<String>, data_type: DataType, dims: impl Into<Vec<i64>>) -> Self {
+        self.inputs.push(TensorConfig { name: name.into(), data_type, dims: dims.into(), optional: false });
+        self
+    }
+
+    /// Adds an output; its dims without the batch.
+    #[must_use]
+    pub fn output(mut self, name: impl Into<String>, data_type: DataType, dims: impl Into<Vec<i64>>) -> Self {
+        self.outputs.push(TensorConfig { name: name.into(), data_type, dims: dims.into(), optional: false });
+        self
+    }
+
+    /// Sets the largest batch; 0 for a model that does not batch.
+    #[must_use]
+    pub fn max_batch_size(mut self, size: usize) -> Self {
+        self.max_batch_size = size;
+        self
+    }
+
+    /// Batches requests together.
+    #[must_use]
+    pub fn dynamic_batching(mut self, batching: DynamicBatching) -> Self {
+        self.dynamic_batching = Some(batching);
+        self
+    }
+
+    /// Sets the number of instances, in the place of all groups so far.
+    #[must_use]
+    pub fn instances(mut self, count: usize) -> Self {
+        let group = InstanceGroup::default().complete(&self.name, 0);
+        self.instance_groups = vec![InstanceGroup { count, ..group }];
+        self
+    }
+
+    /// Sets how many requests may wait.
+    #[must_use]
+    pub fn queue_size_max(mut self, size: usize) -> Self {
+        self.queue_size_max = size;
+        self
+    }
+
+    /// Sets how long a request without a deadline may wait, in microseconds.
+    #[must_use]
+    pub fn default_timeout_us(mut self, timeout_us: u64) -> Self {
+        self.default_timeout_us = Some(timeout_us);
+        self
+    }
+
+    /// Sets how long one execution may take, in microseconds.
+    #[must_use]
+    pub fn execution_timeout_us(mut self, timeout_us: u64) -> Self {
+        self.execution_timeout_us = Some(timeout_us);
+        self
+    }
+
+    /// Adds a parameter, in the place of one of the same key.
+    #[must_use]
+    pub fn parameter(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.parameters.insert(key.into(), value.into());
+        self
+    }
+
+    /// Sets what blocking callers may execute themselves.
+    #[must_use]
+    pub fn caller_runs(mut self, caller_runs: CallerRuns) -> Self {
+        self.caller_runs = Some(caller_runs);
+        self
+    }
+
+    /// Holds a config that was made or changed in code to the rules that a file must keep.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, each error with the path of keys to the value.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::config::ModelConfig;
+    /// let errors = ModelConfig::new("a").instances(0).check().unwrap_err();
+    /// let expected = "model 'a': instance_group[0].count: found 0, expected a whole number from 1 to 1024";
+    /// assert_eq!(errors.to_string(), expected);
+    /// ```
+    pub fn check(&self) -> Result<(), ConfigErrors> {
+        let mut report = Report::of_model(&self.name);
+        check::complete(&PartialConfig::from(self.clone()), &mut report);
+        report.finish(())
+    }
+}
+
+impl InstanceGroup {
+    /// With the name and count that it has when none is given.
+    pub(super) fn complete(self, model: &str, index: usize) -> Self {
+        let name = if self.name.is_empty() { format!("{model}_{index}") } else { self.name };
+        InstanceGroup { name, count: self.count.max(1), ..self }
+    }
+}
+
+impl From<ModelConfig> for PartialConfig {
+    fn from(config: ModelConfig) -> Self {
+        let tensors = |tensors: Vec<TensorConfig>| tensors.into_iter().map(PartialTensor::from).collect();
+        PartialConfig {
+            name: Some(config.name),
+            backend: Some(config.backend),
+            default_model_filename: config.default_model_filename,
+            max_batch_size: Some(config.max_batch_size),
+            inputs: tensors(config.inputs),
+            outputs: tensors(config.outputs),
+            instance_groups: config.instance_groups,
+            dynamic_batching: config.dynamic_batching,
+            version_policy: Some(config.version_policy),
+            parameters: config.parameters,
+            queue_size_max: Some(config.queue_size_max),
+            default_timeout_us: config.default_timeout_us,
+            execution_timeout_us: config.execution_timeout_us,
+            caller_runs: config.caller_runs,
+            origin: None,
+        }
+    }
+}
+
+impl From<TensorConfig> for PartialTensor {
+    fn from(tensor: TensorConfig) -> Self {
+        PartialTensor {
+            name: tensor.name,
+            data_type: Some(tensor.data_type),
+            dims: Some(tensor.dims),
+            optional: Some(tensor.optional),
+        }
+    }
+}

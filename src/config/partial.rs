@@ -1,0 +1,111 @@
+//! What a config file says, and what it leaves out. Pure data, any thread.
+//!
+//! Invariant: a partial config that came from a file keeps its text and tree, so that what only the model shows to be
+//! wrong is still reported with line and column.
+
+use super::error::{Report, Source};
+use super::model::{CallerRuns, DynamicBatching, InstanceGroup, VersionPolicy};
+use super::tree::Node;
+use inferlay_backend_sdk::{DataType, Signature, TensorSpec};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A config of which any part may be missing: what a file says, or nothing at all. [`PartialConfig::complete`] adds
+/// the rest from the model itself. The fields are those of [`super::ModelConfig`].
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct PartialConfig {
+    /// Must be the name of the model's folder.
+    pub name: Option<String>,
+    /// The key `backend`, or what `platform` stands for.
+    pub backend: Option<String>,
+    /// See [`super::ModelConfig::default_model_filename`].
+    pub default_model_filename: Option<String>,
+    /// `None`: see [`PartialConfig::complete`].
+    pub max_batch_size: Option<usize>,
+    /// Empty or partial: the model's own.
+    pub inputs: Vec<PartialTensor>,
+    /// Empty: all of the model's own.
+    pub outputs: Vec<PartialTensor>,
+    /// Empty: one instance.
+    pub instance_groups: Vec<InstanceGroup>,
+    /// See [`super::ModelConfig::dynamic_batching`].
+    pub dynamic_batching: Option<DynamicBatching>,
+    /// `None`: the highest version.
+    pub version_policy: Option<VersionPolicy>,
+    /// See [`super::ModelConfig::parameters`].
+    pub parameters: BTreeMap<String, String>,
+    /// `None`: 4096.
+    pub queue_size_max: Option<usize>,
+    /// See [`super::ModelConfig::default_timeout_us`].
+    pub default_timeout_us: Option<u64>,
+    /// See [`super::ModelConfig::execution_timeout_us`].
+    pub execution_timeout_us: Option<u64>,
+    /// See [`super::ModelConfig::caller_runs`].
+    pub caller_runs: Option<CallerRuns>,
+    pub(super) origin: Option<Origin>,
+}
+
+/// What a config file says of one input or output.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PartialTensor {
+    /// Its name.
+    pub name: String,
+    /// `None`: the model's own.
+    pub data_type: Option<DataType>,
+    /// `None`: the model's own.
+    pub dims: Option<Vec<i64>>,
+    /// `None`: the model's own.
+    pub optional: Option<bool>,
+}
+
+/// The file that a config came from.
+#[derive(Clone, Debug)]
+pub(super) struct Origin {
+    pub(super) source: Arc<Source>,
+    pub(super) root: Arc<Node>,
+}
+
+impl PartialConfig {
+    /// A config that says nothing: the model without a file.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What the config states of inputs and outputs, for a backend that loads the model. An input or output without a
+    /// `data_type` is left out; with a `max_batch_size` above 0 the batch is the first of the dims.
+    ///
+    /// # Examples
+    /// ```
+    /// let text = "{max_batch_size: 8, input: {name: x, data_type: FP32, dims: 16}}";
+    /// let signature = inferlay::config::parse("config.yaml", text)?.signature();
+    /// assert!(signature.batches);
+    /// assert_eq!(signature.inputs[0].dims, Some(vec![-1, 16]));
+    /// # Ok::<(), inferlay::config::ConfigErrors>(())
+    /// ```
+    pub fn signature(&self) -> Signature {
+        let batches = self.max_batch_size.is_some_and(|size| size > 0);
+        let specs = |tensors: &[PartialTensor]| tensors.iter().filter_map(|tensor| tensor.spec(batches)).collect();
+        Signature { inputs: specs(&self.inputs), outputs: specs(&self.outputs), batches }
+    }
+
+    /// A report that knows the places of this config.
+    pub(super) fn report(&self, name: &str) -> Report {
+        match &self.origin {
+            Some(origin) => Report::of_file(Arc::clone(&origin.source), Some(Arc::clone(&origin.root))),
+            None => Report::of_model(name),
+        }
+    }
+}
+
+impl PartialTensor {
+    fn spec(&self, batches: bool) -> Option<TensorSpec> {
+        let batch: &[i64] = if batches { &[-1] } else { &[] };
+        Some(TensorSpec {
+            name: self.name.clone(),
+            dtype: self.data_type?,
+            dims: self.dims.as_ref().map(|dims| [batch, dims].concat()),
+            optional: self.optional.unwrap_or(false),
+        })
+    }
+}
