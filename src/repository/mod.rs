@@ -13,9 +13,9 @@
 //!
 //! Invariants: 1. One bad model takes nothing else down: it is listed in `Found::broken` with its reason. 2. A name is
 //! in `Found::models` or in `Found::broken`, never in both. 3. Nothing outside of a repository is read: names that
-//! climb out and symlinks that lead out are refused. The check and the read are two steps, so that this guards against stray
-//! names and links, not against somebody who swaps links in a repository while it is read. 4. This room never sees a
-//! request, knows no backend and holds no lock.
+//! climb out and symlinks that lead out are refused. The check and the read are two steps, so that this guards against
+//! stray names and links, not against somebody who swaps links in a repository while it is read. 4. This room never
+//! sees a request, knows no backend and holds no lock.
 //!
 //! Runs on the thread that calls it, and blocks on the file system.
 

@@ -85,7 +85,7 @@ struct Repository {
 fn distinct(folders: &[PathBuf], warnings: &mut Vec<String>) -> Result<Vec<Repository>, Error> {
     let mut repositories: Vec<Repository> = Vec::new();
     for folder in folders {
-        let bounds = Bounds::of_folder(folder).map_err(|error| error.at("repository"))?;
+        let bounds = Bounds::of_folder(folder).map_err(not_listed)?;
         let shown = Shown::path(folder);
         match repositories.iter().find(|earlier| earlier.bounds.root() == bounds.root()) {
             Some(earlier) => warnings.push(format!("repository {shown}: same as {}", Shown::path(&earlier.folder))),
@@ -95,10 +95,14 @@ fn distinct(folders: &[PathBuf], warnings: &mut Vec<String>) -> Result<Vec<Repos
     Ok(repositories)
 }
 
+fn not_listed(error: Error) -> Error {
+    Error::new(error.kind(), format!("repository {}", error.message()))
+}
+
 impl Repository {
     /// Adds every model of this repository to `sightings`.
     fn survey(&self, sightings: &mut BTreeMap<String, Vec<Sighting>>, warnings: &mut Vec<String>) -> Result<(), Error> {
-        let entries = disk::entries(self.bounds.root()).map_err(|error| error.at("repository"))?;
+        let entries = disk::entries(self.bounds.root()).map_err(not_listed)?;
         for entry in &entries {
             let folder = self.folder.join(&entry.name);
             let Some(name) = entry.name.to_str() else {
