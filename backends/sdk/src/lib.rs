@@ -24,6 +24,9 @@ mod backend;
 mod batch;
 #[allow(unsafe_code)]
 mod buffer;
+#[cfg(any(test, feature = "conformance"))]
+#[allow(unsafe_code)]
+pub mod conformance;
 mod dtype;
 mod error;
 mod memory;
