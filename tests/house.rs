@@ -439,6 +439,8 @@ mod tests {
             ),
             ("src/flow/queue.rs", "#[cfg(not(test))]\nmod real { use std::thread; }", &[2]),
             ("src/flow/tests.rs", "use std::thread;", &[]),
+            ("src/flow/tests/queue.rs", "use std::thread;", &[]),
+            ("src/flow/contests.rs", "use std::thread;", &[1]),
             ("tests/chaos.rs", "use std::thread;", &[]),
         ];
         rows.iter().for_each(|(path, text, lines)| check(foreign_sync, path, text, lines));

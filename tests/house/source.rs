@@ -17,8 +17,7 @@ pub(crate) struct Source {
 impl Source {
     pub(crate) fn new(path: &str, text: &str) -> Source {
         let mut tokens = tokens(text);
-        let stem = path.rsplit('/').next().unwrap_or(path).trim_end_matches(".rs");
-        if path.starts_with("src/") && (stem == "tests" || stem.ends_with("_tests") || stem.starts_with("loom_")) {
+        if is_test_file(path) {
             tokens.iter_mut().for_each(|token| token.in_tests = true);
         }
         mark_tests(&mut tokens);
@@ -68,6 +67,13 @@ impl PathOf {
     pub(crate) fn holds(&self, first: &str, second: &str) -> bool {
         self.names.windows(2).any(|pair| pair[0] == first && pair[1] == second)
     }
+}
+
+/// Whether a file of a `src` holds nothing but tests, going by its name: it stands under a `#[cfg(test)] mod` elsewhere.
+fn is_test_file(path: &str) -> bool {
+    let tests = |part: &str| part == "tests" || part.ends_with("_tests") || part.starts_with("loom_");
+    let inner = path.strip_prefix("src/").or_else(|| path.split_once("/src/").map(|(_, inner)| inner));
+    inner.is_some_and(|inner| inner.trim_end_matches(".rs").split('/').any(tests))
 }
 
 fn tokens(text: &str) -> Vec<Token> {
