@@ -1,5 +1,5 @@
-//! Proves the rules of the house over the files of the repository: which way imports run, where `unsafe` may stand, which
-//! one place names a dependency, how long a file may grow.
+//! Proves the rules of the house over the files of the repository: which way imports run, where `unsafe` may stand,
+//! which one place names a dependency, how long a file may grow.
 //!
 //! Every rule is a pure function from a [`Source`] to the lines that break it, so that the module `tests` can show each
 //! of them catching a violation. A source is read into tokens first: comments and the insides of strings never match.
@@ -51,7 +51,7 @@ const UNSAFE_IN: &[&str] = &[
     "tests/allocations.rs",
 ];
 
-/// The door of each dependency: nothing else names the crate. A trailing `_` stands for every crate whose name starts so.
+/// The door of each dependency: nothing else names the crate. A trailing `_` stands for every name that starts so.
 const DOORS: &[(&str, &[&str])] = &[
     ("libloading", &["src/backend/dynamic.rs"]),
     ("cudarc", &["src/memory/device.rs"]),
@@ -161,7 +161,9 @@ fn rust_sources() -> Vec<Source> {
     for known in ["src/lib.rs", "tests/house.rs"] {
         assert!(files.iter().any(|(path, _)| path == known), "the walk lost its way: {known} is not among the files");
     }
-    files.iter().map(|(path, text)| Source::new(path, text)).collect()
+    let mut sources: Vec<_> = files.iter().map(|(path, text)| Source::new(path, text)).collect();
+    source::mark_test_files(&mut sources);
+    sources
 }
 
 /// The files of the repository that `wanted` takes, as (path from the root, text), sorted.
@@ -179,7 +181,8 @@ fn files(wanted: &dyn Fn(&str) -> bool) -> Vec<(String, String)> {
             if kind.is_dir() && !built && !entry.file_name().to_string_lossy().starts_with('.') {
                 folders.push(path);
             } else if kind.is_file() && wanted(&relative) {
-                found.push((relative, fs::read_to_string(&path).unwrap()));
+                let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{relative}: {error}"));
+                found.push((relative, text));
             }
         }
     }
@@ -438,9 +441,6 @@ mod tests {
                 &[3],
             ),
             ("src/flow/queue.rs", "#[cfg(not(test))]\nmod real { use std::thread; }", &[2]),
-            ("src/flow/tests.rs", "use std::thread;", &[]),
-            ("src/flow/tests/queue.rs", "use std::thread;", &[]),
-            ("src/flow/contests.rs", "use std::thread;", &[1]),
             ("tests/chaos.rs", "use std::thread;", &[]),
         ];
         rows.iter().for_each(|(path, text, lines)| check(foreign_sync, path, text, lines));

@@ -1,7 +1,7 @@
 //! A Rust file as the house rules see it: its tokens, which of them are tests, and the paths that they spell.
 //!
-//! This is no parser of Rust. It tells code from comments and literals exactly, and knows just enough of attributes, items
-//! and `use` groups for the rules. Reading ends on every text, valid Rust or not.
+//! This is no parser of Rust. It tells code from comments and literals exactly, and knows just enough of attributes,
+//! items and `use` groups for the rules. Reading ends on every text, valid Rust or not.
 
 /// Keywords that a path starting with `::` may follow.
 const KEYWORDS: &[&str] = &["use", "return", "in", "as", "match", "if", "mut", "dyn", "impl"];
@@ -17,11 +17,16 @@ pub(crate) struct Source {
 impl Source {
     pub(crate) fn new(path: &str, text: &str) -> Source {
         let mut tokens = tokens(text);
-        if is_test_file(path) {
-            tokens.iter_mut().for_each(|token| token.in_tests = true);
-        }
         mark_tests(&mut tokens);
         Source { path: path.to_owned(), text: text.to_owned(), tokens }
+    }
+
+    /// The files of the modules that this one declares under `#[cfg(test)]`, without their ending.
+    pub(crate) fn test_modules(&self) -> Vec<String> {
+        let stem = self.path.trim_end_matches(".rs");
+        let folder = ["/mod", "/lib", "/main"].iter().find_map(|root| stem.strip_suffix(root)).unwrap_or(stem);
+        let declares = |t: &&[Token]| t[0].in_tests && t[0].text == "mod" && t[2].text == ";";
+        self.tokens.windows(3).filter(declares).map(|t| format!("{folder}/{}", t[1].text)).collect()
     }
 
     /// Every path in the code; a word alone counts when a `use` names it.
@@ -36,6 +41,17 @@ impl Source {
             at = if leads || used { expand(&self.tokens, at, &[], &mut found) } else { at + 1 };
         }
         found
+    }
+}
+
+/// Marks the files that hold nothing but tests, because the module that declares them says so.
+pub(crate) fn mark_test_files(sources: &mut [Source]) {
+    let modules: Vec<_> = sources.iter().flat_map(Source::test_modules).collect();
+    for source in sources {
+        let inside = |rest: &str| rest == ".rs" || rest.starts_with('/');
+        if modules.iter().any(|module| source.path.strip_prefix(module.as_str()).is_some_and(inside)) {
+            source.tokens.iter_mut().for_each(|token| token.in_tests = true);
+        }
     }
 }
 
@@ -67,13 +83,6 @@ impl PathOf {
     pub(crate) fn holds(&self, first: &str, second: &str) -> bool {
         self.names.windows(2).any(|pair| pair[0] == first && pair[1] == second)
     }
-}
-
-/// Whether a file of a `src` holds nothing but tests, going by its name: it stands under a `#[cfg(test)] mod` elsewhere.
-fn is_test_file(path: &str) -> bool {
-    let tests = |part: &str| part == "tests" || part.ends_with("_tests") || part.starts_with("loom_");
-    let inner = path.strip_prefix("src/").or_else(|| path.split_once("/src/").map(|(_, inner)| inner));
-    inner.is_some_and(|inner| inner.trim_end_matches(".rs").split('/').any(tests))
 }
 
 fn tokens(text: &str) -> Vec<Token> {
@@ -240,6 +249,23 @@ mod tests {
                 .concat();
         assert_eq!(found[..10], expected[..]);
         assert_eq!(found[10..], ["r", "#", "type", "::", "é"]);
+    }
+
+    #[test]
+    fn a_file_is_tests_when_its_declaration_says_so() {
+        let mut sources = [
+            ("src/flow/mod.rs", "#[cfg(test)]\nmod fake;\nmod queue;"),
+            ("src/flow/queue.rs", "#[cfg(all(test, not(loom)))]\nmod rows;"),
+            ("src/flow/fake.rs", "use a::b;"),
+            ("src/flow/fake/deep.rs", "use a::b;"),
+            ("src/flow/queue/rows.rs", "use a::b;"),
+            ("src/flow/rows.rs", "use a::b;"),
+            ("src/fake.rs", "use a::b;"),
+        ]
+        .map(|(path, text)| Source::new(path, text));
+        mark_test_files(&mut sources);
+        let marked: Vec<_> = sources.iter().map(|source| source.paths().iter().any(|path| path.in_tests)).collect();
+        assert_eq!(marked, [false, false, true, true, true, false, false]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Licences and sources of the dependencies, by what cargo knows of them and `deny.toml` allows.
 //!
-//! Works offline and in seconds, where cargo-deny would have to be compiled first; cargo-deny reads the same file and runs
-//! beside it where it is installed.
+//! Works offline and in seconds, where cargo-deny would have to be compiled first; cargo-deny reads the same file and
+//! runs beside it where it is installed.
 
 use crate::House;
 use crate::json::{self, Json};
@@ -113,9 +113,9 @@ mod tests {
     use super::*;
 
     fn list() -> Vec<String> {
-        allowed(
-            "[graph]\nallow = [\"No\"]\n\n[licenses]\n# Why.\nallow = [\n    \"MIT\",\n    \"Apache-2.0\",\n]\n[bans]\nallow = [\"Nor\"]\n",
-        )
+        let before = "[graph]\nallow = [\"No\"]\n";
+        let table = "[licenses]\n# Why.\nallow = [\n    \"MIT\",\n    \"Apache-2.0\",\n]\n";
+        allowed(&format!("{before}\n{table}\n[bans]\nallow = [\"Nor\"]\n"))
     }
 
     #[test]

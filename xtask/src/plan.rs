@@ -50,7 +50,8 @@ pub(crate) fn help() -> String {
     let mut text = String::from(
         "cargo xtask test [--full] [STAGE…]   every check there is, or the stages named; --full: the long forms\n\
          cargo xtask soak                     hours of chaos, on a release build without ONNX\n\
-         cargo xtask help                     this page\n\nstages, in order, and the minutes each may take from a fresh clone on two cores:\n",
+         cargo xtask help                     this page\n\n\
+         stages, in order, and the minutes each may take from a fresh clone on two cores:\n",
     );
     for stage in STAGES {
         let _infallible = writeln!(text, "  {:<12} {:>3}  {}", stage.name, stage.minutes, stage.what);

@@ -1,5 +1,5 @@
-//! A Python of the checkout's own, in `target/venv`, with pinned packages: the test data of ONNX, and a runtime to compare
-//! with. Made once; made again when a pin changes.
+//! A Python of the checkout's own, in `target/venv`, with pinned packages: the test data of ONNX, and a runtime to
+//! compare with. Made once; made again when a pin changes.
 
 use crate::House;
 use crate::machine;

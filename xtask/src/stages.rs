@@ -39,8 +39,7 @@ pub(crate) const SOAK: &[Stage] = &[
     Stage { name: "loom", what: "the models `loom_*`, with more preemptions", minutes: 120, run: loom },
 ];
 
-/// What one build of the workspace serves: stages that share it share one selection of features, or tract would be built
-/// again for each.
+/// What the build that most stages share selects. Another selection of features would build tract again.
 const EVERYTHING: &str = "--workspace --all-features";
 
 /// The packages that build without tract.
