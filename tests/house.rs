@@ -67,6 +67,20 @@ const DOORS: &[(&str, &[&str])] = &[
 /// What may be taken from `std::sync` outside `src/sync`: nothing that blocks or orders where loom should see it.
 const STD_SYNC_ALLOWED: &[&str] = &["Arc", "Weak", "OnceLock", "LazyLock"];
 
+/// What the code of a place never does, by a pair of names that such a path would hold.
+const ABSENT: &[(&str, [&str; 2], &str)] = &[
+    ("src", ["std", "net"], "the library opens no socket"),
+    ("src", ["std", "process"], "the library starts and ends no process"),
+    ("src", ["process", "exit"], "the library starts and ends no process"),
+    ("src", ["io", "stdout"], "the library prints nothing"),
+    ("src", ["io", "stderr"], "the library prints nothing"),
+    ("src", ["env", "set_var"], "the library changes no environment variable"),
+    ("src", ["env", "set_current_dir"], "the library changes no working directory"),
+    ("src", ["panic", "set_hook"], "the library changes no panic hook"),
+    ("src/config", ["std", "fs"], "config opens no file"),
+    ("src/flow", ["std", "fs"], "flow opens no file"),
+];
+
 /// Words that stand for unfinished work, each in two halves because this file obeys the rule too.
 const LEFT_OVERS: &[&str] = &[concat!("TO", "DO"), concat!("FIX", "ME")];
 
@@ -90,7 +104,7 @@ fn each_dependency_has_one_door() {
 }
 
 #[test]
-fn threads_and_locks_come_from_sync() {
+fn threads_locks_and_time_come_from_sync() {
     refuse(&violations(&rust_sources(), foreign_sync));
 }
 
@@ -105,8 +119,13 @@ fn files_stay_short() {
 }
 
 #[test]
-fn the_library_never_prints_or_exits() {
+fn the_library_never_prints() {
     refuse(&violations(&rust_sources(), prints));
+}
+
+#[test]
+fn the_library_leaves_the_process_alone() {
+    refuse(&violations(&rust_sources(), present));
 }
 
 #[test]
@@ -261,7 +280,8 @@ fn foreign_sync(source: &Source) -> Vec<Violation> {
     let foreign = |path: &PathOf| match path.names.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["std" | "core", "thread", ..] | ["std" | "core", "sync"] => true,
         ["std" | "core", "sync", name, ..] => !STD_SYNC_ALLOWED.contains(&name),
-        _ => false,
+        // Time is a value, read from the one clock.
+        _ => path.holds("Instant", "now") || path.holds("SystemTime", "now"),
     };
     let paths = source.paths();
     let found = paths.iter().filter(|path| !path.in_tests && foreign(path));
@@ -291,10 +311,19 @@ fn prints(source: &Source) -> Vec<Violation> {
     }
     let macros = ["print", "println", "eprint", "eprintln", "dbg"];
     let calls = source.tokens.windows(2).filter(|t| t[1].text == "!" && macros.contains(&t[0].text.as_str()));
-    let mut found: Vec<_> = calls.map(|t| Violation::new(t[0].line, format!("`{}!`", t[0].text))).collect();
-    let paths = source.paths();
-    let exits = paths.iter().filter(|path| path.holds("process", "exit") || path.holds("process", "abort"));
-    found.extend(exits.map(|path| Violation::new(path.line, format!("`{}`", path.text()))));
+    calls.map(|t| Violation::new(t[0].line, format!("`{}!`", t[0].text))).collect()
+}
+
+fn present(source: &Source) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for path in source.paths().iter().filter(|path| !path.in_tests) {
+        let broken = |(place, [first, second], _): &&(&str, [&str; 2], &str)| {
+            within(&source.path, &[place]) && path.holds(first, second)
+        };
+        if let Some((_, _, why)) = ABSENT.iter().find(broken) {
+            found.push(Violation::new(path.line, format!("`{}`: {why}", path.text())));
+        }
+    }
     found
 }
 
@@ -434,7 +463,8 @@ mod tests {
             ("src/flow/worker.rs", "use std::{\n    sync::{Arc, Mutex},\n    thread,\n};", &[2, 3]),
             ("src/flow/worker.rs", "use std::sync::atomic::{AtomicU64, Ordering};", &[1, 1]),
             ("src/server/mod.rs", "std::thread::spawn(f);\nuse core::sync as s;", &[1, 2]),
-            ("src/sync/mod.rs", "use std::sync::Mutex;", &[]),
+            ("src/sync/mod.rs", "use std::sync::Mutex;\nInstant::now();", &[]),
+            ("src/flow/worker.rs", "use std::time::Instant;\nlet now = Instant::now();", &[2]),
             (
                 "src/flow/queue.rs",
                 "#[cfg(all(test, not(loom)))]\nmod tests { use std::thread; }\nuse std::thread;",
@@ -466,11 +496,24 @@ mod tests {
     }
 
     #[test]
-    fn printing_and_exiting_are_found() {
-        let text = "//! println!(\"in a comment\")\nprintln!(\"x\");\neprintln!();\nstd::process::exit(1);";
-        check(prints, "src/observe/log.rs", text, &[2, 3, 4]);
-        check(prints, "backends/tract/src/lib.rs", text, &[2, 3, 4]);
+    fn printing_is_found() {
+        let text = "//! println!(\"in a comment\")\nprintln!(\"x\");\neprintln!();\n";
+        check(prints, "src/observe/log.rs", text, &[2, 3]);
+        check(prints, "backends/tract/src/lib.rs", text, &[2, 3]);
         check(prints, "examples/quickstart.rs", text, &[]);
+    }
+
+    #[test]
+    fn what_the_library_never_does_is_found() {
+        let rows: &[(&str, &str, &[usize])] = &[
+            ("src/server/mod.rs", "use std::{fs, net::TcpListener};", &[1]),
+            ("src/server/mod.rs", "std::process::exit(1);\nprocess::exit(1);", &[1, 2]),
+            ("src/observe/log.rs", "writeln!(io::stderr(), \"x\");\nuse std::io::Write;", &[1]),
+            ("src/config/mod.rs", "use std::fs;\n#[cfg(test)]\nmod tests { use std::fs; }", &[1]),
+            ("src/repository/disk.rs", "use std::fs;", &[]),
+            ("tests/it.rs", "use std::net::TcpListener;", &[]),
+        ];
+        rows.iter().for_each(|(path, text, lines)| check(present, path, text, lines));
     }
 
     #[test]
