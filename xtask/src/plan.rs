@@ -1,0 +1,108 @@
+//! From the words of the command line to the stages to run. Pure.
+
+use crate::stages::{SOAK, STAGES, Stage};
+use std::fmt::Write;
+
+/// What is asked for.
+#[derive(Debug)]
+pub(crate) enum Chore {
+    Help,
+    Run(Plan),
+}
+
+/// Stages to run, in order.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) stages: Vec<&'static Stage>,
+    /// Whether the long forms are wanted.
+    pub(crate) full: bool,
+}
+
+/// Reads the command line, without the name of the program.
+pub(crate) fn parse(args: &[String]) -> Result<Chore, String> {
+    let mut args = args.iter().map(String::as_str);
+    match args.next() {
+        None | Some("help" | "--help" | "-h") => Ok(Chore::Help),
+        Some("test") => test(&args.collect::<Vec<_>>()),
+        Some("soak") => match args.next() {
+            None => Ok(Chore::Run(Plan { stages: SOAK.iter().collect(), full: true })),
+            Some(more) => Err(format!("`soak` takes no `{more}`")),
+        },
+        Some(other) => Err(format!("no chore `{other}`: expected test, soak or help")),
+    }
+}
+
+fn test(args: &[&str]) -> Result<Chore, String> {
+    let (flags, names): (Vec<&str>, Vec<&str>) = args.iter().partition(|arg| arg.starts_with('-'));
+    if let Some(flag) = flags.iter().find(|flag| **flag != "--full") {
+        return Err(format!("`test` takes no `{flag}`: expected --full or the names of stages"));
+    }
+    if let Some(name) = names.iter().find(|name| STAGES.iter().all(|stage| stage.name != **name)) {
+        let known: Vec<_> = STAGES.iter().map(|stage| stage.name).collect();
+        return Err(format!("no stage `{name}`: expected one of {}", known.join(", ")));
+    }
+    let wanted = |stage: &&Stage| names.is_empty() || names.contains(&stage.name);
+    Ok(Chore::Run(Plan { stages: STAGES.iter().filter(wanted).collect(), full: !flags.is_empty() }))
+}
+
+/// What `cargo xtask help` prints.
+pub(crate) fn help() -> String {
+    let mut text = String::from(
+        "cargo xtask test [--full] [STAGE…]   every check there is, or the stages named; --full: the long forms\n\
+         cargo xtask soak                     hours of chaos, on a release build without ONNX\n\
+         cargo xtask help                     this page\n\n\
+         stages, in order, and the minutes each may take from a fresh clone on two cores:\n",
+    );
+    for stage in STAGES {
+        let _infallible = writeln!(text, "  {:<12} {:>3}  {}", stage.name, stage.minutes, stage.what);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(line: &str) -> Result<Vec<&'static str>, String> {
+        let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        parse(&args).map(|chore| match chore {
+            Chore::Help => vec!["help"],
+            Chore::Run(plan) => plan.stages.iter().map(|stage| stage.name).collect(),
+        })
+    }
+
+    #[test]
+    fn test_without_names_runs_every_stage() {
+        assert_eq!(names("test").unwrap().len(), STAGES.len());
+        assert_eq!(names("test --full").unwrap().len(), STAGES.len());
+    }
+
+    #[test]
+    fn named_stages_run_in_the_order_of_the_table() {
+        assert_eq!(names("test clippy fmt").unwrap(), ["fmt", "clippy"]);
+    }
+
+    #[test]
+    fn full_is_asked_for_by_its_flag_only() {
+        let full = |line: &str| match parse(&line.split(' ').map(str::to_owned).collect::<Vec<_>>()) {
+            Ok(Chore::Run(plan)) => plan.full,
+            other => panic!("{other:?}"),
+        };
+        assert!(full("test --full fmt") && full("soak") && !full("test fmt"));
+    }
+
+    #[test]
+    fn what_is_not_known_is_named() {
+        for (line, named) in
+            [("test fnt", "`fnt`"), ("test --fast", "`--fast`"), ("dance", "`dance`"), ("soak 3", "`3`")]
+        {
+            assert!(names(line).unwrap_err().contains(named), "{line}");
+        }
+    }
+
+    #[test]
+    fn help_names_every_stage() {
+        assert!(STAGES.iter().all(|stage| help().contains(stage.name)));
+        assert_eq!(names("").unwrap(), ["help"]);
+    }
+}

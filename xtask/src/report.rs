@@ -1,0 +1,137 @@
+//! What the stages did: the table at the end, and its last line. Pure.
+
+use crate::stages::Stage;
+use std::fmt;
+use std::time::Duration;
+
+/// How a stage ended. Checks are tests where a stage has tests, else the stage itself.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Outcome {
+    Passed { checks: usize, remark: String },
+    Failed { passed: usize, failed: usize, why: String },
+}
+
+impl From<Result<String, String>> for Outcome {
+    /// The outcome of a stage that is one check: a remark, or why it failed.
+    fn from(result: Result<String, String>) -> Outcome {
+        match result {
+            Ok(remark) => Outcome::Passed { checks: 1, remark },
+            Err(why) => Outcome::Failed { passed: 0, failed: 1, why },
+        }
+    }
+}
+
+/// One row for each stage that ran.
+#[derive(Default)]
+pub(crate) struct Report {
+    rows: Vec<Row>,
+}
+
+struct Row {
+    name: &'static str,
+    minutes: u64,
+    took: Duration,
+    outcome: Outcome,
+}
+
+impl Report {
+    pub(crate) fn add(&mut self, stage: &Stage, took: Duration, outcome: Outcome) {
+        self.rows.push(Row { name: stage.name, minutes: stage.minutes, took, outcome });
+    }
+
+    /// How many checks failed.
+    pub(crate) fn failed(&self) -> usize {
+        self.rows.iter().map(Row::failed).sum()
+    }
+
+    fn passed(&self) -> usize {
+        self.rows.iter().map(Row::passed).sum()
+    }
+}
+
+impl Row {
+    fn passed(&self) -> usize {
+        match self.outcome {
+            Outcome::Passed { checks, .. } => checks,
+            Outcome::Failed { passed, .. } => passed,
+        }
+    }
+
+    fn failed(&self) -> usize {
+        match self.outcome {
+            Outcome::Failed { failed, .. } => failed,
+            Outcome::Passed { .. } => 0,
+        }
+    }
+
+    fn over_budget(&self) -> bool {
+        self.took > Duration::from_secs(60 * self.minutes)
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:<12} {:>7} {:>8}  result", "stage", "time", "budget")?;
+        for row in &self.rows {
+            let (time, budget) = (clock(row.took), clock(Duration::from_secs(60 * row.minutes)));
+            let warning = if row.over_budget() { " (WARNING: over budget)" } else { "" };
+            writeln!(f, "{:<12} {time:>7} {budget:>8}  {}{warning}", row.name, row.outcome)?;
+        }
+        writeln!(f, "{:<12} {:>7}", "total", clock(self.rows.iter().map(|row| row.took).sum()))?;
+        writeln!(f, "{} passed, {} failed", self.passed(), self.failed())
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::Passed { checks: 1, remark } if remark.is_empty() => write!(f, "passed"),
+            Outcome::Passed { checks: 1, remark } => write!(f, "passed: {remark}"),
+            Outcome::Passed { checks, remark } if remark.is_empty() => write!(f, "passed, {checks} tests"),
+            Outcome::Passed { checks, remark } => write!(f, "passed, {checks} tests: {remark}"),
+            Outcome::Failed { passed: 0, failed: 1, why } => write!(f, "FAILED: {why}"),
+            Outcome::Failed { passed, failed, why } => {
+                write!(f, "FAILED, {failed} of {} tests: {why}", passed + failed)
+            }
+        }
+    }
+}
+
+/// Minutes and seconds.
+fn clock(time: Duration) -> String {
+    format!("{}:{:02}", time.as_secs() / 60, time.as_secs() % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stages::STAGES;
+
+    #[test]
+    fn the_last_line_counts_every_check() {
+        let mut report = Report::default();
+        report.add(&STAGES[0], Duration::from_secs(5), Ok(String::new()).into());
+        report.add(&STAGES[1], Duration::from_secs(65), Outcome::Passed { checks: 40, remark: String::new() });
+        report.add(&STAGES[2], Duration::ZERO, Outcome::Failed { passed: 7, failed: 2, why: "x".into() });
+        report.add(&STAGES[3], Duration::ZERO, Err("y".into()).into());
+        assert_eq!(report.to_string().lines().last(), Some("48 passed, 3 failed"));
+        assert_eq!(report.failed(), 3);
+    }
+
+    #[test]
+    fn a_row_shows_time_budget_and_result() {
+        let mut report = Report::default();
+        report.add(&STAGES[0], Duration::from_secs(3605), Err("because".into()).into());
+        let table = report.to_string();
+        let row = table.lines().nth(1).unwrap();
+        assert!(row.starts_with(STAGES[0].name) && row.contains("60:05") && row.contains("FAILED: because"), "{row}");
+        assert!(row.contains("WARNING: over budget"), "{row}");
+    }
+
+    #[test]
+    fn a_stage_within_its_budget_is_not_warned_of() {
+        let mut report = Report::default();
+        report.add(&STAGES[0], Duration::from_secs(60 * STAGES[0].minutes), Ok(String::new()).into());
+        assert!(!report.to_string().contains("WARNING"));
+    }
+}

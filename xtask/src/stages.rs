@@ -1,0 +1,156 @@
+//! Every check there is: what it runs, and how long it may take.
+
+use crate::House;
+use crate::licences;
+use crate::machine;
+use crate::outputs;
+use crate::python;
+use crate::report::Outcome;
+use crate::step::Step;
+
+/// One check, or one kind of tests.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    pub(crate) name: &'static str,
+    /// What it shows, in a few words.
+    pub(crate) what: &'static str,
+    /// How long it may take from a fresh clone on two cores. Passing it is a warning, not a failure.
+    pub(crate) minutes: u64,
+    pub(crate) run: fn(&House) -> Outcome,
+}
+
+/// The stages of `cargo xtask test`, in order: cheap ones first, and each build before what runs it.
+pub(crate) const STAGES: &[Stage] = &[
+    Stage { name: "fmt", what: "the code is formatted", minutes: 1, run: fmt },
+    Stage { name: "licences", what: "every dependency's licence and source is allowed", minutes: 1, run: licences },
+    Stage { name: "python", what: "Python, with the test data of ONNX", minutes: 3, run: python },
+    Stage { name: "clippy", what: "lints, with and without tract", minutes: 6, run: clippy },
+    Stage { name: "build", what: "everything builds, tests included", minutes: 12, run: build },
+    Stage { name: "test", what: "unit, integration and documentation tests", minutes: 8, run: test },
+    Stage { name: "loom", what: "every interleaving of the models `loom_*`", minutes: 8, run: loom },
+    Stage { name: "doc", what: "the documentation has no dead links", minutes: 3, run: doc },
+    Stage { name: "quickstart", what: "the first example classifies digits", minutes: 1, run: quickstart },
+    Stage { name: "benches", what: "the benchmark runs and reports its cases", minutes: 4, run: benches },
+];
+
+/// The stages of `cargo xtask soak`.
+pub(crate) const SOAK: &[Stage] = &[
+    Stage { name: "soak", what: "the long forms of the tests `soak_*`, in release", minutes: 120, run: soak },
+    Stage { name: "loom", what: "the models `loom_*`, with more preemptions", minutes: 120, run: loom },
+];
+
+/// What the build that most stages share selects. Another selection of features would build tract again.
+const EVERYTHING: &str = "--workspace --all-features";
+
+/// The packages that build without tract.
+const WITHOUT_TRACT: &str = "-p inferlay -p inferlay-backend-sdk -p inferlay-backend-null --no-default-features";
+
+fn fmt(house: &House) -> Outcome {
+    machine::component(house, "rustfmt", "fmt").and_then(|()| one(Step::cargo(house, "fmt --all -- --check"))).into()
+}
+
+fn licences(house: &House) -> Outcome {
+    licences::check(house).into()
+}
+
+fn python(house: &House) -> Outcome {
+    python::check(house).into()
+}
+
+fn clippy(house: &House) -> Outcome {
+    let all = Step::cargo(house, &format!("clippy {EVERYTHING} --all-targets -- -D warnings"));
+    let without = Step::cargo(house, &format!("clippy {WITHOUT_TRACT} --all-targets -- -D warnings"));
+    let run = || machine::component(house, "clippy", "clippy").and(one(all)).and(one(without));
+    run().into()
+}
+
+fn build(house: &House) -> Outcome {
+    one(Step::cargo(house, &format!("test {EVERYTHING} --no-run"))).into()
+}
+
+fn test(house: &House) -> Outcome {
+    let mut step = Step::cargo(house, &format!("test {EVERYTHING} --no-fail-fast"));
+    match python::variables(house) {
+        Ok(variables) => {
+            for (name, value) in variables {
+                step = step.env(name, value);
+            }
+        }
+        Err(why) => println!("the tests that need Python do without: {why}"),
+    }
+    if house.full {
+        step = step.env("INFERLAY_SOAK", "1");
+    }
+    tests(step)
+}
+
+/// Loom is built into a folder of its own, as its flag changes every crate.
+fn loom(house: &House) -> Outcome {
+    let preemptions = std::env::var("LOOM_MAX_PREEMPTIONS");
+    let preemptions = preemptions.unwrap_or_else(|_| if house.full { "3" } else { "2" }.to_owned());
+    let step = Step::cargo(house, "test -p inferlay --no-default-features --lib --release -- loom_")
+        .env("CARGO_TARGET_DIR", house.target.join("loom"))
+        .env("LOOM_MAX_PREEMPTIONS", preemptions)
+        .env("RUSTFLAGS", "--cfg loom");
+    tests(step)
+}
+
+fn doc(house: &House) -> Outcome {
+    one(Step::cargo(house, &format!("doc {EVERYTHING} --no-deps")).env("RUSTDOCFLAGS", "-D warnings")).into()
+}
+
+/// The example is built as the tests are, so that tract is not compiled again; users run it in release.
+fn quickstart(house: &House) -> Outcome {
+    let run = || {
+        one(Step::cargo(house, &format!("build {EVERYTHING} --example quickstart")))?;
+        let told = Step::new(house, house.target.join("debug/examples/quickstart")).tell();
+        told.end?;
+        outputs::quickstart(&told.text)
+    };
+    run().into()
+}
+
+/// In release, as a benchmark says nothing otherwise, but without tract, which takes minutes to optimise.
+fn benches(house: &House) -> Outcome {
+    let length = if house.full { "" } else { " --short" };
+    let told = Step::cargo(house, &format!("run --release -p inferlay-benches -- overhead --json{length}")).tell();
+    told.end.and_then(|()| outputs::overhead(&told.text)).into()
+}
+
+fn soak(house: &House) -> Outcome {
+    tests(Step::cargo(house, &format!("test {WITHOUT_TRACT} --release -- soak_")).env("INFERLAY_SOAK", "1"))
+}
+
+/// A step that is one check.
+fn one(step: Step) -> Result<String, String> {
+    step.run().map(|()| String::new())
+}
+
+/// A step that runs tests, each of them a check. That none ran is a failure: a filter has lost its tests.
+fn tests(step: Step) -> Outcome {
+    let told = step.tell();
+    let (passed, failed) = outputs::tests(&told.text);
+    match told.end {
+        Ok(()) if passed > 0 => Outcome::Passed { checks: passed, remark: String::new() },
+        Ok(()) => Outcome::from(Err("no test ran".to_owned())),
+        Err(why) => Outcome::Failed { passed, failed: failed.max(1), why },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stages_fit_into_fifty_minutes() {
+        let minutes: u64 = STAGES.iter().map(|stage| stage.minutes).sum();
+        assert!(minutes <= 50, "{minutes}");
+    }
+
+    #[test]
+    fn every_stage_has_a_name_of_its_own() {
+        for (at, stage) in STAGES.iter().enumerate() {
+            assert!(STAGES[..at].iter().all(|other| other.name != stage.name), "{}", stage.name);
+        }
+    }
+}
