@@ -14,9 +14,16 @@ mod server;
 mod sync;
 #[allow(unsafe_code)]
 mod tensor;
-pub use config::ModelConfig;
+pub use backend::ModelBatch;
+pub use config::{CallerRuns, ModelConfig};
 pub use flow::{CancelToken, Refused, Request, Response};
-pub use observe::Cut;
-pub use inferlay_backend_sdk::{Error, ErrorKind, DataType};
+pub use inferlay_backend_sdk::{
+    Backend, DataType, Device, Error, ErrorKind, LogLevel, ParameterValue, RequestInfo, TensorMut,
+};
+pub use observe::{Cut, DurationStatistics, LogRecord, ModelStatistics, Trace};
+pub use server::{
+    ModelHandle, ModelMetadata, ModelState, ModelStatus, Progress, ResponseFuture, ServerBuilder, ServerHandle,
+    TensorMetadata,
+};
 pub use sync::ManualClock;
-pub use tensor::{Input, Tensor};
+pub use tensor::{Buffer, Element, Input, OutputMemory, Shape, Tensor, TensorRef};

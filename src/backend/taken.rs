@@ -44,8 +44,7 @@ pub(crate) fn request<T: TakenRequest>(taken: T) -> Request {
 struct Table<T>(PhantomData<T>);
 
 impl<T: TakenRequest> Table<T> {
-    const REQUEST: RequestTable =
-        RequestTable { info: Self::info, responder: Self::responder, release: Self::release };
+    const REQUEST: RequestTable = RequestTable { info: Self::info, responder: Self::responder, release: Self::release };
 
     /// # Safety
     /// `request` is a leaked box of `T` that was not released.

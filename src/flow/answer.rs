@@ -104,6 +104,7 @@ pub(crate) fn tell(ticket: Ticket, on: On) {
     let notify = std::mem::take(&mut *ticket.notify.lock());
     match notify {
         Notify::Nobody => {}
+        Notify::Bell => ticket.bell.ring(),
         Notify::Waker(waker) => waker.wake(),
         Notify::Callback(callback) if on == On::Worker => call(callback, ticket),
         Notify::Callback(callback) => {

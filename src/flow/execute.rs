@@ -19,7 +19,8 @@ use crate::observe::{Record, Stations};
 use crate::sync::thread;
 use crate::tensor::gather;
 use inferlay_backend_sdk::{
-    Batch, Error, ErrorKind, LogLevel, ParameterValue, Placement, Request, RequestInfo, Shape, Tensor, TensorMut, TensorRef,
+    Batch, Error, ErrorKind, LogLevel, ParameterValue, Placement, Request, RequestInfo, Shape, Tensor, TensorMut,
+    TensorRef,
 };
 use smallvec::SmallVec;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -293,7 +294,12 @@ impl<'a> Execution<'a> {
         Ok(tensor)
     }
 
-    fn check_output(&self, index: usize, dtype: Option<inferlay_backend_sdk::DataType>, shape: &Shape) -> Result<(), Error> {
+    fn check_output(
+        &self,
+        index: usize,
+        dtype: Option<inferlay_backend_sdk::DataType>,
+        shape: &Shape,
+    ) -> Result<(), Error> {
         let spec = self.spec();
         let Some(port) = spec.outputs.get(index) else {
             return Err(Error::not_found(format!("{}: output {index} of {}", spec.place(), spec.outputs.len())));
@@ -496,5 +502,7 @@ fn twice(spec: &LaneSpec, index: usize) -> Error {
 fn too_small(spec: &LaneSpec, index: usize, found: usize, expected: usize) -> Error {
     let name = &spec.outputs[index].name;
     let place = spec.place();
-    Error::invalid_arg(format!("{place}: output '{name}': found {found} bytes of the caller's memory, expected {expected}"))
+    Error::invalid_arg(format!(
+        "{place}: output '{name}': found {found} bytes of the caller's memory, expected {expected}"
+    ))
 }

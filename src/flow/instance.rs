@@ -8,12 +8,14 @@ use super::lane::Lane;
 use super::task::Ticket;
 use super::worker::OwnThread;
 use crate::sync::Mutex;
-use inferlay_backend_sdk::Instance;
+use inferlay_backend_sdk::{Instance, Model};
 use std::sync::{Arc, Weak};
 
 /// One instance and what belongs to it.
 pub(crate) struct InstanceCell {
     pub(super) instance: Box<dyn Instance>,
+    /// Outlives the instance, being dropped after it.
+    _model: Arc<dyn Model>,
     pub(super) index: usize,
     /// Counts its executions.
     pub(super) serial: u64,
@@ -24,11 +26,16 @@ pub(crate) struct InstanceCell {
 }
 
 impl InstanceCell {
-    pub(crate) fn new(instance: Box<dyn Instance>, index: usize, is_thread_bound: bool) -> Box<Self> {
+    pub(crate) fn new(
+        instance: Box<dyn Instance>,
+        model: Arc<dyn Model>,
+        index: usize,
+        is_thread_bound: bool,
+    ) -> Box<Self> {
         let in_flight_max = instance.batches_in_flight_max().max(1);
         let own_thread = is_thread_bound.then(OwnThread::default);
         let in_flight = Arc::new(InFlight { max: in_flight_max, state: Mutex::new(Flights::default()) });
-        Box::new(InstanceCell { instance, index, serial: 0, own_thread, in_flight })
+        Box::new(InstanceCell { instance, _model: model, index, serial: 0, own_thread, in_flight })
     }
 }
 

@@ -9,7 +9,7 @@
 //! a callback; inside it only a pool's free list may be locked.
 
 use super::answer;
-use super::instance::{Instances, InstanceCell};
+use super::instance::{InstanceCell, Instances};
 use super::queue::{Entry, Room};
 use super::request::{Checked, Refused, Request, check};
 use super::services::Services;
@@ -100,11 +100,8 @@ impl Home for Lane {
 impl Lane {
     /// A lane without instances; [`Lane::add_instance`] brings them.
     pub(crate) fn new(spec: LaneSpec, services: Arc<Services>) -> Arc<Self> {
-        let core = Core {
-            room: Room::new(spec.levels),
-            instances: Instances::default(),
-            tally: Tally::new(spec.rows_max),
-        };
+        let core =
+            Core { room: Room::new(spec.levels), instances: Instances::default(), tally: Tally::new(spec.rows_max) };
         Arc::new(Lane {
             word: Word::new(),
             // Answered requests may still lie in the inbox beside the live ones.
@@ -183,7 +180,13 @@ impl Lane {
     }
 
     /// A task with the parts of a request.
-    pub(super) fn fill(self: &Arc<Self>, request: Request<'_>, checked: &Checked, now: u64, due: Option<u64>) -> Ticket {
+    pub(super) fn fill(
+        self: &Arc<Self>,
+        request: Request<'_>,
+        checked: &Checked,
+        now: u64,
+        due: Option<u64>,
+    ) -> Ticket {
         let ticket = Pool::take(self);
         let mut ask = ticket.ask.lock();
         ask.is_traced = self.services.tracer.samples() || request.is_traced();
@@ -284,4 +287,3 @@ pub(super) fn drain(lane: &Lane) -> Vec<Ticket> {
     drop(core);
     tickets
 }
-

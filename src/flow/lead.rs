@@ -18,8 +18,10 @@ use inferlay_backend_sdk::{Error, ErrorKind};
 use std::cell::Cell;
 use std::sync::Arc;
 
-const WOULD_WAIT: Error =
-    Error::fixed(ErrorKind::FailedPrecondition, "a blocking call inside a callback or an execution could wait for itself");
+const WOULD_WAIT: Error = Error::fixed(
+    ErrorKind::FailedPrecondition,
+    "a blocking call inside a callback or an execution could wait for itself",
+);
 
 /// How many batches a waiting caller leads at most.
 const CALLER_BATCHES_MAX: usize = 2;
@@ -234,7 +236,8 @@ impl Lane {
 
     fn send_home(self: &Arc<Self>, cell: Box<InstanceCell>, scratch: Box<Scratch>, when: (u64, Cut), on: On) {
         if let Err((cell, mut scratch, error)) = run_on_own_thread(self, cell, scratch, when) {
-            let error = Error::new(ErrorKind::ResourceExhausted, format!("the instance's thread did not start: {error}"));
+            let error =
+                Error::new(ErrorKind::ResourceExhausted, format!("the instance's thread did not start: {error}"));
             execute::refuse(&mut scratch.seats, &error);
             let leads = self.bring(cell, &Record::default());
             for seat in scratch.seats.drain(..) {

@@ -289,7 +289,9 @@ fn check_rows(request: &Request<'_>, spec: &LaneSpec) -> Result<usize, Error> {
         if *rows.get_or_insert(found) != found {
             let first = rows.unwrap_or(0);
             let place = spec.place();
-            return Err(Error::invalid_arg(format!("{place}: input '{name}': found a batch of {found}, others have {first}")));
+            return Err(Error::invalid_arg(format!(
+                "{place}: input '{name}': found a batch of {found}, others have {first}"
+            )));
         }
     }
     Ok(rows.unwrap_or(1))
@@ -332,7 +334,6 @@ fn key(request: &Request<'_>, spec: &LaneSpec, order: &[usize]) -> u64 {
     }
     hash
 }
-
 
 #[cfg(all(test, not(loom)))]
 mod tests {

@@ -81,7 +81,11 @@ impl Response {
             return Ok(tensor);
         }
         let there: Vec<_> = self.outputs().map(|(name, _)| name).collect();
-        Err(Error::not_found(format!("model '{}': no output '{name}' in the response; it has: {}", self.model(), there.join(", "))))
+        Err(Error::not_found(format!(
+            "model '{}': no output '{name}' in the response; it has: {}",
+            self.model(),
+            there.join(", ")
+        )))
     }
 }
 

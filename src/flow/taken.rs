@@ -141,7 +141,10 @@ impl Answerer {
             if tensor.dtype() != port.dtype {
                 let (place, found) = (spec.place(), tensor.dtype());
                 let name = &port.name;
-                return Err(Error::invalid_arg(format!("{place}: output '{name}': found {found}, expected {}", port.dtype)));
+                return Err(Error::invalid_arg(format!(
+                    "{place}: output '{name}': found {found}, expected {}",
+                    port.dtype
+                )));
             }
             outputs[index] = Some(tensor);
         }

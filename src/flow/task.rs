@@ -77,9 +77,11 @@ pub(crate) type Outcome = Result<super::Response, Error>;
 /// Who wants to know of the answer.
 #[derive(Default)]
 pub(crate) enum Notify {
-    /// Nobody, or a caller who waits at the bell.
+    /// Nobody, or a blocking caller, whom the state word knows of.
     #[default]
     Nobody,
+    /// Whoever began to wait at the task's bell after an asynchronous submission.
+    Bell,
     /// A future.
     Waker(Waker),
     /// A function of the user.
@@ -139,9 +141,8 @@ impl Task {
 /// let server = ServerHandle::builder().start()?;
 /// let config = ModelConfig::new("double").input("x", DataType::Fp32, [1]).output("y", DataType::Fp32, [1]);
 /// server.register_model(config, |batch| {
-///     let x = batch.input(0)?.as_slice::<f32>()?;
-///     let y = batch.output(0, [1])?.as_mut_slice::<f32>()?;
-///     y[0] = 2.0 * x[0];
+///     let x = batch.input("x")?.as_slice::<f32>()?;
+///     batch.output("y", [1])?.as_mut_slice::<f32>()?[0] = 2.0 * x[0];
 ///     Ok(())
 /// })?;
 /// let token = CancelToken::new();

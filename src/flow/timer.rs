@@ -197,7 +197,7 @@ mod tests {
         for at in [0, 1, TICK, 64 * TICK, 65 * TICK + 3, 4096 * TICK, 1 << 40, 1 << 62, u64::MAX - TICK] {
             let mut wheel = Wheel::new();
             wheel.insert(at, at);
-            assert_eq!(fired(&mut wheel, at.saturating_sub(1)), [], "{at}");
+            assert!(fired(&mut wheel, at.saturating_sub(1)).is_empty(), "{at}");
             assert_eq!(fired(&mut wheel, at + TICK), [at], "{at}");
             assert_eq!(wheel.next(), None);
         }

@@ -165,7 +165,6 @@ impl Crew {
             }
         }
     }
-
 }
 
 /// The thread of an instance that must always run on the same one; started by its first batch.

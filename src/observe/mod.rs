@@ -6,9 +6,9 @@ mod statistics;
 mod trace;
 
 pub use cut::Cut;
-pub use log::LogRecord;
 pub(crate) use log::Log;
-pub(crate) use statistics::{Record, Tally};
+pub use log::LogRecord;
 pub use statistics::{DurationStatistics, ModelStatistics};
-pub(crate) use trace::{Stations, Tracer};
+pub(crate) use statistics::{Record, Tally};
 pub use trace::Trace;
+pub(crate) use trace::{Stations, Tracer};

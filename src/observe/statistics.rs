@@ -93,7 +93,7 @@ impl Tally {
         let sums = &mut self.statistics;
         let lasted = record.ended.saturating_sub(record.started);
         let (requests, failed) = (record.requests as u64, record.failed as u64);
-        let mut add = |sum: &mut DurationStatistics, count: u64, ns: u64| {
+        let add = |sum: &mut DurationStatistics, count: u64, ns: u64| {
             sum.count += count;
             sum.ns += ns;
         };

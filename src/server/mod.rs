@@ -1,1 +1,257 @@
-//! hall
+//! The hall, where the rooms meet: a server is a catalog of lanes, their shared services, and what loads them.
+//!
+//! The hall wires; decisions are pure functions of the room that owns them. A [`ServerHandle`] is a count of the server:
+//! the last one to go stops it.
+
+mod builder;
+mod catalog;
+mod future;
+mod gate;
+mod load;
+mod model;
+mod spec;
+mod status;
+
+pub use builder::ServerBuilder;
+pub use future::ResponseFuture;
+pub use model::ModelHandle;
+pub use status::{ModelMetadata, ModelState, ModelStatus, Progress, TensorMetadata};
+
+use crate::backend::{ClosureModel, ModelBatch};
+use crate::config::ModelConfig;
+use crate::flow::{Refused, Request, Response, Services};
+use crate::repository;
+use crate::sync::{AtomicBool, Ordering, thread};
+use builder::Options;
+use catalog::{Catalog, Served};
+use inferlay_backend_sdk::{Attributes, Error, ErrorKind};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+const INSIDE: Error =
+    Error::fixed(ErrorKind::FailedPrecondition, "a server cannot be stopped from inside a callback or an execution");
+
+/// How long the last handle to go waits for requests on their way.
+const DRAIN_AT_DROP: Duration = Duration::from_secs(5);
+
+/// A model server in this process.
+///
+/// Cheap to clone and to use from any thread. When the last handle (of the server or of a model) goes, the server stops:
+/// it drains for up to five seconds, then answers what is left with an error.
+///
+/// # Examples
+/// ```
+/// use inferlay::{DataType, ModelConfig, Request, ServerHandle};
+/// let server = ServerHandle::builder().start()?;
+/// let config = ModelConfig::new("double").input("x", DataType::Fp32, [2]).output("y", DataType::Fp32, [2]);
+/// server.register_model(config, |batch| {
+///     let x = batch.input("x")?.as_slice::<f32>()?;
+///     let y = batch.output("y", [2])?.as_mut_slice::<f32>()?;
+///     y.iter_mut().zip(x).for_each(|(y, x)| *y = 2.0 * x);
+///     Ok(())
+/// })?;
+/// let x = [1.0f32, 2.0];
+/// let request = Request::new().input("x", inferlay::Input::from_slice(&x, [2])?);
+/// assert_eq!(server.infer("double", request)?.slice::<f32>("y")?, [2.0, 4.0]);
+/// # Ok::<(), inferlay::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct ServerHandle {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    services: Arc<Services>,
+    options: Options,
+    catalog: Catalog,
+    is_stopping: AtomicBool,
+}
+
+impl ServerHandle {
+    /// Options for a server.
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder::default()
+    }
+
+    /// Serves a folder of models, or one model file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] when there is no such path, and what [`ServerBuilder::start`] returns. The one model of a
+    /// file must load; of a folder, a model that does not is listed as unavailable.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        if path.is_file() {
+            return Self::builder().model_file(path).strict().start();
+        }
+        Self::builder().repository(path).start()
+    }
+
+    /// A handle on a model, which serves its highest version.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] with the names that are known; [`ErrorKind::Unavailable`] with the reason.
+    pub fn model(&self, name: &str) -> Result<ModelHandle, Error> {
+        ModelHandle::new(self.inner.clone(), self.inner.catalog.entry(name)?, None)
+    }
+
+    /// A handle on one version of a model.
+    ///
+    /// # Errors
+    /// As for [`ServerHandle::model`].
+    pub fn model_version(&self, name: &str, version: u64) -> Result<ModelHandle, Error> {
+        ModelHandle::new(self.inner.clone(), self.inner.catalog.entry(name)?, Some(version))
+    }
+
+    /// Runs one request and waits for the answer; see [`ModelHandle::infer`]. A handle saves the look-up of the name.
+    ///
+    /// # Errors
+    /// As for [`ServerHandle::model`] and [`ModelHandle::infer`].
+    pub fn infer(&self, model: &str, request: Request<'_>) -> Result<Response, Error> {
+        self.model(model)?.infer(request)
+    }
+
+    /// Submits one request and returns at once; see [`ModelHandle::infer_async`].
+    ///
+    /// # Errors
+    /// As for [`ServerHandle::model`] and [`ModelHandle::infer_async`]; the refusal gives the request back.
+    pub fn infer_async(&self, model: &str, request: Request<'static>) -> Result<ResponseFuture, Refused<'static>> {
+        match self.model(model) {
+            Ok(model) => model.infer_async(request),
+            Err(error) => Err(Refused { error, request }),
+        }
+    }
+
+    /// Makes a model of a function: it gets batching, queueing, deadlines and statistics like any other.
+    ///
+    /// The function is called with whole batches, by as many threads at once as the config has instances. An error or a
+    /// panic answers its batch, and the model goes on serving.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidArg`] for a config that contradicts itself; [`ErrorKind::AlreadyExists`] when the name is
+    /// taken; [`ErrorKind::Unavailable`] when the server stops.
+    pub fn register_model(
+        &self,
+        config: ModelConfig,
+        function: impl Fn(&ModelBatch<'_>) -> Result<(), Error> + Send + Sync + 'static,
+    ) -> Result<ModelHandle, Error> {
+        repository::check_model_name(&config.name)?;
+        config.check()?;
+        if self.inner.is_stopping.load(Ordering::Acquire) {
+            return Err(Error::unavailable("the server has stopped"));
+        }
+        let name = config.name.clone();
+        let model = Arc::new(ClosureModel::new(load::stated(&config), Arc::new(function)));
+        let served = load::serve(&self.inner.services, &self.inner.options, (config, 1), model, Attributes::CALLER_OK)?;
+        self.inner.catalog.entry_or_new(&name).put_first(1, served)?;
+        self.model(&name)
+    }
+
+    /// Stops serving a model and lets it go: what waits is drained for up to `within`, then answered with an error.
+    ///
+    /// # Errors
+    /// As for [`ServerHandle::stop`], and [`ErrorKind::NotFound`].
+    pub fn remove_model(&self, name: &str, within: Duration) -> Result<(), Error> {
+        if thread::is_inside() {
+            return Err(INSIDE);
+        }
+        let entry = self.inner.catalog.entry(name)?;
+        self.inner.drain(&entry.clear(), within).map_err(|(error, _)| error)
+    }
+
+    /// Whether it takes requests at all.
+    pub fn is_live(&self) -> bool {
+        !self.inner.is_stopping.load(Ordering::Acquire)
+    }
+
+    /// Whether it is live and every model of it is ready.
+    pub fn is_ready(&self) -> bool {
+        self.is_live() && self.models().iter().all(|status| status.state == ModelState::Ready)
+    }
+
+    /// Every version of every model, with its state and the reason for it.
+    pub fn models(&self) -> Vec<ModelStatus> {
+        self.inner.catalog.index()
+    }
+
+    /// Traces one in so many requests from now on; 0: none but those that ask for it.
+    pub fn set_trace_every(&self, requests: u32) {
+        self.inner.services.tracer.set_every(requests);
+    }
+
+    /// The traces of the last requests that were traced, as JSON that Perfetto and Chrome (`chrome://tracing`) read.
+    pub fn traces_json(&self) -> String {
+        self.inner.services.tracer.to_json()
+    }
+
+    /// How many worker threads run or sleep now. Idle models need none.
+    pub fn workers_len(&self) -> usize {
+        self.inner.services.workers.len()
+    }
+
+    /// Bytes of host memory that the engine's pools have taken from the system, idle ones included.
+    pub fn pool_bytes(&self) -> usize {
+        self.inner.services.blocks.bytes()
+    }
+
+    /// Stops: refuses what is new, drains for up to `within`, answers what is left with an error, ends the threads.
+    ///
+    /// After it returns no callback runs any more. An instance whose backend does not return is abandoned with its
+    /// thread: its requests are answered as far as no memory of a waiting caller is lent to them, late answers go nowhere.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Timeout`], naming the models, when something was left after `within`;
+    /// [`ErrorKind::FailedPrecondition`] inside a callback or an execution, where it would wait for itself.
+    pub fn stop(&self, within: Duration) -> Result<(), Error> {
+        if thread::is_inside() {
+            return Err(INSIDE);
+        }
+        self.inner.stop(within)
+    }
+}
+
+impl Inner {
+    fn stop(&self, within: Duration) -> Result<(), Error> {
+        self.is_stopping.store(true, Ordering::Release);
+        let stuck = self.drain(&self.catalog.served(), within);
+        let count = stuck.as_ref().map_or_else(|left| left.1, |()| 0);
+        self.services.stop(count);
+        stuck.map_err(|(error, _)| error)
+    }
+
+    /// Stops lanes; the error comes with the number of instances that are stuck.
+    fn drain(&self, lanes: &[Served], within: Duration) -> Result<(), (Error, usize)> {
+        lanes.iter().for_each(|served| served.lane.begin_stop());
+        let until = self.services.clock.now().saturating_add(u64::try_from(within.as_nanos()).unwrap_or(u64::MAX));
+        let mut left: Vec<_> = lanes.iter().map(|served| &served.lane).collect();
+        loop {
+            left.retain(|lane| !lane.is_drained());
+            if left.is_empty() || self.services.clock.now() >= until {
+                break;
+            }
+            self.services.clock.wait(&self.services.drained, Some(until));
+        }
+        let names: Vec<_> = left.iter().map(|lane| lane.spec.place()).collect();
+        let stuck = lanes.iter().map(|served| served.lane.end_stop()).sum();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let message =
+            format!("after {within:?} requests were left, and were answered with errors: {}", names.join(", "));
+        Err((Error::new(ErrorKind::Timeout, message), stuck))
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if !self.is_stopping.load(Ordering::Acquire) {
+            let _left = self.stop(if thread::is_inside() { Duration::ZERO } else { DRAIN_AT_DROP });
+        }
+    }
+}
+
+impl std::fmt::Debug for ServerHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ServerHandle({} model versions)", self.models().len())
+    }
+}

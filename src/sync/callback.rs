@@ -90,10 +90,8 @@ mod tests {
         let count = Arc::new(AtomicUsize::new(0));
         let (small, large) = (count.clone(), (count.clone(), [1usize; 16]));
         let add = |count: &AtomicUsize, by| _ = count.fetch_add(by, Ordering::Relaxed);
-        let callbacks: [Callback<usize>; 2] = [
-            Callback::new(move |by| add(&small, by)),
-            Callback::new(move |by| add(&large.0, by + large.1[15])),
-        ];
+        let callbacks: [Callback<usize>; 2] =
+            [Callback::new(move |by| add(&small, by)), Callback::new(move |by| add(&large.0, by + large.1[15]))];
         for callback in callbacks {
             callback.call(10);
         }

@@ -87,3 +87,20 @@ pub(crate) fn has_ended(handle: &JoinHandle<()>) -> bool {
 pub(crate) fn has_ended(_handle: &JoinHandle<()>) -> bool {
     false
 }
+
+/// Runs `work` on this thread and on up to `helpers` more, until all have returned.
+#[cfg(not(loom))]
+pub(crate) fn scope(helpers: usize, name: &str, work: &(impl Fn() + Sync)) {
+    std::thread::scope(|scope| {
+        for _ in 0..helpers {
+            // With fewer threads the work takes longer, no more.
+            let _started = std::thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, work);
+        }
+        work();
+    });
+}
+
+#[cfg(loom)]
+pub(crate) fn scope(_helpers: usize, _name: &str, work: &(impl Fn() + Sync)) {
+    work();
+}

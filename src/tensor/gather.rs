@@ -89,7 +89,8 @@ fn offsets<'a>(
 }
 
 fn take(pool: &BlockPool, len: usize) -> Result<Block, Error> {
-    pool.take(len).ok_or_else(|| Error::new(ErrorKind::ResourceExhausted, format!("a tensor of {len} bytes is too large")))
+    pool.take(len)
+        .ok_or_else(|| Error::new(ErrorKind::ResourceExhausted, format!("a tensor of {len} bytes is too large")))
 }
 
 #[cfg(all(test, not(loom)))]

@@ -1,0 +1,203 @@
+//! How a server is started: options, then folders and files, then everything at once.
+
+use super::catalog::Catalog;
+use super::gate::OpenGate;
+use super::load::Loader;
+use super::status::Progress;
+use super::{Inner, ServerHandle};
+use crate::backend;
+use crate::config::CallerRuns;
+use crate::flow::{Messenger, Services, Timekeeper, Tuning, Workers};
+use crate::memory::BlockPool;
+use crate::observe::{Log, LogRecord, Tracer};
+use crate::repository::{self, Found};
+use crate::sync::{AtomicBool, Clock, Doorbell, ManualClock, Mutex, thread};
+use inferlay_backend_sdk::{Backend, Error};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Options of a server, and what it loads at start.
+///
+/// # Examples
+/// ```
+/// use inferlay::{LogLevel, ServerHandle};
+/// let server = ServerHandle::builder()
+///     .repository("examples/models")
+///     .on_progress(|progress| assert!(progress.done <= progress.total))
+///     .log(|record| if record.level >= LogLevel::Warning { eprintln!("{}", record.message) })
+///     .start()?;
+/// assert!(server.is_live());
+/// # Ok::<(), inferlay::Error>(())
+/// ```
+#[must_use = "nothing happens before `start`"]
+pub struct ServerBuilder {
+    repositories: Vec<PathBuf>,
+    files: Vec<PathBuf>,
+    options: Options,
+    log: Log,
+    clock: Clock,
+    tuning: Tuning,
+    trace_every: u32,
+}
+
+/// What loading and lanes go by.
+pub(super) struct Options {
+    pub(super) backends: Vec<Arc<dyn Backend>>,
+    pub(super) is_strict: bool,
+    pub(super) caller_runs: CallerRuns,
+    pub(super) load_threads_max: usize,
+    pub(super) execution_threads_max: usize,
+    progress: Option<Box<ProgressFn>>,
+}
+
+type ProgressFn = dyn Fn(&Progress<'_>) + Send + Sync;
+
+impl Options {
+    pub(super) fn report(&self, progress: &Progress<'_>) {
+        if let Some(report) = &self.progress {
+            report(progress);
+        }
+    }
+}
+
+/// Enough turns to cover an answer that comes within some ten microseconds.
+const SPIN_MAX: u32 = 2_000;
+
+impl Default for ServerBuilder {
+    fn default() -> Self {
+        let options = Options {
+            backends: backend::builtin(),
+            is_strict: false,
+            caller_runs: CallerRuns::OwnRequest,
+            load_threads_max: thread::cores().saturating_sub(1).max(1),
+            execution_threads_max: 1,
+            progress: None,
+        };
+        ServerBuilder {
+            repositories: Vec::new(),
+            files: Vec::new(),
+            options,
+            log: Log::default(),
+            clock: Clock::System,
+            tuning: Tuning { spin_max: SPIN_MAX, small_output_len_max: 4096, workers_max: 1024 },
+            trace_every: 0,
+        }
+    }
+}
+
+impl ServerBuilder {
+    /// Loads the models of this folder: `<folder>/<model>/<version>/<file>`.
+    pub fn repository(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.repositories.push(folder.into());
+        self
+    }
+
+    /// Loads one model from one file; it is named by the file's stem.
+    pub fn model_file(mut self, file: impl Into<PathBuf>) -> Self {
+        self.files.push(file.into());
+        self
+    }
+
+    /// Adds a backend. One of the same name as a linked one takes its place.
+    pub fn backend(mut self, backend: Arc<dyn Backend>) -> Self {
+        self.options.backends.retain(|known| known.name() != backend.name());
+        self.options.backends.insert(0, backend);
+        self
+    }
+
+    /// Makes the start fail if any model fails to load.
+    pub fn strict(mut self) -> Self {
+        self.options.is_strict = true;
+        self
+    }
+
+    /// Calls `report` after each model that was loaded or failed, on the loading threads, one call at a time.
+    pub fn on_progress(mut self, report: impl Fn(&Progress<'_>) + Send + Sync + 'static) -> Self {
+        self.options.progress = Some(Box::new(report));
+        self
+    }
+
+    /// Sends the server's log to `sink`, which any thread may call, also several at once. Without it there is no log.
+    pub fn log(mut self, sink: impl Fn(LogRecord<'_>) + Send + Sync + 'static) -> Self {
+        self.log = Log::to(sink);
+        self
+    }
+
+    /// Who may execute besides the workers, for models whose config does not say.
+    pub fn caller_runs(mut self, caller_runs: CallerRuns) -> Self {
+        self.options.caller_runs = caller_runs;
+        self
+    }
+
+    /// How many models are loaded at once; by default one less than there are cores.
+    pub fn load_threads_max(mut self, threads: usize) -> Self {
+        self.options.load_threads_max = threads.max(1);
+        self
+    }
+
+    /// How many threads one execution may use; 1 by default, which serves several requests at once best.
+    pub fn execution_threads_max(mut self, threads: usize) -> Self {
+        self.options.execution_threads_max = threads.max(1);
+        self
+    }
+
+    /// How many turns a thread spins before it sleeps, at most; 0 for none. Nothing spins on a single core.
+    pub fn spin_max(mut self, turns: u32) -> Self {
+        self.tuning.spin_max = turns;
+        self
+    }
+
+    /// Up to how many bytes a request's part of a batch's output is copied into its response; a larger one is a view that
+    /// keeps the whole output alive. 4096 by default.
+    pub fn small_output_len_max(mut self, len: usize) -> Self {
+        self.tuning.small_output_len_max = len;
+        self
+    }
+
+    /// Traces one in so many requests; 0, the default, for none.
+    pub fn trace_every(mut self, requests: u32) -> Self {
+        self.trace_every = requests;
+        self
+    }
+
+    /// Goes by a clock that stands still until it is advanced, for tests.
+    pub fn manual_clock(mut self, clock: &ManualClock) -> Self {
+        self.clock = Clock::Manual(clock.clone());
+        self
+    }
+
+    /// Loads everything and serves. Blocks until each model is loaded or has failed.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::NotFound`] or [`crate::ErrorKind::InvalidArg`] for a folder or file that is not one; a model
+    /// that fails to load does not fail the start, unless [`ServerBuilder::strict`] says so.
+    pub fn start(self) -> Result<ServerHandle, Error> {
+        let mut found =
+            if self.repositories.is_empty() { Found::default() } else { repository::scan(&self.repositories)? };
+        for file in &self.files {
+            let model = repository::open_file(file)?;
+            let name = model.name.clone();
+            if found.models.insert(name.clone(), model).is_some() {
+                return Err(Error::new(crate::ErrorKind::AlreadyExists, format!("model '{name}' is there twice")));
+            }
+        }
+        let log = Arc::new(self.log);
+        let services = Arc::new(Services {
+            workers: Workers::new(self.tuning.spin_max, self.tuning.workers_max, log.clone()),
+            timekeeper: Timekeeper::new(self.clock.clone()),
+            messenger: Messenger::new(),
+            blocks: BlockPool::new(),
+            gate: Box::new(OpenGate::new()),
+            tracer: Tracer::new(self.trace_every),
+            drained: Arc::new(Doorbell::new()),
+            clock: self.clock,
+            tuning: self.tuning,
+            log,
+        });
+        let inner =
+            Inner { services, options: self.options, catalog: Catalog::new(), is_stopping: AtomicBool::new(false) };
+        let loader = Loader { services: &inner.services, options: &inner.options, serial: Mutex::new(()) };
+        loader.load_all(found, &inner.catalog)?;
+        Ok(ServerHandle { inner: Arc::new(inner) })
+    }
+}

@@ -1,0 +1,169 @@
+//! A handle on one model: resolves its name once, and again when what serves has changed.
+
+use super::catalog::{Entry, Served};
+use super::future::ResponseFuture;
+use super::status::ModelMetadata;
+use super::{Inner, ServerHandle};
+use crate::config::ModelConfig;
+use crate::flow::{Lane, Manner, Notify, Refused, Request, Response};
+use crate::observe::ModelStatistics;
+use crate::sync::{Callback, Mutex};
+use inferlay_backend_sdk::Error;
+use std::sync::Arc;
+
+/// A model of a server, by name and perhaps version.
+///
+/// Cheap to clone and to use from many threads. It resolves the name once; when another version begins to serve it
+/// finds that one, with one load per request to notice. It does not keep an old version's weights alive.
+pub struct ModelHandle {
+    inner: Arc<Inner>,
+    entry: Arc<Entry>,
+    version: Option<u64>,
+    /// What served when the handle was made, and the generation of that.
+    generation: u64,
+    served: Served,
+    /// What serves since then, once it has changed.
+    newer: Arc<Mutex<Option<(u64, Served)>>>,
+}
+
+impl ModelHandle {
+    pub(super) fn new(inner: Arc<Inner>, entry: Arc<Entry>, version: Option<u64>) -> Result<Self, Error> {
+        let generation = entry.generation();
+        let served = entry.find(version)?;
+        Ok(ModelHandle { inner, entry, version, generation, served, newer: Arc::default() })
+    }
+
+    /// The model's name.
+    pub fn name(&self) -> &str {
+        &self.served.config.name
+    }
+
+    /// The version that serves a request now.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Unavailable`] when none does any more.
+    pub fn version(&self) -> Result<u64, Error> {
+        self.with(|served| served.lane.spec.version)
+    }
+
+    /// Runs one request and waits for the answer.
+    ///
+    /// If an instance is free and nothing waits, it executes on this thread, where the backend allows that. The request
+    /// may borrow: when this returns, nothing of the engine reaches its memory any more.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidArg`] or [`crate::ErrorKind::NotFound`] for a request that the model does not take;
+    /// [`crate::ErrorKind::ResourceExhausted`] when the queue is full; [`crate::ErrorKind::Timeout`],
+    /// [`crate::ErrorKind::Cancelled`], or whatever the backend answers; [`crate::ErrorKind::FailedPrecondition`] inside
+    /// a callback or an execution. To get a refused request back, use [`ModelHandle::infer_async`].
+    pub fn infer(&self, request: Request<'_>) -> Result<Response, Error> {
+        match self.with(|served| Ok(served.lane.clone())) {
+            Ok(Ok(lane)) => lane.infer(request)?,
+            Ok(Err(error)) | Err(error) => Err(error),
+        }
+    }
+
+    /// Submits one request and returns at once, with a future for the answer.
+    ///
+    /// # Errors
+    /// As for [`ModelHandle::infer`], for what is known at once; the refusal gives the request back.
+    pub fn infer_async(&self, request: Request<'static>) -> Result<ResponseFuture, Refused<'static>> {
+        let lane = match self.with(|served| served.lane.clone()) {
+            Ok(lane) => lane,
+            Err(error) => return Err(Refused { error, request }),
+        };
+        let submitted = lane.submit(request, Notify::Nobody, Manner::Async);
+        submitted.map(|(ticket, _)| ResponseFuture::new(ticket)).map_err(|(refused, _)| refused)
+    }
+
+    /// Submits one request and has `callback` called with the answer, once, on a thread of the engine.
+    ///
+    /// The callback must not wait; calls that would, return [`crate::ErrorKind::FailedPrecondition`] there. One that
+    /// captures up to four words is stored without an allocation.
+    ///
+    /// # Errors
+    /// As for [`ModelHandle::infer_async`]; `callback` is then dropped, uncalled.
+    pub fn infer_callback(
+        &self,
+        request: Request<'static>,
+        callback: impl FnOnce(Result<Response, Error>) + Send + 'static,
+    ) -> Result<(), Refused<'static>> {
+        let lane = match self.with(|served| served.lane.clone()) {
+            Ok(lane) => lane,
+            Err(error) => return Err(Refused { error, request }),
+        };
+        let notify = Notify::Callback(Callback::new(callback));
+        lane.submit(request, notify, Manner::Async).map(|_| ()).map_err(|(refused, _)| refused)
+    }
+
+    /// Whether a version serves that this handle would use.
+    pub fn is_ready(&self) -> bool {
+        self.with(|served| !served.lane.is_stopping()).unwrap_or(false)
+    }
+
+    /// What the model takes and gives.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::Unavailable`] when no version serves any more.
+    pub fn metadata(&self) -> Result<ModelMetadata, Error> {
+        let versions: Vec<_> = self.entry.served().into_iter().map(|(version, _)| version).collect();
+        self.with(|served| ModelMetadata::new(&served.config, versions))
+    }
+
+    /// The complete config.
+    ///
+    /// # Errors
+    /// As for [`ModelHandle::metadata`].
+    pub fn config(&self) -> Result<ModelConfig, Error> {
+        self.with(|served| (*served.config).clone())
+    }
+
+    /// What the version has done since it was loaded.
+    ///
+    /// # Errors
+    /// As for [`ModelHandle::metadata`].
+    pub fn statistics(&self) -> Result<ModelStatistics, Error> {
+        self.with(|served| served.lane.statistics())
+    }
+
+    /// The server that it belongs to.
+    pub fn server(&self) -> ServerHandle {
+        ServerHandle { inner: self.inner.clone() }
+    }
+
+    /// Uses what serves now.
+    fn with<R>(&self, use_it: impl FnOnce(&Served) -> R) -> Result<R, Error> {
+        let generation = self.entry.generation();
+        if generation == self.generation {
+            return Ok(use_it(&self.served));
+        }
+        let mut newer = self.newer.lock();
+        match &*newer {
+            Some((known, _)) if *known == generation => {}
+            _ => *newer = Some((generation, self.entry.find(self.version)?)),
+        }
+        match &*newer {
+            Some((_, served)) => Ok(use_it(served)),
+            None => unreachable!("it was set just now"),
+        }
+    }
+}
+
+impl Clone for ModelHandle {
+    fn clone(&self) -> Self {
+        ModelHandle {
+            inner: self.inner.clone(),
+            entry: self.entry.clone(),
+            version: self.version,
+            generation: self.generation,
+            served: self.served.clone(),
+            newer: self.newer.clone(),
+        }
+    }
+}
+
+impl std::fmt::Debug for ModelHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ModelHandle({})", self.name())
+    }
+}

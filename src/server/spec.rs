@@ -1,0 +1,100 @@
+//! From a complete config and the model's own signature to what a lane must know. Pure.
+
+use super::builder::Options;
+use crate::config::{self, InstanceGroup, InstanceKind, ModelConfig, TensorConfig};
+use crate::flow::{CallerRuns, INSTANCES_MAX, LaneSpec, Policy, Port, QUEUED_MAX};
+use inferlay_backend_sdk::{Attributes, Device, Error, ErrorKind, Signature, TensorSpec};
+
+/// The model's own signature, or the config's where the model says nothing.
+pub(super) fn signature_of(config: &ModelConfig, model: &Signature) -> Signature {
+    if model.inputs.is_empty() && model.outputs.is_empty() { super::load::stated(config) } else { model.clone() }
+}
+
+/// The device of an instance group.
+///
+/// # Errors
+/// `UNAVAILABLE` for a kind that this build has no device for.
+pub(super) fn device(group: &InstanceGroup) -> Result<Device, Error> {
+    match group.kind {
+        InstanceKind::Gpu => Err(Error::unavailable(format!(
+            "instance group '{}': KIND_GPU, but this build serves on CPUs only",
+            group.name
+        ))),
+        _ => Ok(Device::Cpu),
+    }
+}
+
+/// What the lane of a model version must know.
+///
+/// # Errors
+/// `INVALID_ARG` for numbers beyond what a lane can count.
+pub(super) fn lane_spec(
+    config: &ModelConfig,
+    version: u64,
+    signature: &Signature,
+    options: &Options,
+    attributes: Attributes,
+) -> Result<LaneSpec, Error> {
+    let instances: usize = config.instance_groups.iter().map(|group| group.count).sum();
+    if instances > INSTANCES_MAX {
+        let message = format!("found {instances} instances, expected at most {INSTANCES_MAX}");
+        return Err(Error::new(ErrorKind::InvalidArg, message));
+    }
+    let batching = config.dynamic_batching.as_ref();
+    let mut preferred = batching.map(|batching| batching.preferred_batch_sizes.clone()).unwrap_or_default();
+    preferred.sort_unstable();
+    let policy = Policy {
+        rows_max: if batching.is_some() { config.max_batch_size } else { 0 },
+        preferred,
+        delay: batching.map_or(0, |batching| nanoseconds(batching.delay_us_max)),
+    };
+    let levels = batching.map_or(0, |batching| batching.priority_levels as usize);
+    let level_default = batching.map_or(0, |batching| (batching.default_priority_level as usize).saturating_sub(1));
+    let has_batch = config.max_batch_size > 0;
+    Ok(LaneSpec {
+        model: config.name.clone(),
+        version,
+        inputs: signature.inputs.iter().map(|spec| port(spec, &config.inputs, has_batch)).collect(),
+        outputs: signature.outputs.iter().map(|spec| port(spec, &config.outputs, has_batch)).collect(),
+        rows_max: config.max_batch_size,
+        policy,
+        queued_max: config.queue_size_max.clamp(1, QUEUED_MAX),
+        levels,
+        level_default,
+        timeout_default: config.default_timeout_us.map(nanoseconds),
+        execution_timeout: config.execution_timeout_us.map(nanoseconds),
+        caller_runs: caller_runs(config, options, attributes),
+        is_thread_bound: attributes.contains(Attributes::INSTANCE_THREAD),
+    })
+}
+
+fn port(spec: &TensorSpec, stated: &[TensorConfig], has_batch: bool) -> Port {
+    let config = stated.iter().find(|config| config.name == spec.name);
+    let own = || spec.dims.as_ref().map(|dims| dims.get(usize::from(has_batch)..).unwrap_or_default().to_vec());
+    Port {
+        name: spec.name.clone(),
+        dtype: spec.dtype,
+        // Of a model that does not know its own rank, a config without dims says nothing either.
+        dims: match config {
+            Some(config) if spec.dims.is_some() || !config.dims.is_empty() => Some(config.dims.clone()),
+            _ => own(),
+        },
+        is_optional: config.map_or(spec.optional, |config| config.optional || spec.optional),
+        is_offered: config.is_some(),
+    }
+}
+
+fn caller_runs(config: &ModelConfig, options: &Options, attributes: Attributes) -> CallerRuns {
+    if !attributes.contains(Attributes::CALLER_OK) {
+        return CallerRuns::Never;
+    }
+    match config.caller_runs.unwrap_or(options.caller_runs) {
+        config::CallerRuns::Never => CallerRuns::Never,
+        config::CallerRuns::OwnRequest => CallerRuns::OwnRequest,
+        config::CallerRuns::Batch => CallerRuns::Batch,
+    }
+}
+
+fn nanoseconds(microseconds: u64) -> u64 {
+    microseconds.saturating_mul(1000)
+}

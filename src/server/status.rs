@@ -1,0 +1,94 @@
+//! What a server says of its models: states, metadata, progress. Plain values, ready to be written as JSON.
+
+use crate::config::{ModelConfig, TensorConfig};
+use inferlay_backend_sdk::Error;
+use serde::Serialize;
+
+/// The state of one version of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+#[non_exhaustive]
+pub enum ModelState {
+    /// Being loaded.
+    Loading,
+    /// Serving.
+    Ready,
+    /// Not serving; the status says why.
+    Unavailable,
+}
+
+/// One line of the index of models.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ModelStatus {
+    /// The model.
+    pub name: String,
+    /// The version; 0 when no version of it was found.
+    pub version: u64,
+    /// Its state.
+    pub state: ModelState,
+    /// Why it is in that state; empty when it serves.
+    pub reason: String,
+}
+
+/// How far loading has come: one call per version that was loaded or failed.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Progress<'a> {
+    /// The model.
+    pub model: &'a str,
+    /// The version; 0 when no version of it was found.
+    pub version: u64,
+    /// Why it does not serve, if it does not.
+    pub error: Option<&'a Error>,
+    /// Models that are done, this one included.
+    pub done: usize,
+    /// All models.
+    pub total: usize,
+}
+
+/// What a model takes and gives, in the form of KServe v2's model metadata.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ModelMetadata {
+    /// The model.
+    pub name: String,
+    /// The versions that serve.
+    pub versions: Vec<String>,
+    /// The backend.
+    pub platform: String,
+    /// Its inputs.
+    pub inputs: Vec<TensorMetadata>,
+    /// Its outputs.
+    pub outputs: Vec<TensorMetadata>,
+}
+
+/// The name, type and shape of one input or output, the batch included; -1 varies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct TensorMetadata {
+    /// Its name.
+    pub name: String,
+    /// The KServe name of its type.
+    pub datatype: String,
+    /// Its dims.
+    pub shape: Vec<i64>,
+}
+
+impl ModelMetadata {
+    pub(super) fn new(config: &ModelConfig, versions: impl IntoIterator<Item = u64>) -> Self {
+        let batch = (config.max_batch_size > 0).then_some(-1);
+        let tensor = |tensor: &TensorConfig| TensorMetadata {
+            name: tensor.name.clone(),
+            datatype: tensor.data_type.name().to_owned(),
+            shape: batch.into_iter().chain(tensor.dims.iter().copied()).collect(),
+        };
+        ModelMetadata {
+            name: config.name.clone(),
+            versions: versions.into_iter().map(|version| version.to_string()).collect(),
+            platform: config.backend.clone(),
+            inputs: config.inputs.iter().map(tensor).collect(),
+            outputs: config.outputs.iter().map(tensor).collect(),
+        }
+    }
+}
