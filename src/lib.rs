@@ -1,6 +1,5 @@
 //! Inference, inlaid: a model server that is a library.
 #![deny(unsafe_code)]
-#![allow(dead_code, unused_imports, unreachable_pub)]
 #[allow(unsafe_code)]
 mod backend;
 pub mod config;

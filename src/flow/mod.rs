@@ -2,6 +2,7 @@
 mod answer;
 mod batch;
 mod execute;
+mod execution;
 mod instance;
 mod lane;
 mod lead;
@@ -10,6 +11,7 @@ mod permit;
 mod queue;
 mod request;
 mod response;
+mod seat;
 mod services;
 mod spec;
 mod state;

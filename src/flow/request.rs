@@ -141,10 +141,6 @@ impl<'a> Request<'a> {
         }
     }
 
-    pub(crate) fn has_deadline(&self) -> bool {
-        !matches!(self.due, Due::Unsaid)
-    }
-
     pub(crate) fn cancel_token(&self) -> Option<&CancelToken> {
         self.cancel.as_ref()
     }
@@ -336,6 +332,7 @@ fn key(request: &Request<'_>, spec: &LaneSpec, order: &[usize]) -> u64 {
 }
 
 #[cfg(all(test, not(loom)))]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::super::batch::Policy;
     use super::super::spec::CallerRuns;

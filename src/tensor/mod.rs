@@ -3,5 +3,5 @@
 pub(crate) mod gather;
 mod input;
 
-pub use inferlay_backend_sdk::{Buffer, DataType, Element, Shape, Tensor, TensorRef};
+pub use inferlay_backend_sdk::{Buffer, Element, Shape, Tensor, TensorRef};
 pub use input::{Input, OutputMemory};

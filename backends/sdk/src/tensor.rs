@@ -138,7 +138,7 @@ impl Tensor {
             return Err(Error::invalid_arg(format!("rows {first}+{rows} of a tensor of shape {}", self.shape)));
         }
         let shape = self.shape.clone().with_first(rows);
-        let elements_per_row = if total == 0 { 0 } else { self.shape.elements().unwrap_or(0) / total };
+        let elements_per_row = self.shape.elements().unwrap_or(0).checked_div(total).unwrap_or(0);
         let (skipped, kept) = (first * elements_per_row, rows * elements_per_row);
         match (self.dtype.size(), &self.offsets) {
             (Some(size), _) => Self::new(self.dtype, shape, self.data.slice(skipped * size, kept * size)?),
@@ -303,7 +303,7 @@ fn check_aligned<T: Element>(pointer: *const u8, len: usize) -> Result<(), Error
             align_of::<T>()
         )));
     }
-    if len % size_of::<T>() != 0 {
+    if !len.is_multiple_of(size_of::<T>()) {
         return Err(Error::invalid_arg(format!("tensor of {}: {len} bytes are not whole elements", T::DTYPE)));
     }
     Ok(())
