@@ -4,7 +4,7 @@
 //! whoever waits told. The first step and the counting happen here, the others in `lead` and `seat`. A backend that panics
 //! or fails answers its batch with the error.
 
-use super::execution::{Execution, Outputs};
+use super::execution::{Bench, Execution};
 use super::instance::InstanceCell;
 use super::lane::Lane;
 use super::permit::Permit;
@@ -16,23 +16,30 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// Runs the batch in `seats` and fills the replies of those that are still wanted.
-pub(super) fn run(lane: &Arc<Lane>, cell: &mut InstanceCell, seats: &mut [Seat], record: &mut Record) {
-    let clock = &lane.services.clock;
-    let execution = Execution::new(lane, seats, cell);
+pub(super) fn run(
+    lane: &Arc<Lane>,
+    cell: &mut InstanceCell,
+    seats: &mut [Seat],
+    bench: &mut Bench,
+    record: &mut Record,
+) {
+    bench.prepare(&lane.spec);
+    let InstanceCell { instance, in_flight, .. } = cell;
+    let execution = Execution::new(lane, seats, bench, in_flight);
     let result = {
         let _permit = Permit::new(&*lane.services.gate);
         let _inside = thread::Inside::enter();
-        catch_unwind(AssertUnwindSafe(|| cell.instance.execute(&execution)))
+        catch_unwind(AssertUnwindSafe(|| instance.execute(&execution)))
     };
-    record.ended = clock.now();
-    let result = result.unwrap_or_else(|panic| Err(panicked(lane, &*panic)));
-    execution.report(record);
+    record.ended = lane.now();
     record.requests = seats.len();
-    let outcome = result.and_then(|()| execution.finish());
-    match outcome {
-        Ok(outputs) => fill(lane, seats, &outputs, record),
+    execution.report(record);
+    let result = result.unwrap_or_else(|panic| Err(panicked(lane, &*panic)));
+    match result.and_then(|()| bench.finish(&lane.spec)) {
+        Ok(()) => fill(lane, seats, bench, record),
         Err(error) => refuse(seats, &error),
     }
+    bench.clear();
     settle(lane, seats, record);
 }
 
@@ -44,24 +51,24 @@ pub(super) fn refuse(seats: &mut [Seat], error: &Error) {
     }
 }
 
-fn fill(lane: &Lane, seats: &mut [Seat], outputs: &Outputs, record: &mut Record) {
-    let is_alone = seats.len() == 1;
-    let mut first_row = 0;
-    for seat in seats {
-        let rows = seat.ask.rows;
-        let place = if is_alone { Rows::All } else { Rows::Some { first: first_row, rows } };
-        first_row += rows;
-        if seat.is_taken() {
-            continue;
-        }
+fn fill(lane: &Lane, seats: &mut [Seat], bench: &mut Bench, record: &mut Record) {
+    if let [seat] = seats {
         match seat.failure() {
             Some(error) => seat.win(|reply| reply.error = Some(error)),
-            None => seat.fill(lane, outputs, place, record),
+            None => seat.fill_alone(lane, bench, record),
         }
+        return;
     }
-    if !is_alone {
-        record.scattered = lane.services.clock.now().saturating_sub(record.ended);
+    let mut first = 0;
+    for seat in seats {
+        let rows = seat.ask.rows;
+        match seat.failure() {
+            Some(error) => seat.win(|reply| reply.error = Some(error)),
+            None => seat.fill(lane, bench, Rows { first, rows }, record),
+        }
+        first += rows;
     }
+    record.scattered = lane.now().saturating_sub(record.ended);
 }
 
 /// Timers, counts and traces, once the replies are filled.

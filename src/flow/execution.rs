@@ -3,7 +3,7 @@
 //! A request alone in its batch passes its memory through; several are gathered once, on the first look at an input. Each
 //! output is answered once: written in place or handed over. Runs on the thread that executes, for one call of `execute`.
 
-use super::instance::{InFlight, InstanceCell};
+use super::instance::InFlight;
 use super::lane::Lane;
 use super::seat::{Fate, Seat};
 use super::spec::{LaneSpec, bit};
@@ -14,24 +14,26 @@ use crate::tensor::gather;
 use inferlay_backend_sdk::{
     Batch, DataType, Error, ErrorKind, Placement, Request, RequestInfo, Shape, Tensor, TensorMut, TensorRef,
 };
-use smallvec::SmallVec;
 use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
-
-/// The outputs of a batch, by index.
-pub(super) type Outputs = SmallVec<[Option<Tensor>; 2]>;
 
 /// The batch as a backend sees it.
 pub(super) struct Execution<'a> {
     lane: &'a Arc<Lane>,
     seats: &'a [Seat],
+    bench: &'a Bench,
+    in_flight: &'a Arc<InFlight>,
     rows: usize,
-    inputs: SmallVec<[OnceCell<Tensor>; 2]>,
-    outputs: SmallVec<[Output; 2]>,
     flight: OnceCell<Arc<Flight>>,
-    cell: Arc<InFlight>,
     gather_time: Cell<u64>,
     bytes_copied: Cell<usize>,
+}
+
+/// Where inputs are gathered and outputs are put; kept between batches for its capacity.
+#[derive(Default)]
+pub(super) struct Bench {
+    inputs: Vec<OnceCell<Tensor>>,
+    outputs: Vec<Output>,
 }
 
 /// One output: handed over, or written in place with its shape.
@@ -42,20 +44,58 @@ struct Output {
     shape: OnceCell<Shape>,
 }
 
+impl Bench {
+    /// Makes room for a lane's inputs and outputs.
+    pub(super) fn prepare(&mut self, spec: &LaneSpec) {
+        self.inputs.resize_with(spec.inputs.len(), OnceCell::new);
+        self.outputs.resize_with(spec.outputs.len(), Output::default);
+    }
+
+    /// Turns what was written in place into tensors.
+    ///
+    /// # Errors
+    /// Those of a tensor whose bytes do not fit its shape.
+    pub(super) fn finish(&mut self, spec: &LaneSpec) -> Result<(), Error> {
+        for (output, port) in self.outputs.iter_mut().zip(&spec.outputs) {
+            if let (Some(buffer), Some(shape)) = (output.written.take(), output.shape.take()) {
+                output.handed = OnceCell::from(Tensor::new(port.dtype, shape, buffer)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The outputs of a finished batch, by index.
+    pub(super) fn outputs(&self) -> impl Iterator<Item = Option<&Tensor>> {
+        self.outputs.iter().map(|output| output.handed.get())
+    }
+
+    /// The outputs, for the one request of a batch of one.
+    pub(super) fn take_outputs(&mut self) -> impl Iterator<Item = Option<Tensor>> {
+        self.outputs.iter_mut().map(|output| output.handed.take())
+    }
+
+    /// Lets everything go and keeps the capacity.
+    pub(super) fn clear(&mut self) {
+        for input in &mut self.inputs {
+            input.take();
+        }
+        for output in &mut self.outputs {
+            output.handed.take();
+            output.written.take();
+            output.shape.take();
+        }
+    }
+}
+
 impl<'a> Execution<'a> {
-    pub(super) fn new(lane: &'a Arc<Lane>, seats: &'a [Seat], cell: &InstanceCell) -> Self {
-        let mut inputs = SmallVec::new();
-        inputs.resize_with(lane.spec.inputs.len(), OnceCell::new);
-        let mut outputs = SmallVec::new();
-        outputs.resize_with(lane.spec.outputs.len(), Output::default);
+    pub(super) fn new(lane: &'a Arc<Lane>, seats: &'a [Seat], bench: &'a Bench, in_flight: &'a Arc<InFlight>) -> Self {
         Execution {
             rows: seats.iter().map(|seat| seat.ask.rows).sum(),
             lane,
             seats,
-            inputs,
-            outputs,
+            bench,
+            in_flight,
             flight: OnceCell::new(),
-            cell: cell.in_flight.clone(),
             gather_time: Cell::new(0),
             bytes_copied: Cell::new(0),
         }
@@ -131,21 +171,6 @@ impl<'a> Execution<'a> {
             None => Err(Error::new(ErrorKind::ResourceExhausted, format!("an output of {len} bytes is too large"))),
         }
     }
-
-    /// The outputs, once the backend has returned.
-    pub(super) fn finish(self) -> Result<Outputs, Error> {
-        let ports = &self.lane.spec.outputs;
-        let outputs = self.outputs.into_iter().zip(ports).map(|(output, port)| {
-            if let Some(tensor) = output.handed.into_inner() {
-                return Ok(Some(tensor));
-            }
-            match (output.written.into_buffer(), output.shape.into_inner()) {
-                (Some(buffer), Some(shape)) => Tensor::new(port.dtype, shape, buffer).map(Some),
-                _ => Ok(None),
-            }
-        });
-        outputs.collect()
-    }
 }
 
 impl Batch for Execution<'_> {
@@ -165,8 +190,12 @@ impl Batch for Execution<'_> {
         if !wanted.kind.is_host() {
             return Err(Error::fixed(ErrorKind::Unsupported, "inputs are served in host memory only"));
         }
-        let Some(cell) = self.inputs.get(index) else {
-            return Err(Error::not_found(format!("{}: input {index} of {}", self.spec().place(), self.inputs.len())));
+        let Some(cell) = self.bench.inputs.get(index) else {
+            return Err(Error::not_found(format!(
+                "{}: input {index} of {}",
+                self.spec().place(),
+                self.bench.inputs.len()
+            )));
         };
         if let Some(seat) = self.alone() {
             return seat.input_tensor(index).map(Tensor::view);
@@ -192,7 +221,7 @@ impl Batch for Execution<'_> {
         let Some(len) = len else {
             return Err(Error::invalid_arg(format!("an output of shape {shape}: its size overflows")));
         };
-        let output = &self.outputs[index];
+        let output = &self.bench.outputs[index];
         if output.written.is_set() || output.handed.get().is_some() {
             return Err(twice(self.spec(), index));
         }
@@ -205,7 +234,7 @@ impl Batch for Execution<'_> {
 
     fn output(&self, index: usize, tensor: Tensor) -> Result<(), Error> {
         self.check_output(index, Some(tensor.dtype()), tensor.shape())?;
-        let output = &self.outputs[index];
+        let output = &self.bench.outputs[index];
         if output.written.is_set() || output.handed.set(tensor).is_err() {
             return Err(twice(self.spec(), index));
         }
@@ -226,7 +255,7 @@ impl Batch for Execution<'_> {
             return Err(Error::fixed(ErrorKind::FailedPrecondition, "the request was taken or failed before"));
         }
         *fate = Fate::Taken;
-        let flight = self.flight.get_or_init(|| Flight::begin(self.lane, self.cell.clone()));
+        let flight = self.flight.get_or_init(|| Flight::begin(self.lane, self.in_flight.clone()));
         Ok(taken::take(seat.ticket(), &seat.ask, flight.clone()))
     }
 }

@@ -3,6 +3,7 @@
 use super::answer::{self, On};
 use super::batch::Step;
 use super::execute;
+use super::execution::Bench;
 use super::instance::InstanceCell;
 use super::lane::{Core, Lane, Manner};
 use super::queue::Entry;
@@ -55,6 +56,7 @@ impl Turn<'_> {
 #[derive(Default)]
 pub(crate) struct Scratch {
     pub(super) seats: Vec<Seat>,
+    bench: Bench,
     /// Requests that the leader found too late.
     late: Vec<Ticket>,
 }
@@ -185,7 +187,7 @@ impl Lane {
             self.services.timekeeper.arm(started.saturating_add(timeout), late)
         });
         let mut record = Record { started, why: Some(why), ..Record::default() };
-        execute::run(self, &mut cell, &mut scratch.seats, &mut record);
+        execute::run(self, &mut cell, &mut scratch.seats, &mut scratch.bench, &mut record);
         if let Some(timer) = timer {
             self.services.timekeeper.disarm(timer);
         }
@@ -284,7 +286,7 @@ impl Lane {
             return Ok(None);
         }
         let token = request.cancel_token().cloned();
-        let ticket = self.fill(std::mem::take(request), &checked, now, deadline);
+        let ticket = self.fill(request, &checked, now, deadline);
         ticket.state.run_directly(checked.is_lent);
         if token.is_some_and(|token| !token.watch(&ticket)) {
             answer::cancel(&ticket);

@@ -4,7 +4,7 @@
 //! when it is alone in the batch, a copy when they are few bytes, else a view. Runs on the thread that executes.
 
 use super::answer::{self, On};
-use super::execution::{Outputs, too_small};
+use super::execution::{Bench, too_small};
 use super::lane::Lane;
 use super::spec::{LaneSpec, bit};
 use super::task::{Ask, HeldAsk, Reply, Ticket};
@@ -71,79 +71,107 @@ impl Seat {
 
 /// Which rows of the batch's outputs.
 #[derive(Clone, Copy)]
-pub(super) enum Rows {
-    All,
-    Some { first: usize, rows: usize },
+pub(super) struct Rows {
+    pub(super) first: usize,
+    pub(super) rows: usize,
 }
 
 impl Seat {
-    /// Fills the reply, if nobody answered early.
+    /// Fills the reply, if nobody answered early and no backend will.
     pub(super) fn win(&self, fill: impl FnOnce(&mut Reply)) {
-        if self.ticket().state.win_running() {
+        if !self.is_taken() && self.ticket().state.win_running() {
             fill(&mut self.ticket().reply.lock());
             self.has_won.set(true);
         }
     }
 
-    /// Fills the reply with this seat's rows of the outputs, if nobody answered early.
-    pub(super) fn fill(&mut self, lane: &Lane, outputs: &Outputs, place: Rows, record: &mut Record) {
-        if !self.ticket().state.win_running() {
-            return;
-        }
-        self.has_won.set(true);
-        let ticket = self.ticket().clone();
-        let mut reply = ticket.reply.lock();
-        for (index, output) in outputs.iter().enumerate() {
-            let wanted = self.ask.wanted & bit(index) != 0;
-            let tensor = match output {
-                Some(tensor) if wanted => self.part(lane, index, tensor, place, record),
-                None if wanted => Err(missing(&lane.spec, index)),
-                _ => Ok(None),
-            };
-            match tensor {
-                Ok(tensor) => reply.outputs.push(tensor),
-                Err(error) => {
-                    reply.outputs.clear();
-                    reply.error = Some(error);
+    /// Fills the reply with the whole outputs, which are this seat's alone.
+    pub(super) fn fill_alone(&self, lane: &Lane, bench: &mut Bench, record: &mut Record) {
+        self.win(|reply| {
+            for (index, output) in bench.take_outputs().enumerate() {
+                let tensor = match output {
+                    Some(tensor) if self.wants(index) => self.hand_out(lane, index, tensor, record),
+                    None if self.wants(index) => Err(missing(&lane.spec, index)),
+                    _ => Ok(None),
+                };
+                if !put(reply, tensor) {
                     return;
                 }
             }
-        }
+        });
     }
 
-    /// This seat's rows of an output: `None` when they were written to memory of the caller.
+    /// Fills the reply with this seat's rows of the outputs.
+    pub(super) fn fill(&self, lane: &Lane, bench: &Bench, rows: Rows, record: &mut Record) {
+        self.win(|reply| {
+            for (index, output) in bench.outputs().enumerate() {
+                let tensor = match output {
+                    Some(tensor) if self.wants(index) => self.part(lane, index, tensor, rows, record),
+                    None if self.wants(index) => Err(missing(&lane.spec, index)),
+                    _ => Ok(None),
+                };
+                if !put(reply, tensor) {
+                    return;
+                }
+            }
+        });
+    }
+
+    fn wants(&self, index: usize) -> bool {
+        self.ask.wanted & bit(index) != 0
+    }
+
+    /// This seat's rows of an output: a copy when they are few bytes, else a view.
     fn part(
-        &mut self,
+        &self,
         lane: &Lane,
         index: usize,
         tensor: &Tensor,
-        place: Rows,
+        rows: Rows,
         record: &mut Record,
     ) -> Result<Option<Tensor>, Error> {
-        let rows = match place {
-            Rows::All => None,
-            Rows::Some { first, rows } => Some(tensor.rows(first, rows)?),
-        };
-        let part = rows.as_ref().unwrap_or(tensor);
-        let into = self.ask.into.iter_mut().find(|(output, _)| *output == index);
-        if let Some((_, lent)) = into {
-            // A backend that wrote there itself has taken it out.
-            let Some(mut lent) = lent.take() else { return Ok(None) };
-            let bytes = part.data().bytes()?;
-            if bytes.len() > lent.len() {
-                return Err(too_small(&lane.spec, index, lent.len(), bytes.len()));
-            }
-            lent.write(bytes);
-            record.bytes_copied += bytes.len();
-            return Ok(None);
+        let part = tensor.rows(rows.first, rows.rows)?;
+        if !self.ask.into.is_empty() || part.data().len() > lane.services.tuning.small_output_len_max {
+            return self.hand_out(lane, index, part, record);
         }
-        match rows {
-            None => Ok(Some(tensor.clone())),
-            Some(part) if part.data().len() > lane.services.tuning.small_output_len_max => Ok(Some(part)),
-            Some(part) => {
-                record.bytes_copied += part.data().len();
-                gather::copy(&part, &lane.services.blocks).map(Some)
-            }
+        record.bytes_copied += part.data().len();
+        gather::copy(&part, &lane.services.blocks).map(Some)
+    }
+
+    /// An output as the request wants it: itself, or `None` when it is in memory of the caller.
+    fn hand_out(
+        &self,
+        lane: &Lane,
+        index: usize,
+        tensor: Tensor,
+        record: &mut Record,
+    ) -> Result<Option<Tensor>, Error> {
+        let Some((_, lent)) = self.ask.into.iter().find(|(output, _)| *output == index) else {
+            return Ok(Some(tensor));
+        };
+        // A backend that wrote there itself has taken it out.
+        let Some(mut lent) = lent.take() else { return Ok(None) };
+        let bytes = tensor.data().bytes()?;
+        if bytes.len() > lent.len() {
+            return Err(too_small(&lane.spec, index, lent.len(), bytes.len()));
+        }
+        lent.write(bytes);
+        record.bytes_copied += bytes.len();
+        Ok(None)
+    }
+}
+
+/// Adds an output to a reply; whether it was no error.
+fn put(reply: &mut Reply, tensor: Result<Option<Tensor>, Error>) -> bool {
+    match tensor {
+        Ok(tensor) => {
+            reply.outputs.push(tensor);
+            true
+        }
+        Err(error) => {
+            reply.outputs.clear();
+            reply.error = Some(error);
+            false
         }
     }
 }
