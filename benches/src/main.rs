@@ -6,10 +6,13 @@
 
 mod allocations;
 mod arguments;
+mod case;
+mod client;
 #[cfg(feature = "tract")]
 mod digits;
 mod machine;
 mod measure;
+mod models;
 mod overhead;
 
 use arguments::{Arguments, USAGE};

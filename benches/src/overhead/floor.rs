@@ -1,6 +1,6 @@
 //! The floor: two threads, a queue each way, nothing else. What any engine with a thread of its own must at least do.
 
-use super::{Case, CaseError};
+use crate::case::{Case, CaseError};
 use crate::measure::{Figures, Meter, SAMPLED_EVERY};
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;

@@ -1,7 +1,7 @@
 //! What `overhead` prints: JSON, or a table with the ratio to the floor and the aims.
 
-use super::CaseError;
 use crate::arguments::Arguments;
+use crate::case::CaseError;
 use crate::measure::{Figures, median, median_figures};
 use serde::Serialize;
 use std::io::{self, Write};
@@ -76,7 +76,12 @@ fn aims(rounds: &[Vec<Figures>], cases: &[Figures], is_pinned: bool) -> Vec<Aim>
         at_most("sync/1", case("sync/1").map(|case| case.cpu_ns_per_req), 300.0, "cpu ns under 300");
         at_most("async/1", p50_of_floor(rounds, "async/1"), 1.10, "p50 within 1.10 of the floor's");
         // In microseconds a request, so that less is better here too.
-        at_most("async/64", case("async/64").map(|case| 2e6 / case.req_per_s), 1.0, "2.0 million/s or more (aim/found)");
+        at_most(
+            "async/64",
+            case("async/64").map(|case| 2e6 / case.req_per_s),
+            1.0,
+            "2.0 million/s or more (aim/found)",
+        );
         let batched = case("batched/64").map(|case| 2.5e6 / case.req_per_s);
         at_most("batched/64", batched, 1.0, "2.5 million/s or more (aim/found)");
     } else {
@@ -88,7 +93,12 @@ fn aims(rounds: &[Vec<Figures>], cases: &[Figures], is_pinned: bool) -> Vec<Aim>
     for case in cases.iter().filter(|case| !case.name.starts_with("floor")) {
         at_most(case.name, Some(case.allocs_per_req), 0.0, "no allocation");
         let copied_max = if case.mean_batch > 1.0 { 128.0 } else { 0.0 };
-        at_most(case.name, Some(case.bytes_copied_per_req), copied_max, "no byte copied but inputs and outputs of batches");
+        at_most(
+            case.name,
+            Some(case.bytes_copied_per_req),
+            copied_max,
+            "no byte copied but inputs and outputs of batches",
+        );
     }
     aims
 }

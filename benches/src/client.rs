@@ -1,9 +1,9 @@
-//! The engine on the null backend, which copies 64 bytes: on the caller's thread, or asynchronously with a callback.
+//! A closed loop through the engine: on the caller's thread, or asynchronously with a callback.
 //!
-//! A client keeps a number of requests in flight and sleeps until it is told that some are done, by the same means as in
-//! the floor: a lock and a condition variable. Building a request allocates nothing, as all share one tensor.
+//! The client keeps a number of requests in flight and sleeps until it is told that some are done, by the same means as
+//! in the floor: a lock and a condition variable. Building a request allocates nothing, as all share one tensor.
 
-use super::{Case, CaseError};
+use crate::case::{Case, CaseError};
 use crate::measure::{Figures, Meter, SAMPLED_EVERY};
 use inferlay::{ModelHandle, ModelStatistics, Request, Response, Tensor};
 use parking_lot::{Condvar, Mutex};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 /// How requests are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Manner {
+pub(crate) enum Manner {
     /// The blocking call.
     Sync,
     /// With a callback.
@@ -64,31 +64,30 @@ impl Desk {
     }
 }
 
-/// A closed loop through the engine.
-pub(super) struct Engine {
+/// The one client of a model.
+pub(crate) struct Client {
     name: &'static str,
     manner: Manner,
     in_flight: usize,
     model: ModelHandle,
-    input: Tensor,
+    /// The name of the one input, and what it is given each time.
+    input: (&'static str, Tensor),
     /// Lives as long as the process: a callback that held a count of it would pay for the count.
     desk: &'static Desk,
 }
 
-impl Engine {
-    pub(super) fn new(
+impl Client {
+    pub(crate) fn new(
         name: &'static str,
-        manner: Manner,
-        in_flight: usize,
+        (manner, in_flight): (Manner, usize),
         model: ModelHandle,
-    ) -> Result<Self, CaseError> {
-        let input = Tensor::from_vec(vec![1.0f32; 16], [1, 16])?;
-        let desk = Box::leak(Box::new(Desk::new(in_flight)));
-        Ok(Engine { name, manner, in_flight, model, input, desk })
+        input: (&'static str, Tensor),
+    ) -> Self {
+        Client { name, manner, in_flight, model, input, desk: Box::leak(Box::new(Desk::new(in_flight))) }
     }
 
     fn request(&self) -> Request<'static> {
-        Request::new().input("x", self.input.clone())
+        Request::new().input(self.input.0, self.input.1.clone())
     }
 
     fn run(&self, requests: usize, samples: &mut Vec<u64>) -> Result<(), CaseError> {
@@ -148,7 +147,7 @@ impl Engine {
     }
 }
 
-impl Case for Engine {
+impl Case for Client {
     fn name(&self) -> &'static str {
         self.name
     }
