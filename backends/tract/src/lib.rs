@@ -27,6 +27,9 @@ mod builder;
 mod external;
 mod file;
 mod instance;
+#[cfg(test)]
+#[path = "../tests/models/mod.rs"]
+mod models;
 mod network;
 mod refusal;
 mod shelf;
@@ -71,7 +74,7 @@ impl Backend for TractBackend {
         let load = || {
             let proto = file::read(source)?;
             let plans_max = network::plans_max(source.parameters)?;
-            let network = Network::new(&proto, plans_max)?;
+            let network = Network::new(proto, plans_max)?;
             if let Some(reason) = network.general_refusal() {
                 let message =
                     format!("'{}': no plan for unknown sizes, each is planned when it comes: {reason}", source.name);

@@ -67,21 +67,17 @@ impl Network {
     /// # Errors
     /// `UNSUPPORTED` when tract lacks an operator or cannot plan a model of fixed shapes; `INVALID_ARG` when the graph
     /// contradicts itself.
-    pub(crate) fn new(proto: &ModelProto, plans_max: usize) -> Result<Self, Error> {
-        let mut proto = proto.clone();
-        let graph = proto.graph.as_mut().ok_or(Error::fixed(ErrorKind::InvalidArg, "found no graph"))?;
-        signature::name_dims(graph);
+    pub(crate) fn new(mut proto: ModelProto, plans_max: usize) -> Result<Self, Error> {
+        let (model, general) = read(&mut proto)?;
+        let graph = graph(&mut proto)?;
         let stated = signature::read(graph, &[])?;
         let varies = stated.inputs.iter().any(|input| input.dims.as_ref().is_none_or(|dims| dims.contains(&-1)));
-        let model = parse(&proto)?;
-        let graph = proto.graph.as_ref().ok_or(Error::fixed(ErrorKind::InvalidArg, "found no graph"))?;
-        let general = contained(|| plan(model.clone()).map_err(|error| cannot_plan(graph, error)));
         if let Err(error) = &general
             && !(varies && lacking(graph).is_empty() && can_be_shaped(&model, &stated))
         {
             return Err(error.clone());
         }
-        let signature = signature::read(graph, &general.as_ref().map(|plan| output_dims(plan)).unwrap_or_default())?;
+        let signature = signature::read(graph, &general.as_ref().map(output_dims).unwrap_or_default())?;
         let weights_bytes = graph.initializer.iter().map(bytes).sum::<usize>();
         let rules = rules(plans_max.min(PLANS_BYTES_MAX / weights_bytes.max(1)), general.is_ok());
         Ok(Network {
@@ -195,6 +191,43 @@ fn rules(plans_max: usize, general: bool) -> Rules {
     }
 }
 
+/// The model, and its general plan if there is one.
+///
+/// Dims without a name get one, so that each may be of any size; where that contradicts the graph, those that are not
+/// rows are left for tract to find out. (An exporter may leave the width of a matrix product open, though its weights
+/// say what it must be.)
+fn read(proto: &mut ModelProto) -> Result<(InferenceModel, Result<Plan, Error>), Error> {
+    file::name_nodes(graph(proto)?);
+    signature::name_rows(graph(proto)?);
+    let rows_named = graph(proto)?.input.clone();
+    signature::name_other_dims(graph(proto)?);
+    // The types are looked at first: tract does not say which input or output is of a type that it lacks.
+    signature::read(graph(proto)?, &[])?;
+    let (model, general) = read_named(proto)?;
+    if general.is_ok() || rows_named == graph(proto)?.input {
+        return Ok((model, general));
+    }
+    let all_named = std::mem::replace(&mut graph(proto)?.input, rows_named);
+    match read_named(proto)? {
+        (model, Ok(general)) => Ok((model, Ok(general))),
+        _ => {
+            graph(proto)?.input = all_named;
+            Ok((model, general))
+        }
+    }
+}
+
+fn read_named(proto: &mut ModelProto) -> Result<(InferenceModel, Result<Plan, Error>), Error> {
+    let model = parse(proto)?;
+    let graph = graph(proto)?;
+    let general = contained(|| plan(model.clone()).map_err(|error| cannot_plan(graph, error)));
+    Ok((model, general))
+}
+
+fn graph(proto: &mut ModelProto) -> Result<&mut GraphProto, Error> {
+    proto.graph.as_mut().ok_or(Error::fixed(ErrorKind::InvalidArg, "found no graph"))
+}
+
 fn parse(proto: &ModelProto) -> Result<InferenceModel, Error> {
     let graph = proto.graph.as_ref();
     let parsed = contained(|| {
@@ -294,4 +327,92 @@ fn bytes(tensor: &TensorProto) -> usize {
     let listed = 4 * (tensor.float_data.len() + tensor.int32_data.len())
         + 8 * (tensor.double_data.len() + tensor.int64_data.len() + tensor.uint64_data.len());
     tensor.raw_data.len() + listed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::{FLOAT, dense, floats, model, value};
+
+    fn network(graph: GraphProto, plans_max: usize) -> Arc<Network> {
+        Arc::new(Network::new(model(graph), plans_max).unwrap())
+    }
+
+    fn lookups(network: &Arc<Network>, shapes: &[usize]) -> Plan {
+        (0..SEEN_MIN).for_each(|_| drop(network.plan(shapes).unwrap()));
+        builder::settled();
+        network.plan(shapes).unwrap()
+    }
+
+    fn is_general(network: &Network, plan: &Plan) -> bool {
+        network.general.as_ref().is_ok_and(|general| Arc::ptr_eq(general, plan))
+    }
+
+    #[test]
+    fn a_frequent_shape_gets_its_own_plan_until_trimmed() {
+        let network = network(dense("batch"), 4);
+        let shapes = [2, 16, 3];
+        assert!(is_general(&network, &network.plan(&shapes).unwrap()));
+        let own = lookups(&network, &shapes);
+        assert!(!is_general(&network, &own) && network.keeps(&own));
+        assert_eq!(own.model().input_fact(0).unwrap().shape.as_concrete(), Some(&[16, 3][..]));
+        let (epoch, memory) = (network.epoch(), network.memory_use());
+        network.trim();
+        assert!(network.epoch() != epoch && !network.keeps(&own) && network.memory_use() < memory);
+        assert!(is_general(&network, &network.plan(&shapes).unwrap()));
+    }
+
+    #[test]
+    fn fixed_shapes_and_plans_max_0_leave_the_general_plan_alone() {
+        for (rows, plans_max) in [("4", 8), ("batch", 0)] {
+            let network = network(dense(rows), plans_max);
+            assert!(is_general(&network, &lookups(&network, &[2, 4, 3])), "rows {rows}, plans_max {plans_max}");
+        }
+    }
+
+    #[test]
+    fn a_width_that_the_weights_decide_need_not_be_stated() {
+        let mut graph = dense("batch");
+        graph.input[0] = value("x", FLOAT, &["batch", ""]);
+        let network = network(graph, 4);
+        assert!(network.general_refusal().is_none() && network.signature().batches);
+    }
+
+    /// A product over a dim that claims to be of any size, though the weights say 16.
+    fn only_shaped() -> GraphProto {
+        let mut graph = dense("batch");
+        graph.node.truncate(1);
+        graph.initializer = vec![floats("w", &[16, 2], &[1.0; 32])];
+        (graph.input, graph.output) =
+            (vec![value("x", FLOAT, &["batch", "width"])], vec![value("product", FLOAT, &["batch", "2"])]);
+        graph
+    }
+
+    #[test]
+    fn a_model_without_a_general_plan_is_planned_when_a_shape_comes() {
+        let network = network(only_shaped(), 2);
+        assert!(network.general_refusal().is_some());
+        for rows in [1, 2, 3, 1] {
+            let plan = network.plan(&[2, rows, 16]).unwrap();
+            assert_eq!(plan.model().input_fact(0).unwrap().shape.as_concrete(), Some(&[rows, 16][..]));
+            assert!(network.keeps(&plan), "at most two, the newest among them");
+        }
+        for _ in 0..2 {
+            assert_eq!(network.plan(&[2, 1, 5]).err().unwrap().kind(), ErrorKind::InvalidArg);
+        }
+        assert!(network.shelf().plans().count() <= 2);
+    }
+
+    #[test]
+    fn shapes_that_do_not_fit_have_no_plan_of_their_own() {
+        let network = network(dense("batch"), 4);
+        assert_eq!(network.build(&[2, 16, 5]).err().unwrap().kind(), ErrorKind::InvalidArg);
+    }
+
+    #[test]
+    fn a_wrong_plans_max_is_refused() {
+        let parameters = |text: &str| [("plans_max".to_owned(), text.to_owned())].into();
+        assert_eq!(plans_max(&parameters("3")), Ok(3));
+        assert!(plans_max(&parameters("many")).unwrap_err().message().contains("'many'"));
+    }
 }

@@ -34,15 +34,23 @@ pub(crate) fn data_type(number: i32) -> Option<DataType> {
     })
 }
 
-/// Gives every dim of an input that has neither size nor name a name of its own.
-pub(crate) fn name_dims(graph: &mut GraphProto) {
+/// Gives the first dim of every input a name, where it has neither size nor name: one for all.
+pub(crate) fn name_rows(graph: &mut GraphProto) {
     let rows = rows_name(graph);
+    name_dims(graph, |_, place| (place == 0).then(|| rows.clone()));
+}
+
+/// Gives every dim of an input that has neither size nor name a name of its own, but for the first.
+pub(crate) fn name_other_dims(graph: &mut GraphProto) {
+    name_dims(graph, |index, place| (place > 0).then(|| format!("inferlay_{index}_{place}")));
+}
+
+fn name_dims(graph: &mut GraphProto, name: impl Fn(usize, usize) -> Option<String>) {
     let own: BTreeSet<String> = file::inputs(graph).map(|input| input.name.clone()).collect();
     let inputs = graph.input.iter_mut().filter(|input| own.contains(&input.name));
     for (index, input) in inputs.enumerate() {
         for (place, dim) in dims_mut(input).into_iter().flatten().enumerate() {
-            if matches!(dim_of(dim), Dim::Unnamed) {
-                let name = if place == 0 { rows.clone() } else { format!("inferlay_{index}_{place}") };
+            if let (Dim::Unnamed, Some(name)) = (dim_of(dim), name(index, place)) {
                 dim.value = Some(Value::DimParam(name));
             }
         }

@@ -148,9 +148,11 @@ fn element_types_that_tract_lacks_are_unsupported() {
     assert!(error.kind() == ErrorKind::Unsupported && error.message().contains("input 'x'"), "{error}");
 }
 
+type Break = fn(&mut GraphProto);
+
 #[test]
 fn a_graph_that_contradicts_itself_is_refused() {
-    let broken: [(&str, fn(&mut GraphProto)); 9] = [
+    let broken: [(&str, Break); 9] = [
         ("a tensor shorter than its dims", |graph| graph.initializer[0].raw_data.truncate(8)),
         ("a tensor of negative dims", |graph| graph.initializer[0].dims[0] = -3),
         ("a tensor of overflowing dims", |graph| graph.initializer[0].dims = vec![i64::MAX, i64::MAX]),
