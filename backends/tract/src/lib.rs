@@ -31,6 +31,7 @@ mod instance;
 #[path = "../tests/models/mod.rs"]
 mod models;
 mod network;
+mod plans;
 mod refusal;
 mod shelf;
 mod signature;
