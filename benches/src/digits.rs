@@ -15,7 +15,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tract_onnx::prelude as tract;
-use tract_onnx::prelude::{Framework, InferenceModelExt, IntoRunnable};
+use tract_onnx::prelude::{Datum, Framework, InferenceFact, InferenceModelExt, IntoRunnable, tvec};
 
 const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/models/digits/1/model.onnx");
 
@@ -90,8 +90,8 @@ impl Direct {
     fn new(name: &'static str, size: usize) -> Result<Self, CaseError> {
         let shape = [size, 1, 8, 8];
         let model = tract_onnx::onnx().model_for_path(Path::new(MODEL))?;
-        let fact = <f32 as tract::Fact>::fact(shape);
-        let plan = model.with_input_fact(0, fact.into())?.into_optimized()?.into_runnable()?;
+        let fact = InferenceFact::dt_shape(f32::datum_type(), shape);
+        let plan = model.with_input_fact(0, fact)?.into_optimized()?.into_runnable()?;
         let input = tract::Tensor::from_shape(&shape, &pixels(size))?;
         Ok(Direct { name, size, state: plan.spawn()?, input: input.into() })
     }
@@ -99,7 +99,7 @@ impl Direct {
     fn run(&mut self, batches: usize, samples: &mut Vec<u64>) -> Result<(), CaseError> {
         for _ in 0..batches {
             let begun = Instant::now();
-            let outputs = self.state.run(tract::tvec!(self.input.clone()))?;
+            let outputs = self.state.run(tvec!(self.input.clone()))?;
             drop(outputs);
             samples.push(begun.elapsed().as_nanos() as u64);
         }
