@@ -1,0 +1,144 @@
+//! What an ONNX graph says of its inputs and outputs, as a signature and as rules that requests must keep.
+//!
+//! Dims that the model leaves without a name get one, so that tract can plan for any size: pure functions over the proto.
+
+use crate::file;
+use inferlay_backend_sdk::{DataType, Error, Signature, TensorSpec};
+use std::collections::BTreeSet;
+use tract_onnx::pb::{
+    GraphProto, TypeProto, ValueInfoProto, tensor_proto, tensor_shape_proto::Dimension,
+    tensor_shape_proto::dimension::Value, type_proto,
+};
+
+/// The first dim of inputs whose first dims all have no name.
+const ROWS: &str = "inferlay_rows";
+
+/// Our type for ONNX's number of it; `None` for one that we or tract lack.
+pub(crate) fn data_type(number: i32) -> Option<DataType> {
+    use tensor_proto::DataType as Onnx;
+    Some(match Onnx::try_from(number).ok()? {
+        Onnx::Bool => DataType::Bool,
+        Onnx::Uint8 => DataType::Uint8,
+        Onnx::Uint16 => DataType::Uint16,
+        Onnx::Uint32 => DataType::Uint32,
+        Onnx::Uint64 => DataType::Uint64,
+        Onnx::Int8 => DataType::Int8,
+        Onnx::Int16 => DataType::Int16,
+        Onnx::Int32 => DataType::Int32,
+        Onnx::Int64 => DataType::Int64,
+        Onnx::Float16 => DataType::Fp16,
+        Onnx::Float => DataType::Fp32,
+        Onnx::Double => DataType::Fp64,
+        Onnx::String => DataType::Bytes,
+        _ => return None,
+    })
+}
+
+/// Gives every dim of an input that has neither size nor name a name of its own.
+pub(crate) fn name_dims(graph: &mut GraphProto) {
+    let rows = rows_name(graph);
+    let own: BTreeSet<String> = file::inputs(graph).map(|input| input.name.clone()).collect();
+    let inputs = graph.input.iter_mut().filter(|input| own.contains(&input.name));
+    for (index, input) in inputs.enumerate() {
+        for (place, dim) in dims_mut(input).into_iter().flatten().enumerate() {
+            if matches!(dim_of(dim), Dim::Unnamed) {
+                let name = if place == 0 { rows.clone() } else { format!("inferlay_{index}_{place}") };
+                dim.value = Some(Value::DimParam(name));
+            }
+        }
+    }
+}
+
+/// The signature of a graph; `dims` overrides what it says of its outputs, where tract knows more.
+///
+/// # Errors
+/// `UNSUPPORTED` for values that are no tensors, and for element types that tract lacks.
+pub(crate) fn read(graph: &GraphProto, dims: &[Option<Vec<i64>>]) -> Result<Signature, Error> {
+    let inputs = file::inputs(graph).map(|input| spec("input", input)).collect::<Result<Vec<_>, _>>()?;
+    let mut outputs = graph.output.iter().map(|output| spec("output", output)).collect::<Result<Vec<_>, _>>()?;
+    for (output, known) in outputs.iter_mut().zip(dims) {
+        if let Some(known) = known {
+            output.dims = Some(known.clone());
+        }
+    }
+    for (kind, specs) in [("input", &inputs), ("output", &outputs)] {
+        let mut names = BTreeSet::new();
+        if let Some(twice) = specs.iter().find(|spec| spec.name.is_empty() || !names.insert(&spec.name)) {
+            return Err(Error::invalid_arg(format!("{kind} '{}': its name is empty or not unique", twice.name)));
+        }
+    }
+    let batches = batches(graph, &outputs);
+    Ok(Signature { inputs, outputs, batches })
+}
+
+/// Whether the first dim of every input is the same unknown, and that of every output unknown too.
+fn batches(graph: &GraphProto, outputs: &[TensorSpec]) -> bool {
+    let firsts: Vec<Option<Dim<'_>>> = file::inputs(graph).map(|input| dims(input)?.first().map(dim_of)).collect();
+    let same = firsts.iter().all(|first| matches!(first, Some(Dim::Named(_))) && *first == firsts[0]);
+    !firsts.is_empty()
+        && same
+        && outputs.iter().all(|output| output.dims.as_ref().is_some_and(|dims| dims.first() == Some(&-1)))
+}
+
+/// The names of the dims of each input: two that share a name must be of one size.
+pub(crate) fn dim_names(graph: &GraphProto) -> Vec<Vec<Option<String>>> {
+    let name = |dim: &Dimension| match dim_of(dim) {
+        Dim::Named(name) => Some(name.to_owned()),
+        _ => None,
+    };
+    file::inputs(graph).map(|input| dims(input).into_iter().flatten().map(name).collect()).collect()
+}
+
+#[derive(PartialEq)]
+enum Dim<'a> {
+    Size(i64),
+    Named(&'a str),
+    Unnamed,
+}
+
+fn dim_of(dim: &Dimension) -> Dim<'_> {
+    match &dim.value {
+        Some(Value::DimValue(size)) if *size >= 0 => Dim::Size(*size),
+        Some(Value::DimParam(name)) if !name.is_empty() && name != "?" => Dim::Named(name),
+        _ => Dim::Unnamed,
+    }
+}
+
+fn rows_name(graph: &GraphProto) -> String {
+    let firsts = file::inputs(graph).filter_map(|input| match dim_of(dims(input)?.first()?) {
+        Dim::Named(name) => Some(name.to_owned()),
+        _ => None,
+    });
+    let names: BTreeSet<String> = firsts.collect();
+    if names.len() == 1 { names.into_iter().collect() } else { ROWS.to_owned() }
+}
+
+fn spec(kind: &str, value: &ValueInfoProto) -> Result<TensorSpec, Error> {
+    let place = format!("{kind} '{}'", value.name);
+    let Some(tensor) = tensor_type(value.r#type.as_ref()) else {
+        return Err(Error::unsupported("found a value that is no tensor, or without a type").at(place));
+    };
+    let Some(dtype) = data_type(tensor.elem_type) else {
+        let message = format!("element type {} of ONNX is not one that tract computes in", tensor.elem_type);
+        return Err(Error::unsupported(message).at(place));
+    };
+    let size = |dim: &Dimension| match dim_of(dim) {
+        Dim::Size(size) => size,
+        _ => -1,
+    };
+    let dims = dims(value).map(|dims| dims.iter().map(size).collect());
+    Ok(TensorSpec { name: value.name.clone(), dtype, dims, optional: false })
+}
+
+fn tensor_type(typed: Option<&TypeProto>) -> Option<&type_proto::Tensor> {
+    typed?.value.as_ref().map(|type_proto::Value::TensorType(tensor)| tensor)
+}
+
+fn dims(value: &ValueInfoProto) -> Option<&[Dimension]> {
+    tensor_type(value.r#type.as_ref())?.shape.as_ref().map(|shape| &shape.dim[..])
+}
+
+fn dims_mut(value: &mut ValueInfoProto) -> Option<&mut [Dimension]> {
+    let type_proto::Value::TensorType(tensor) = value.r#type.as_mut()?.value.as_mut()?;
+    tensor.shape.as_mut().map(|shape| &mut shape.dim[..])
+}
