@@ -27,3 +27,5 @@ pub use server::{
 };
 pub use sync::ManualClock;
 pub use tensor::{Buffer, Element, Input, OutputMemory, Shape, Tensor, TensorRef};
+#[cfg(feature = "ndarray")]
+pub use tensor::{IntoTensor, ToNdarray};
