@@ -8,5 +8,5 @@ mod closure;
 pub(crate) mod taken;
 
 pub(crate) use builtin::builtin;
+pub(crate) use closure::ClosureModel;
 pub use closure::ModelBatch;
-pub(crate) use closure::{ClosureModel, Function};

@@ -31,7 +31,8 @@ mod tests;
 mod versions;
 
 pub(crate) use detect::detect;
-pub(crate) use files::{FileFiles, FolderFiles, MemoryFiles};
+#[cfg(test)]
+use files::{FolderFiles, MemoryFiles};
 pub(crate) use name::check_model_name;
 pub(crate) use scan::{open_file, scan};
 pub(crate) use versions::{Choice, choose};

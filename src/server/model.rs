@@ -5,7 +5,7 @@ use super::future::ResponseFuture;
 use super::status::ModelMetadata;
 use super::{Inner, ServerHandle};
 use crate::config::ModelConfig;
-use crate::flow::{Lane, Manner, Notify, Refused, Request, Response};
+use crate::flow::{Manner, Notify, Refused, Request, Response};
 use crate::observe::ModelStatistics;
 use crate::sync::{Callback, Mutex};
 use inferlay_backend_sdk::Error;
