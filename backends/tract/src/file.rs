@@ -33,7 +33,6 @@ pub(crate) fn read(source: &ModelSource<'_>) -> Result<ModelProto, Error> {
         return Err(Error::invalid_arg("not an ONNX model: found no graph with outputs"));
     };
     check_graph(graph, &mut External::new(source.files, source.file_name))?;
-    name_nodes(graph);
     Ok(proto)
 }
 
@@ -59,7 +58,7 @@ pub(crate) fn operators_lacking(graph: &GraphProto, known: &dyn Fn(&str) -> bool
 }
 
 /// Makes the nodes' names unique, which ONNX does not ask for but tract does.
-fn name_nodes(graph: &mut GraphProto) {
+pub(crate) fn name_nodes(graph: &mut GraphProto) {
     let mut names = HashSet::new();
     for (index, node) in graph.node.iter_mut().enumerate() {
         if !node.name.is_empty() && !names.insert(node.name.clone()) {

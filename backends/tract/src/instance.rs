@@ -3,7 +3,8 @@
 //! Invariants: 1. a state is in `states` only while it is sound: it is taken out to run and put back after a success, so
 //! neither an error nor a panic leaves half a run behind. 2. No input's memory is kept after `execute`.
 
-use crate::network::{Network, Plan};
+use crate::network::Network;
+use crate::plans::Plan;
 use crate::refusal::refused;
 use crate::tensors::{from_tract, to_tract};
 use crate::threads::Pool;

@@ -27,7 +27,11 @@ mod builder;
 mod external;
 mod file;
 mod instance;
+#[cfg(test)]
+#[path = "../tests/models/mod.rs"]
+mod models;
 mod network;
+mod plans;
 mod refusal;
 mod shelf;
 mod signature;
@@ -71,7 +75,7 @@ impl Backend for TractBackend {
         let load = || {
             let proto = file::read(source)?;
             let plans_max = network::plans_max(source.parameters)?;
-            let network = Network::new(&proto, plans_max)?;
+            let network = Network::new(proto, plans_max)?;
             if let Some(reason) = network.general_refusal() {
                 let message =
                     format!("'{}': no plan for unknown sizes, each is planned when it comes: {reason}", source.name);

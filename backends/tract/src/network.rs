@@ -8,35 +8,25 @@
 //! Shapes are written as one list of numbers: for each input its rank, then its dims. Any thread.
 
 use crate::builder;
-use crate::file;
-use crate::refusal::{contained, refused};
+use crate::plans::{self, InferenceModel, Plan};
 use crate::shelf::{Found, Rules, Shelf};
 use crate::signature;
-use inferlay_backend_sdk::{Error, ErrorKind, Signature};
-use std::collections::{BTreeMap, HashMap};
+use inferlay_backend_sdk::{Error, Signature, TensorSpec};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tract_onnx::pb::{GraphProto, ModelProto, TensorProto};
-use tract_onnx::prelude::{InferenceModelExt, IntoRunnable, TractResult};
-use tract_onnx::tract_core::internal::{Symbol, TDim, TypedSimplePlan};
-use tract_onnx::tract_hir::infer::Factoid;
-
-type InferenceModel = tract_onnx::prelude::InferenceModel;
-
-/// An optimised plan, shared by the states of all instances.
-pub(crate) type Plan = Arc<TypedSimplePlan>;
+use tract_onnx::pb::{ModelProto, TensorProto};
 
 /// Plans beside the general one, unless the parameter `plans_max` says otherwise.
 const PLANS_MAX: usize = 8;
 /// Each plan packs its own copy of the weights; together they may take this much.
 const PLANS_BYTES_MAX: usize = 1 << 30;
+/// How many shapes are remembered as fitting; past that, all are forgotten.
+const CHECKED_MAX: usize = 4096;
 /// How often shapes must have come before they get a plan: building costs as much as thousands of small executions.
 const SEEN_MIN: u64 = 32;
 /// For how many executions a plan must have been unused before another may take its place.
 const IDLE_MIN: u64 = 4096;
-
-/// Sizes to try for the dims that vary: one element, a short sequence, an image.
-const PROBES: [usize; 3] = [1, 16, 224];
 
 pub(crate) struct Network {
     signature: Signature,
@@ -45,6 +35,10 @@ pub(crate) struct Network {
     /// What plans for shapes are made from; `None` when all shapes are fixed.
     source: Option<InferenceModel>,
     shelf: Mutex<Shelf<Plan>>,
+    /// Whether the general plan is known to serve every shape that the signature allows.
+    any_shape: bool,
+    /// The shapes that it is known to serve, otherwise: tract itself does not look.
+    checked: Mutex<HashSet<Box<[usize]>>>,
     /// The shelf's epoch, readable without its lock.
     epoch: AtomicU64,
     weights_bytes: usize,
@@ -67,29 +61,27 @@ impl Network {
     /// # Errors
     /// `UNSUPPORTED` when tract lacks an operator or cannot plan a model of fixed shapes; `INVALID_ARG` when the graph
     /// contradicts itself.
-    pub(crate) fn new(proto: &ModelProto, plans_max: usize) -> Result<Self, Error> {
-        let mut proto = proto.clone();
-        let graph = proto.graph.as_mut().ok_or(Error::fixed(ErrorKind::InvalidArg, "found no graph"))?;
-        signature::name_dims(graph);
-        let stated = signature::read(graph, &[])?;
+    pub(crate) fn new(mut proto: ModelProto, plans_max: usize) -> Result<Self, Error> {
+        let (model, general) = plans::read(&mut proto)?;
+        let graph = plans::graph(&mut proto)?;
+        let stated = signature::read(graph, &signature::Known::default())?;
         let varies = stated.inputs.iter().any(|input| input.dims.as_ref().is_none_or(|dims| dims.contains(&-1)));
-        let model = parse(&proto)?;
-        let graph = proto.graph.as_ref().ok_or(Error::fixed(ErrorKind::InvalidArg, "found no graph"))?;
-        let general = contained(|| plan(model.clone()).map_err(|error| cannot_plan(graph, error)));
         if let Err(error) = &general
-            && !(varies && lacking(graph).is_empty() && can_be_shaped(&model, &stated))
+            && !(varies && plans::lacking(graph).is_empty() && plans::can_be_shaped(&model, &stated))
         {
             return Err(error.clone());
         }
-        let signature = signature::read(graph, &general.as_ref().map(|plan| output_dims(plan)).unwrap_or_default())?;
+        let signature = signature::read(graph, &general.as_ref().map(plans::known_dims).unwrap_or_default())?;
         let weights_bytes = graph.initializer.iter().map(bytes).sum::<usize>();
         let rules = rules(plans_max.min(PLANS_BYTES_MAX / weights_bytes.max(1)), general.is_ok());
         Ok(Network {
+            any_shape: !varies || serves_any_shape(&model, &signature),
             signature,
             dim_names: signature::dim_names(graph),
             general,
             source: varies.then_some(model),
             shelf: Mutex::new(Shelf::new(rules)),
+            checked: Mutex::default(),
             epoch: AtomicU64::new(0),
             weights_bytes,
         })
@@ -123,28 +115,53 @@ impl Network {
     /// The best plan there is now for these shapes.
     ///
     /// # Errors
-    /// Only when there is no general plan: what keeps one for these shapes from being built.
+    /// `INVALID_ARG` when the model does not work with these shapes.
     pub(crate) fn plan(self: &Arc<Self>, shapes: &[usize]) -> Result<Plan, Error> {
         if let (Ok(general), None) = (&self.general, &self.source) {
             return Ok(Arc::clone(general));
         }
         let found = self.find(shapes);
-        match (found, &self.general) {
-            (Found::Ready(plan), _) => Ok(plan),
-            (Found::Build, Ok(general)) => {
-                builder::submit(self, shapes);
-                Ok(Arc::clone(general))
-            }
-            (Found::Nothing | Found::Refused(_), Ok(general)) => Ok(Arc::clone(general)),
-            (Found::Refused(error), Err(_)) => Err(error),
-            (Found::Build, Err(_)) => {
+        let Ok(general) = &self.general else { return self.plan_for_shapes(found, shapes) };
+        if let Found::Ready(plan) = found {
+            return Ok(plan);
+        }
+        let checked = self.check(shapes);
+        match found {
+            Found::Build if checked.is_ok() => builder::submit(self, shapes),
+            Found::Build => self.put(shapes, checked.clone().map(|()| Arc::clone(general))),
+            _ => {}
+        }
+        checked?;
+        Ok(Arc::clone(general))
+    }
+
+    fn plan_for_shapes(&self, found: Found<Plan>, shapes: &[usize]) -> Result<Plan, Error> {
+        match found {
+            Found::Ready(plan) => Ok(plan),
+            Found::Refused(error) => Err(error),
+            Found::Build => {
                 let built = self.build(shapes);
                 self.put(shapes, built.clone());
                 built
             }
             // Another instance is building the same; waiting for it would take as long.
-            (Found::Nothing, Err(_)) => self.build(shapes),
+            Found::Nothing => self.build(shapes),
         }
+    }
+
+    /// Makes sure that the general plan serves these shapes: at their first sight only.
+    fn check(&self, shapes: &[usize]) -> Result<(), Error> {
+        let checked = || self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(source) = self.source.as_ref().filter(|_| !self.any_shape && !checked().contains(shapes)) else {
+            return Ok(());
+        };
+        plans::check(source, shapes)?;
+        let mut checked = checked();
+        if checked.len() >= CHECKED_MAX {
+            checked.clear();
+        }
+        checked.insert(shapes.into());
+        Ok(())
     }
 
     /// Builds a plan for these shapes; takes as long as it takes.
@@ -152,7 +169,7 @@ impl Network {
     /// # Errors
     /// `INVALID_ARG` when tract cannot make sense of the model with these shapes.
     pub(crate) fn build(&self, shapes: &[usize]) -> Result<Plan, Error> {
-        self.source.as_ref().map_or_else(|| self.general.clone(), |source| build(source, shapes))
+        self.source.as_ref().map_or_else(|| self.general.clone(), |source| plans::build(source, shapes))
     }
 
     /// Keeps what was built for these shapes.
@@ -188,6 +205,14 @@ impl Network {
     }
 }
 
+/// Whether a model serves any number of rows: nothing else varies, and two numbers without a common divisor fit.
+fn serves_any_shape(source: &InferenceModel, signature: &Signature) -> bool {
+    let rows_only = |input: &TensorSpec| input.dims.as_ref().is_some_and(|dims| !dims[1..].contains(&-1));
+    let fits =
+        |rows: usize| plans::shapes_of(signature, rows).is_some_and(|shapes| plans::check(source, &shapes).is_ok());
+    signature.batches && signature.inputs.iter().all(rows_only) && fits(2) && fits(3)
+}
+
 fn rules(plans_max: usize, general: bool) -> Rules {
     match general {
         true => Rules { plans_max, seen_min: SEEN_MIN, idle_min: IDLE_MIN },
@@ -195,103 +220,101 @@ fn rules(plans_max: usize, general: bool) -> Rules {
     }
 }
 
-fn parse(proto: &ModelProto) -> Result<InferenceModel, Error> {
-    let graph = proto.graph.as_ref();
-    let parsed = contained(|| {
-        let parsed = tract_onnx::onnx().parse(proto, None);
-        parsed.map_err(|error| refused(ErrorKind::Unsupported, "tract cannot read it", error))
-    })?;
-    let mut unresolved = parsed.unresolved_inputs;
-    unresolved.sort();
-    unresolved.dedup();
-    if !unresolved.is_empty() {
-        let values = crate::refusal::shortened(&unresolved.join(", "));
-        return Err(Error::invalid_arg(format!("values {values}: used by a node, but given by none")));
-    }
-    let wanted = graph.map_or(0, |graph| file::inputs(graph).count());
-    if parsed.model.inputs.len() != wanted {
-        let found = parsed.model.inputs.len();
-        return Err(Error::invalid_arg(format!("found {found} inputs in the graph, expected {wanted} as it states")));
-    }
-    Ok(parsed.model)
-}
-
-fn plan(model: InferenceModel) -> TractResult<Plan> {
-    model.into_optimized()?.into_runnable()
-}
-
-fn build(source: &InferenceModel, shapes: &[usize]) -> Result<Plan, Error> {
-    contained(|| {
-        let shaped = shaped(source.clone(), shapes).and_then(plan);
-        shaped.map_err(|error| refused(ErrorKind::InvalidArg, "these input shapes do not fit the model", error))
-    })
-}
-
-/// Whether a model without a general plan has one for some shapes at least; else it could never answer.
-fn can_be_shaped(source: &InferenceModel, signature: &Signature) -> bool {
-    let shapes = |size: usize| {
-        signature.inputs.iter().try_fold(Vec::new(), |mut shapes, input| {
-            let dims = input.dims.as_ref()?;
-            shapes.push(dims.len());
-            shapes.extend(dims.iter().map(|dim| usize::try_from(*dim).unwrap_or(size)));
-            Some(shapes)
-        })
-    };
-    // An input of unknown rank leaves nothing to try; the first request will tell.
-    PROBES.iter().any(|size| shapes(*size).is_none_or(|shapes| build(source, &shapes).is_ok()))
-}
-
-/// The model with its inputs of exactly these shapes.
-fn shaped(mut model: InferenceModel, shapes: &[usize]) -> TractResult<InferenceModel> {
-    let mut sizes: HashMap<Symbol, TDim> = HashMap::new();
-    let mut facts = Vec::new();
-    let mut rest = shapes;
-    for outlet in model.inputs.clone() {
-        let (rank, tail) = rest.split_first().unwrap_or((&0, &[]));
-        let (dims, tail) = tail.split_at(*rank);
-        rest = tail;
-        let fact = model.outlet_fact(outlet)?.clone();
-        for (stated, dim) in fact.shape.dims().zip(dims) {
-            if let Some(TDim::Sym(symbol)) = stated.concretize() {
-                sizes.insert(symbol, TDim::from(*dim));
-            }
-        }
-        facts.push((outlet, fact, dims));
-    }
-    InferenceModelExt::set_symbols(&mut model, &sizes)?;
-    for (outlet, fact, dims) in facts {
-        model.set_outlet_fact(outlet, fact.with_shape(dims))?;
-    }
-    Ok(model)
-}
-
-/// What tract knows of the outputs' shapes.
-fn output_dims(plan: &Plan) -> Vec<Option<Vec<i64>>> {
-    let model = plan.model();
-    let dims = |index: usize| {
-        let fact = model.output_fact(index).ok()?;
-        Some(fact.shape.iter().map(|dim| dim.as_i64().unwrap_or(-1)).collect())
-    };
-    (0..model.outputs.len()).map(dims).collect()
-}
-
-/// The operators that tract does not have.
-fn lacking(graph: &GraphProto) -> Vec<String> {
-    let onnx = tract_onnx::onnx();
-    file::operators_lacking(graph, &|name| onnx.op_register.0.contains_key(name))
-}
-
-fn cannot_plan(graph: &GraphProto, error: impl std::fmt::Display) -> Error {
-    let lacking = lacking(graph);
-    if lacking.is_empty() {
-        return refused(ErrorKind::Unsupported, "tract cannot plan it (the backend `onnxruntime` may)", error);
-    }
-    let names = crate::refusal::shortened(&lacking.join(", "));
-    Error::unsupported(format!("operators {names}: tract does not have them; the backend `onnxruntime` may"))
-}
-
 fn bytes(tensor: &TensorProto) -> usize {
     let listed = 4 * (tensor.float_data.len() + tensor.int32_data.len())
         + 8 * (tensor.double_data.len() + tensor.int64_data.len() + tensor.uint64_data.len());
     tensor.raw_data.len() + listed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::{FLOAT, dense, floats, model, node, value, with_int};
+    use inferlay_backend_sdk::ErrorKind;
+    use tract_onnx::pb::GraphProto;
+
+    fn network(graph: GraphProto, plans_max: usize) -> Arc<Network> {
+        Arc::new(Network::new(model(graph), plans_max).unwrap())
+    }
+
+    fn lookups(network: &Arc<Network>, shapes: &[usize]) -> Plan {
+        (0..SEEN_MIN).for_each(|_| drop(network.plan(shapes).unwrap()));
+        builder::settled();
+        network.plan(shapes).unwrap()
+    }
+
+    fn is_general(network: &Network, plan: &Plan) -> bool {
+        network.general.as_ref().is_ok_and(|general| Arc::ptr_eq(general, plan))
+    }
+
+    #[test]
+    fn a_frequent_shape_gets_its_own_plan_until_trimmed() {
+        let network = network(dense("batch"), 4);
+        let shapes = [2, 16, 3];
+        assert!(is_general(&network, &network.plan(&shapes).unwrap()));
+        let own = lookups(&network, &shapes);
+        assert!(!is_general(&network, &own) && network.keeps(&own));
+        assert_eq!(own.model().input_fact(0).unwrap().shape.as_concrete(), Some(&[16, 3][..]));
+        let (epoch, memory) = (network.epoch(), network.memory_use());
+        network.trim();
+        assert!(network.epoch() != epoch && !network.keeps(&own) && network.memory_use() < memory);
+        assert!(is_general(&network, &network.plan(&shapes).unwrap()));
+    }
+
+    #[test]
+    fn fixed_shapes_and_plans_max_0_leave_the_general_plan_alone() {
+        for (rows, plans_max) in [("4", 8), ("batch", 0)] {
+            let network = network(dense(rows), plans_max);
+            assert!(is_general(&network, &lookups(&network, &[2, 4, 3])), "rows {rows}, plans_max {plans_max}");
+        }
+    }
+
+    #[test]
+    fn a_width_that_the_weights_decide_is_found_out() {
+        for width in ["", "channels"] {
+            let graph = GraphProto {
+                name: "conv".to_owned(),
+                node: vec![node("Conv", &["x", "w"], &["y"])],
+                initializer: vec![floats("w", &[2, 3, 1, 1], &[1.0; 6])],
+                input: vec![value("x", FLOAT, &["n", width, "8", "8"])],
+                output: vec![value("y", FLOAT, &["n", "2", "8", "8"])],
+                ..GraphProto::default()
+            };
+            let network = network(graph, 4);
+            assert!(network.general_refusal().is_none() && network.signature().batches);
+            assert_eq!(network.signature().inputs[0].dims, Some(vec![-1, 3, 8, 8]), "'{width}'");
+        }
+    }
+
+    #[test]
+    fn a_model_without_a_general_plan_is_planned_when_a_shape_comes() {
+        let graph = GraphProto {
+            name: "blocks".to_owned(),
+            node: vec![with_int(node("SpaceToDepth", &["x"], &["y"]), "blocksize", 2)],
+            input: vec![value("x", FLOAT, &["n", "c", "h", "w"])],
+            output: vec![value("y", FLOAT, &["n", "d", "k", "l"])],
+            ..GraphProto::default()
+        };
+        let network = network(graph, 2);
+        assert!(network.general_refusal().is_some());
+        for rows in [1, 2, 3, 1] {
+            let plan = network.plan(&[4, rows, 1, 4, 4]).unwrap();
+            assert_eq!(plan.model().input_fact(0).unwrap().shape.as_concrete(), Some(&[rows, 1, 4, 4][..]));
+            assert!(network.keeps(&plan), "at most two, the newest among them");
+        }
+        assert!(network.shelf().plans().count() <= 2);
+    }
+
+    #[test]
+    fn shapes_that_do_not_fit_have_no_plan_of_their_own() {
+        let network = network(dense("batch"), 4);
+        assert_eq!(network.build(&[2, 16, 5]).err().unwrap().kind(), ErrorKind::InvalidArg);
+    }
+
+    #[test]
+    fn a_wrong_plans_max_is_refused() {
+        let parameters = |text: &str| [("plans_max".to_owned(), text.to_owned())].into();
+        assert_eq!(plans_max(&parameters("3")), Ok(3));
+        assert!(plans_max(&parameters("many")).unwrap_err().message().contains("'many'"));
+    }
 }

@@ -34,50 +34,97 @@ pub(crate) fn data_type(number: i32) -> Option<DataType> {
     })
 }
 
-/// Gives every dim of an input that has neither size nor name a name of its own.
-pub(crate) fn name_dims(graph: &mut GraphProto) {
+/// Gives the first dim of every input a name, where it has neither size nor name: one for all.
+pub(crate) fn name_rows(graph: &mut GraphProto) {
     let rows = rows_name(graph);
+    name_dims(graph, |_, place| (place == 0).then(|| rows.clone()));
+}
+
+/// Gives every dim of an input that has neither size nor name a name of its own, but for the first.
+pub(crate) fn name_other_dims(graph: &mut GraphProto) {
+    name_dims(graph, |index, place| (place > 0).then(|| format!("inferlay_{index}_{place}")));
+}
+
+/// Leaves every dim of an input that is not fixed for others to find out.
+pub(crate) fn forget_dims(graph: &mut GraphProto) {
+    for_each_dim(graph, |_, _, dim| {
+        if !matches!(dim_of(dim), Dim::Size(_)) {
+            dim.value = None;
+        }
+    });
+}
+
+/// Fixes the dims of inputs that were found out.
+pub(crate) fn fix_dims(graph: &mut GraphProto, found: &[Vec<Option<i64>>]) {
+    for_each_dim(graph, |index, place, dim| {
+        let size = found.get(index).and_then(|dims| *dims.get(place)?);
+        if let (Some(size), false) = (size, matches!(dim_of(dim), Dim::Size(_))) {
+            dim.value = Some(Value::DimValue(size));
+        }
+    });
+}
+
+fn name_dims(graph: &mut GraphProto, name: impl Fn(usize, usize) -> Option<String>) {
+    for_each_dim(graph, |index, place, dim| {
+        if let (Dim::Unnamed, Some(name)) = (dim_of(dim), name(index, place)) {
+            dim.value = Some(Value::DimParam(name));
+        }
+    });
+}
+
+fn for_each_dim(graph: &mut GraphProto, mut change: impl FnMut(usize, usize, &mut Dimension)) {
     let own: BTreeSet<String> = file::inputs(graph).map(|input| input.name.clone()).collect();
     let inputs = graph.input.iter_mut().filter(|input| own.contains(&input.name));
     for (index, input) in inputs.enumerate() {
         for (place, dim) in dims_mut(input).into_iter().flatten().enumerate() {
-            if matches!(dim_of(dim), Dim::Unnamed) {
-                let name = if place == 0 { rows.clone() } else { format!("inferlay_{index}_{place}") };
-                dim.value = Some(Value::DimParam(name));
+            change(index, place, dim);
+        }
+    }
+}
+
+/// Dims that are known from elsewhere, by input and output.
+#[derive(Default)]
+pub(crate) struct Known {
+    pub(crate) inputs: Vec<Option<Vec<i64>>>,
+    pub(crate) outputs: Vec<Option<Vec<i64>>>,
+}
+
+impl Known {
+    fn complete(specs: &mut [TensorSpec], known: &[Option<Vec<i64>>]) {
+        for (spec, known) in specs.iter_mut().zip(known) {
+            if let Some(known) = known {
+                spec.dims = Some(known.clone());
             }
         }
     }
 }
 
-/// The signature of a graph; `dims` overrides what it says of its outputs, where tract knows more.
+/// The signature of a graph, completed by what is `known`.
 ///
 /// # Errors
-/// `UNSUPPORTED` for values that are no tensors, and for element types that tract lacks.
-pub(crate) fn read(graph: &GraphProto, dims: &[Option<Vec<i64>>]) -> Result<Signature, Error> {
-    let inputs = file::inputs(graph).map(|input| spec("input", input)).collect::<Result<Vec<_>, _>>()?;
+/// `UNSUPPORTED` for values that are no tensors, and for element types that tract lacks; `INVALID_ARG` for names that
+/// are empty or not unique.
+pub(crate) fn read(graph: &GraphProto, known: &Known) -> Result<Signature, Error> {
+    let mut inputs = file::inputs(graph).map(|input| spec("input", input)).collect::<Result<Vec<_>, _>>()?;
     let mut outputs = graph.output.iter().map(|output| spec("output", output)).collect::<Result<Vec<_>, _>>()?;
-    for (output, known) in outputs.iter_mut().zip(dims) {
-        if let Some(known) = known {
-            output.dims = Some(known.clone());
-        }
-    }
+    Known::complete(&mut inputs, &known.inputs);
+    Known::complete(&mut outputs, &known.outputs);
     for (kind, specs) in [("input", &inputs), ("output", &outputs)] {
         let mut names = BTreeSet::new();
         if let Some(twice) = specs.iter().find(|spec| spec.name.is_empty() || !names.insert(&spec.name)) {
             return Err(Error::invalid_arg(format!("{kind} '{}': its name is empty or not unique", twice.name)));
         }
     }
-    let batches = batches(graph, &outputs);
+    let batches = batches(graph, inputs.iter().chain(&outputs));
     Ok(Signature { inputs, outputs, batches })
 }
 
-/// Whether the first dim of every input is the same unknown, and that of every output unknown too.
-fn batches(graph: &GraphProto, outputs: &[TensorSpec]) -> bool {
+/// Whether the first dim of every input has the same name, and neither the graph nor tract knows its size or that of an
+/// output's.
+fn batches<'a>(graph: &GraphProto, mut specs: impl Iterator<Item = &'a TensorSpec>) -> bool {
     let firsts: Vec<Option<Dim<'_>>> = file::inputs(graph).map(|input| dims(input)?.first().map(dim_of)).collect();
     let same = firsts.iter().all(|first| matches!(first, Some(Dim::Named(_))) && *first == firsts[0]);
-    !firsts.is_empty()
-        && same
-        && outputs.iter().all(|output| output.dims.as_ref().is_some_and(|dims| dims.first() == Some(&-1)))
+    !firsts.is_empty() && same && specs.all(|spec| spec.dims.as_ref().is_some_and(|dims| dims.first() == Some(&-1)))
 }
 
 /// The names of the dims of each input: two that share a name must be of one size.

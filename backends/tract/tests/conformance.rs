@@ -130,6 +130,37 @@ fn inputs_that_disagree_on_a_named_dim_are_refused() {
 }
 
 #[test]
+fn a_size_that_only_a_reshape_decides_is_an_error() {
+    let mut graph = dense("batch");
+    graph.input[0] = value("x", FLOAT, &["2", "a", "1"]);
+    graph.node[0].input[0] = "flat".to_owned();
+    graph.node[3].input[0] = "flat".to_owned();
+    graph.node.insert(0, node("Flatten", &["x"], &["flat"]));
+    let model = load(graph).unwrap();
+    let mut instance = model.instance(&InstanceSpec { index: 0, device: Device::Cpu, threads_max: 1 }).unwrap();
+    for (a, right) in [(3, true), (5, false), (2, false), (3, true), (5, false)] {
+        let x = Tensor::from_vec(vec![1.0f32; 2 * a], [2, a, 1]).unwrap();
+        let batch = TestBatch::new(model.signature(), vec![TestRequest::new(&[x])]);
+        let answers = batch.execute(&mut *instance).unwrap();
+        assert_eq!(answers[0].is_ok(), right, "{a}: {:?}", answers[0]);
+    }
+}
+
+#[test]
+fn a_size_that_the_graph_leaves_open_but_the_weights_do_not_is_an_error() {
+    let mut graph = dense("batch");
+    graph.input[0] = value("x", FLOAT, &["batch", "width"]);
+    let model = load(graph).unwrap();
+    let mut instance = model.instance(&InstanceSpec { index: 0, device: Device::Cpu, threads_max: 1 }).unwrap();
+    for (width, right) in [(3, true), (5, false), (1, false), (0, false), (3, true)] {
+        let x = Tensor::from_vec(vec![1.0f32; 2 * width], [2, width]).unwrap();
+        let batch = TestBatch::new(model.signature(), vec![TestRequest::new(&[x])]);
+        let answers = batch.execute(&mut *instance).unwrap();
+        assert_eq!(answers[0].is_ok(), right, "width {width}: {:?}", answers[0]);
+    }
+}
+
+#[test]
 fn an_operator_that_tract_lacks_is_named_with_a_way_out() {
     let mut graph = dense("batch");
     graph.node[2].op_type = "RoiFrobnicate".to_owned();
@@ -148,9 +179,11 @@ fn element_types_that_tract_lacks_are_unsupported() {
     assert!(error.kind() == ErrorKind::Unsupported && error.message().contains("input 'x'"), "{error}");
 }
 
+type Break = fn(&mut GraphProto);
+
 #[test]
 fn a_graph_that_contradicts_itself_is_refused() {
-    let broken: [(&str, fn(&mut GraphProto)); 9] = [
+    let broken: [(&str, Break); 9] = [
         ("a tensor shorter than its dims", |graph| graph.initializer[0].raw_data.truncate(8)),
         ("a tensor of negative dims", |graph| graph.initializer[0].dims[0] = -3),
         ("a tensor of overflowing dims", |graph| graph.initializer[0].dims = vec![i64::MAX, i64::MAX]),

@@ -1,4 +1,6 @@
-//! Small ONNX models, written by hand.
+//! Small ONNX models, written by hand, for the tests inside and outside the crate.
+
+#![allow(dead_code, reason = "no test uses all of them")]
 
 use prost::Message;
 use tract_onnx::pb::{
@@ -31,7 +33,7 @@ pub(crate) fn value(name: &str, elem_type: i32, dims: &[&str]) -> ValueInfoProto
 pub(crate) fn node(op_type: &str, inputs: &[&str], outputs: &[&str]) -> NodeProto {
     NodeProto {
         op_type: op_type.to_owned(),
-        name: format!("the {op_type}"),
+        name: format!("the {op_type}"), // Not unique, as in many a model.
         input: inputs.iter().map(|name| name.to_string()).collect(),
         output: outputs.iter().map(|name| name.to_string()).collect(),
         ..NodeProto::default()
