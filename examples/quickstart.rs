@@ -16,7 +16,7 @@ type Result<T> = std::result::Result<T, Box<dyn error::Error + Send + Sync>>;
 /// Threads that ask.
 const THREADS: usize = 4;
 /// How many answers each of them waits for at any time.
-const IN_FLIGHT: usize = 32;
+const IN_FLIGHT: usize = 8;
 /// How long they ask; each goes on until it has seen all images.
 const LASTING: Duration = Duration::from_secs(2);
 
