@@ -1,4 +1,77 @@
-//! TODOdoc
+//! THE CORRIDOR: the way of a request, from the door to its answer.
+//!
+//! ```text
+//!   infer, infer_async, infer_callback
+//!     |
+//!   check            names, types, shapes against the lane's spec; a refusal gives the request back     request, spec
+//!     |-- blocking, an instance free, nothing before it ----------------------------------------.
+//!   reserve          a place in the queue, or the refusal: full, stopping                  word  |
+//!   fill             a pooled task; the deadline is armed                       task, timekeeper |
+//!   push, publish    into the inbox, then into the word -- who finds an instance free            |
+//!     |              and no leader takes the lead, and a worker leads               lane, worker |
+//!     :                                                                                          |
+//!   admit            inbox -> waiting room                                           lead, queue |
+//!   step             close a batch, or wait out a delay                              lead, batch |
+//!   claim, depart    QUEUED -> RUNNING each; the instance is this thread's    state, instance <--'
+//!   execute          permit, gather, the backend, the outputs cut into replies   execute, permit
+//!   bring            the instance is free; more waits? then lead on                         lead
+//!   answer           inputs let go, reply published, bell, waker or callback              answer
+//! ```
+//!
+//! A lane is the queue and policy of one model version. Nobody's job is to batch: whoever finds work and a free
+//! instance leads, forms one batch, hands the lead on and executes. Beside this way stand the timekeeper (deadlines),
+//! cancels, and `stop`; all of them answer by winning the same state word. A backend may also take requests out of its
+//! batch and answer them later (`taken`).
+//!
+//! # Invariants
+//!
+//! 1. **One word per lane** holds the leader's flag, the free instances, the live requests that wait and the epoch of
+//!    submissions. Publish, then read it: a submission is in the inbox before its epoch counts. A leader resigns only
+//!    if the word is unchanged since before it looked into the inbox.
+//! 2. **Nobody is forgotten.** A published request that waits and a free instance imply that somebody leads, or is
+//!    woken to.
+//! 3. **The lead is not an instance.** A leader that waits out a delay holds the lead only; the batch grows until an
+//!    instance is free to run it.
+//! 4. **No barging.** A caller executes its own request only if nothing waits and nobody leads.
+//! 5. **Every execution holds a permit** of the one gate; limits and fairness live there and nowhere else.
+//! 6. **One answer.** QUEUED -> RUNNING or ANSWERING, RUNNING -> ANSWERING, by compare-and-swap; the winner fills the
+//!    reply, alone, and publishes it as ANSWERED.
+//! 7. **The release, not the answer, ends a borrow.** A blocking caller goes on when both have happened. A request that
+//!    borrows is never answered early while it runs.
+//! 8. **A late request does not run**: the leader looks at deadlines too, so that a late timekeeper is slow, never
+//!    wrong.
+//! 9. **Refused is given back.** Whoever is not let in has the request again, whole.
+//! 10. **The queue is bounded by what is alive**: the bound counts requests that wait, not places in a channel.
+//!
+//! # Threads
+//!
+//! - **The caller's**, the application's own: checks and submits. In a blocking call it executes its own request, or
+//!   with `caller_runs: batch` leads, for two batches at most. It never runs a callback.
+//! - **Workers**, `inferlay-N`, started by a lead that finds none asleep, ended by ten seconds of sleep: they lead,
+//!   execute, and call back for the batches they ran.
+//! - **`inferlay-own`**, started by the first batch of an instance whose backend is bound to a thread, ended with the
+//!   instance: executes that instance, and calls back for it.
+//! - **The timekeeper**, `inferlay-time`, started by the first deadline or `execution_timeout`: answers what is late.
+//!   It wakes futures but runs no callback.
+//! - **The messenger**, `inferlay-calls`, started by the first callback that whoever answers must not run: callbacks,
+//!   one after the other.
+//!
+//! `execute` and callbacks run marked as *inside*: there, calls that would wait are refused instead.
+//!
+//! # Locks
+//!
+//! No lock is held across `execute`, a callback or a wait. Where two are held at once, the outer is to the left:
+//!
+//! ```text
+//!   cancel token ------------.
+//!   lane core -> task.ask ----+-> free lists of the pools (tasks; blocks)
+//!                task.ask -> task.reply
+//!                task.ask -> timekeeper
+//! ```
+//!
+//! The workers, the messenger, the flights of an instance and the traces each have a lock that is innermost. The slots
+//! of a task (`ask`, `reply`, `notify`) have one owner at a time by protocol; taking one never waits for long.
+
 mod answer;
 mod batch;
 mod execute;

@@ -2,6 +2,10 @@
 
 pub(crate) mod gather;
 mod input;
+#[cfg(feature = "ndarray")]
+mod ndarray;
 
 pub use inferlay_backend_sdk::{Buffer, Element, Shape, Tensor, TensorRef};
 pub use input::{Input, OutputMemory};
+#[cfg(feature = "ndarray")]
+pub use ndarray::{IntoTensor, ToNdarray};
