@@ -48,7 +48,8 @@ impl Doorbell {
         }
         self.sleeper.prepare();
         if self.state.compare_exchange(EMPTY, PARKED, Ordering::AcqRel, Ordering::Acquire).is_err() {
-            self.state.store(EMPTY, Ordering::Relaxed);
+            // Not a plain store: it could wipe out a second ring without seeing what that one came to tell.
+            self.state.swap(EMPTY, Ordering::AcqRel);
             return true;
         }
         self.sleeper.sleep(timeout, || self.state.load(Ordering::Acquire) == RUNG);
