@@ -253,6 +253,12 @@ impl Lane {
         }
     }
 
+    /// How many tasks lie idle in the pool.
+    #[cfg(all(test, loom))]
+    pub(super) fn idle_tasks(&self) -> usize {
+        self.tasks.idle_len()
+    }
+
     pub(crate) fn now(&self) -> u64 {
         self.services.clock.now()
     }

@@ -82,6 +82,12 @@ impl<H: Home> Pool<H> {
         Pooled { node }
     }
 
+    /// How many objects lie idle.
+    #[cfg(all(test, loom))]
+    pub(crate) fn idle_len(&self) -> usize {
+        self.free.lock().len()
+    }
+
     fn put(mut node: NonNull<Node<H>>) {
         // SAFETY: the caller was the last owner, so the node is ours alone.
         let fields = unsafe { node.as_mut() };

@@ -1,0 +1,99 @@
+//! The lead is never lost: live requests and a free instance imply that somebody leads, or a lead is posted.
+
+use super::*;
+
+#[test]
+fn loom_a_submission_is_seen_by_a_leader_that_resigns() {
+    model(|| {
+        let bench = Arc::new(Bench::new());
+        let first = bench.submit().unwrap();
+        let worker = spawn({
+            let bench = bench.clone();
+            move || bench.work()
+        });
+        let second = bench.submit().unwrap();
+        worker.join().unwrap();
+        bench.work();
+        assert_eq!((outcome(first), outcome(second)), (Ok(()), Ok(())));
+        bench.is_at_rest_with(1);
+    });
+}
+
+#[test]
+fn loom_two_submitters_and_two_instances_lose_no_lead() {
+    model(|| {
+        let bench = Arc::new(Plan { instances: 2, ..Plan::default() }.bench());
+        let other = spawn({
+            let bench = bench.clone();
+            move || {
+                let ticket = bench.submit().unwrap();
+                bench.work();
+                ticket
+            }
+        });
+        let own = bench.submit().unwrap();
+        bench.work();
+        let other = other.join().unwrap();
+        bench.work();
+        assert_eq!((outcome(own), outcome(other), bench.executed()), (Ok(()), Ok(()), 2));
+        bench.is_at_rest_with(2);
+    });
+}
+
+#[test]
+fn loom_an_instance_that_comes_back_serves_who_came_meanwhile() {
+    model(|| {
+        let bench = Arc::new(Plan { caller_runs: CallerRuns::Batch, ..Plan::default() }.bench());
+        let caller = spawn({
+            let bench = bench.clone();
+            move || bench.lane.infer(bench.request()).is_ok_and(|outcome| outcome.is_ok())
+        });
+        // While the caller has the instance, only its way back can tell that this one waits.
+        let waiting = bench.submit().unwrap();
+        bench.work();
+        assert!(caller.join().unwrap());
+        bench.work();
+        assert_eq!(outcome(waiting), Ok(()));
+        bench.is_at_rest_with(1);
+    });
+}
+
+#[test]
+fn loom_callers_that_lead_answer_each_other() {
+    model(|| {
+        let bench = Arc::new(Plan { caller_runs: CallerRuns::Batch, ..Plan::default() }.bench());
+        let call = |bench: &Bench| {
+            let outcome = bench.lane.infer(bench.request()).map_err(|refused| refused.error.kind());
+            // A lead that was handed on would be a worker's.
+            bench.work();
+            outcome.map(|outcome| outcome.is_ok())
+        };
+        let other = spawn({
+            let bench = bench.clone();
+            move || call(&bench)
+        });
+        assert_eq!((call(&bench), other.join().unwrap()), (Ok(true), Ok(true)));
+        assert_eq!(bench.executed(), 2);
+        bench.is_at_rest_with(1);
+    });
+}
+
+#[test]
+fn loom_a_caller_does_not_overtake_a_request_that_waits() {
+    model(|| {
+        let bench = Arc::new(Plan { caller_runs: CallerRuns::Batch, ..Plan::default() }.bench());
+        let waiting = bench.submit().unwrap();
+        // The lead is posted and not taken: the caller must not take the instance past the one that waits.
+        let worker = spawn({
+            let bench = bench.clone();
+            move || bench.work()
+        });
+        let own = bench.lane.infer(bench.request()).unwrap();
+        assert!(own.is_ok() && waiting.state.is_answered());
+        worker.join().unwrap();
+        bench.work();
+        assert_eq!(outcome(waiting), Ok(()));
+        drop(own);
+        bench.is_at_rest_with(1);
+    });
+}
