@@ -7,8 +7,8 @@
 use loom::model::Builder;
 pub(crate) use loom::thread::spawn;
 
-/// Enough to find what was ever found by hand (J. Burnim and others, "Testing Concurrent Programs on Relaxed Memory
-/// Models", 2011, need two); the environment's `LOOM_MAX_PREEMPTIONS` goes before it.
+/// Few preemptions show most faults (M. Musuvathi and S. Qadeer, "Iterative Context Bounding for Systematic Testing of
+/// Multithreaded Programs", 2007); the environment's `LOOM_MAX_PREEMPTIONS` goes before it.
 const PREEMPTIONS_MAX: usize = 2;
 /// Points of choice in one run; the ways of a request are long.
 const BRANCHES_MAX: usize = 20_000;

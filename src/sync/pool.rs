@@ -127,7 +127,7 @@ impl<H: Home> Pooled<H> {
     }
 
     /// The object, if this is its only owner.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(crate) fn only(&mut self) -> Option<&mut H::Item> {
         if self.fields().owners.load(Ordering::Acquire) != 1 {
             return None;
@@ -250,11 +250,11 @@ mod tests {
     #[cfg(loom)]
     #[test]
     fn loom_two_owners_bring_an_object_home_once() {
-        loom::model(|| {
+        crate::sync::model(|| {
             let home = shelf(8);
             let first = Pool::take(&home);
             let second = first.clone();
-            let other = loom::thread::spawn(move || drop(second));
+            let other = crate::sync::spawn(move || drop(second));
             drop(first);
             other.join().unwrap();
             assert_eq!(home.pool.free.lock().len(), 1);

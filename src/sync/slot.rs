@@ -39,10 +39,13 @@ impl<T> Slot<T> {
 
     fn acquire(&self) {
         let mut turns = 0u32;
-        while self.busy.swap(true, Ordering::Acquire) {
-            // The owner holds it for a few instructions; if it was put to sleep there, let it run.
-            turns += 1;
-            if turns.is_multiple_of(64) { thread::yield_now() } else { thread::relax() }
+        while self.busy.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            // Only reading leaves the owner its cache line. It holds the slot for a few instructions; if it was put to
+            // sleep there, let it run.
+            while self.busy.load(Ordering::Relaxed) {
+                turns += 1;
+                if turns.is_multiple_of(64) { thread::yield_now() } else { thread::relax() }
+            }
         }
         self.witness.exclusive();
     }
@@ -164,10 +167,10 @@ mod loom_tests {
 
     #[test]
     fn loom_a_slot_has_one_owner_and_its_value_is_seen() {
-        loom::model(|| {
+        crate::sync::model(|| {
             let slot = Arc::new(Slot::new(0u64));
             let other = slot.clone();
-            let adder = loom::thread::spawn(move || *other.lock() += 1);
+            let adder = crate::sync::spawn(move || *other.lock() += 1);
             *slot.lock() += 1;
             adder.join().unwrap();
             assert_eq!(*slot.lock(), 2);
