@@ -1,6 +1,6 @@
 //! Models of the corridor, one per invariant, over the code that ships.
 //!
-//! The pool may start no worker here: a lead that is posted waits in the pool, and the threads of a model take it out and
+//! The pool may start no worker in most of them: a lead that is posted waits in the pool, and the threads of a model take it out and
 //! lead, as workers would. Time is a manual clock; the timekeeper and the messenger have stopped, so that they start no
 //! thread, and a deadline passes because the model says so. A lost wake-up shows as a deadlock or as a request that is
 //! still queued at the end.
@@ -88,11 +88,13 @@ struct Plan {
     caller_runs: CallerRuns,
     takes: bool,
     instances: usize,
+    /// With 0, the threads of the model lead what is posted.
+    workers_max: usize,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Plan { rows_max: 1, delay: 0, caller_runs: CallerRuns::Never, takes: false, instances: 1 }
+        Plan { rows_max: 1, delay: 0, caller_runs: CallerRuns::Never, takes: false, instances: 1, workers_max: 0 }
     }
 }
 
@@ -123,14 +125,14 @@ impl Plan {
         let (clock, log) = (ManualClock::new(), Arc::new(Log::default()));
         let services = Arc::new(Services {
             clock: Clock::Manual(clock.clone()),
-            workers: Workers::new(0, 0, log.clone()),
+            workers: Workers::new(0, self.workers_max, log.clone()),
             timekeeper: Timekeeper::new(Clock::Manual(clock.clone())),
             messenger: Messenger::new(),
             blocks: BlockPool::new(),
             gate: Box::new(Open),
             log,
             tracer: Tracer::new(0),
-            tuning: Tuning { spin_max: 0, small_output_len_max: 0, workers_max: 0 },
+            tuning: Tuning { spin_max: 0, small_output_len_max: 0, workers_max: self.workers_max },
             drained: Arc::new(Doorbell::new()),
         });
         services.timekeeper.stop();
@@ -173,6 +175,12 @@ impl Bench {
         }
     }
 
+    /// Drops entries that were answered while they waited and that no leader has come across; the task is home then.
+    pub(crate) fn sweep_out(&self) {
+        drop(lane::drain(&self.lane));
+        assert_eq!(self.lane.idle_tasks(), 1);
+    }
+
     fn executed(&self) -> usize {
         self.executed.load(Ordering::Relaxed)
     }
@@ -185,7 +193,7 @@ impl Bench {
     }
 
     /// As `is_at_rest`, and every instance is free.
-    fn is_at_rest_with(&self, instances: usize) {
+    pub(crate) fn is_at_rest_with(&self, instances: usize) {
         self.is_at_rest();
         assert_eq!(self.lane.word.read().idle(), instances);
     }

@@ -89,11 +89,41 @@ fn loom_a_caller_does_not_overtake_a_request_that_waits() {
             move || bench.work()
         });
         let own = bench.lane.infer(bench.request()).unwrap();
-        assert!(own.is_ok() && waiting.state.is_answered());
+        assert_eq!((own.is_ok(), bench.executed()), (true, 2));
         worker.join().unwrap();
         bench.work();
         assert_eq!(outcome(waiting), Ok(()));
         drop(own);
         bench.is_at_rest_with(1);
+    });
+}
+
+#[test]
+fn loom_a_worker_that_falls_asleep_takes_the_lead_and_ends_when_told() {
+    model(|| {
+        let bench = Arc::new(Plan { workers_max: 1, ..Plan::default() }.bench());
+        for _ in 0..2 {
+            // The second call finds the worker answering, falling asleep, or asleep.
+            let outcome = bench.lane.infer(bench.request()).map_err(|refused| refused.error);
+            assert!(outcome.unwrap().is_ok());
+        }
+        bench.lane.services.workers.stop(0);
+        assert_eq!(bench.lane.services.workers.len(), 0);
+        bench.is_at_rest_with(1);
+    });
+}
+
+#[test]
+fn loom_two_leads_posted_at_once_reach_the_one_worker() {
+    model(|| {
+        let bench = Arc::new(Plan { workers_max: 1, instances: 2, ..Plan::default() }.bench());
+        let other = spawn({
+            let bench = bench.clone();
+            move || bench.lane.infer(bench.request()).is_ok_and(|outcome| outcome.is_ok())
+        });
+        assert!(bench.lane.infer(bench.request()).is_ok_and(|outcome| outcome.is_ok()));
+        assert!(other.join().unwrap());
+        bench.lane.services.workers.stop(0);
+        bench.is_at_rest_with(2);
     });
 }

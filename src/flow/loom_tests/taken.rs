@@ -1,6 +1,7 @@
 //! Requests that a backend answers later: once, whoever comes first, and the instance is free afterwards.
 
 use super::*;
+use std::time::Duration;
 
 fn take_one(bench: &Bench) -> (Ticket, Responder) {
     let ticket = bench.submit().unwrap();
@@ -56,5 +57,49 @@ fn loom_a_responder_that_goes_without_an_answer_still_answers() {
         let expected = if cancelled { ErrorKind::Cancelled } else { ErrorKind::Internal };
         assert_eq!(outcome(ticket), Err(expected));
         bench.is_at_rest_with(1);
+    });
+}
+
+#[test]
+fn loom_a_borrow_ends_with_the_release_while_the_backend_still_computes() {
+    model(|| {
+        let bench = Arc::new(Plan { takes: true, ..Plan::default() }.bench());
+        let x = [1u8];
+        let request = Request::new().input("x", crate::tensor::Input::from_slice(&x, [1, 1]).unwrap());
+        let (ticket, _) = bench.lane.submit(request, Notify::Nobody, Manner::Blocking).map_err(drop).unwrap();
+        let worker = spawn({
+            let bench = bench.clone();
+            move || bench.work()
+        });
+        answer::expire(&ticket, On::Service);
+        worker.join().unwrap();
+        // Executed or not: nothing reaches `x` any more; once it is released, a deadline answers early again.
+        answer::expire(&ticket, On::Service);
+        assert!(ticket.state.is_over());
+        assert_eq!(outcome(ticket), Err(ErrorKind::Timeout));
+        drop(std::mem::take(&mut *bench.taken.lock()));
+        bench.work();
+        bench.is_at_rest_with(1);
+    });
+}
+
+#[test]
+fn loom_a_deadline_outlasts_the_execution_of_a_taken_request() {
+    model(|| {
+        let bench = Arc::new(Plan { takes: true, ..Plan::default() }.bench());
+        let request = bench.request().timeout(Duration::from_millis(1));
+        let (ticket, _) = bench.lane.submit(request, Notify::Nobody, Manner::Async).map_err(drop).unwrap();
+        bench.work();
+        let responder = bench.taken.lock().pop().unwrap();
+        bench.clock.advance(Duration::from_millis(2));
+        let backend = spawn(move || _ = responder.respond([(0, sevens(1))]));
+        bench.lane.services.timekeeper.fire();
+        let is_answered = ticket.state.is_answered();
+        backend.join().unwrap();
+        assert!(is_answered || bench.lane.refusals.expired.read() == 0);
+        let expired = bench.lane.refusals.expired.read() == 1;
+        assert_eq!(outcome(ticket), if expired { Err(ErrorKind::Timeout) } else { Ok(()) });
+        bench.is_at_rest_with(1);
+        assert_eq!(bench.lane.idle_tasks(), 1, "the timer still holds the task");
     });
 }
