@@ -111,6 +111,7 @@ impl Instances {
     }
 
     /// Takes the free instances out, to be dropped; those that are busy are dropped when they arrive.
+    #[allow(clippy::vec_box, reason = "as they are kept")]
     pub(super) fn retire(&mut self) -> Vec<Box<InstanceCell>> {
         self.is_retired = true;
         std::mem::take(&mut self.free)

@@ -108,7 +108,17 @@ impl Lane {
                 }
                 Next::Run { cell, started, why } => {
                     turn.batches_left -= 1;
-                    if !self.run(cell, &mut scratch, (started, why), turn.on) {
+                    let owes = turn.own.is_some();
+                    if owes {
+                        // Nobody waits for this thread when the server stops: until it has answered the others of its
+                        // batch, the lane is not drained, and the messenger stays.
+                        self.begin_flight();
+                    }
+                    let leads = self.run(cell, &mut scratch, (started, why), turn.on);
+                    if owes {
+                        self.end_flight();
+                    }
+                    if !leads {
                         return Scratch::put(scratch);
                     }
                 }

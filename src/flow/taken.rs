@@ -28,7 +28,7 @@ pub(super) struct Flight {
 impl Flight {
     pub(super) fn begin(lane: &Arc<Lane>, in_flight: Arc<InFlight>) -> Arc<Self> {
         in_flight.begin();
-        lane.flights.fetch_add(1, Ordering::AcqRel);
+        lane.begin_flight();
         Arc::new(Flight { lane: lane.clone(), in_flight })
     }
 }
@@ -36,10 +36,7 @@ impl Flight {
 impl Drop for Flight {
     fn drop(&mut self) {
         self.in_flight.end();
-        self.lane.flights.fetch_sub(1, Ordering::AcqRel);
-        if self.lane.word.read().is_stopping() {
-            self.lane.services.drained.ring();
-        }
+        self.lane.end_flight();
     }
 }
 

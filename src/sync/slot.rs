@@ -97,16 +97,17 @@ pub(crate) trait Project<H: Home> {
 /// Ownership of a [`Slot`] inside a pooled item, together with a count of that item.
 pub(crate) struct Held<H: Home, P: Project<H>> {
     item: Pooled<H>,
-    // `fn` keeps `P`, which is never a value, from mattering for `Send` and `Sync`. The slot's value must matter: a shared
-    // `Held` gives out a shared reference to it, also where the value may be sent but not shared.
-    project: PhantomData<(fn() -> P, P::Value)>,
+    // `fn` keeps `P`, which is never a value, from mattering for `Send` and `Sync`.
+    project: PhantomData<fn() -> P>,
+    /// A shared `Held` gives out a shared value: it may be shared between threads only if the value may.
+    value: PhantomData<P::Value>,
 }
 
 impl<H: Home, P: Project<H>> Held<H, P> {
     /// Becomes the owner of the slot until dropped.
     pub(crate) fn lock(item: Pooled<H>) -> Self {
         P::slot(&item).acquire();
-        Held { item, project: PhantomData }
+        Held { item, project: PhantomData, value: PhantomData }
     }
 
     /// Ends the ownership of the slot and keeps the count of the item.
