@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 const EXPIRED: Error = Error::fixed(ErrorKind::Timeout, "the deadline passed");
 const CANCELLED: Error = Error::fixed(ErrorKind::Cancelled, "the request was cancelled");
-const STOPPED: Error = Error::fixed(ErrorKind::Unavailable, "the server stopped before the request was run");
+pub(super) const STOPPED: Error = Error::fixed(ErrorKind::Unavailable, "the server stopped before the request was run");
 
 /// The thread that answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +105,13 @@ pub(crate) fn tell(ticket: Ticket, on: On) {
     match notify {
         Notify::Nobody => {}
         Notify::Bell => ticket.bell.ring(),
-        Notify::Waker(waker) => waker.wake(),
+        Notify::Waker(waker) => {
+            // A waker is code of the user's runtime: on a caller's or a worker's thread it must not unwind.
+            if catch_unwind(AssertUnwindSafe(|| waker.wake())).is_err() {
+                let log = &ticket.home().services.log;
+                log.write(LogLevel::Error, "the waker of a response future panicked; the panic was contained");
+            }
+        }
         Notify::Callback(callback) if on == On::Worker => call(callback, ticket),
         Notify::Callback(callback) => {
             let services = ticket.home().services.clone();

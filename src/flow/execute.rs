@@ -75,12 +75,13 @@ fn fill(lane: &Lane, seats: &mut [Seat], bench: &mut Bench, record: &mut Record)
 fn settle(lane: &Lane, seats: &mut [Seat], record: &mut Record) {
     for seat in seats {
         record.waited += record.started.saturating_sub(seat.ask.submitted);
-        if let Some(key) = seat.ask.timer.take() {
+        if seat.is_taken() {
+            // Its deadline lasts until its responder has answered.
+            record.taken += 1;
+        } else if let Some(key) = seat.ask.timer.take() {
             lane.services.timekeeper.disarm(key);
         }
-        if seat.is_taken() {
-            record.taken += 1;
-        } else if seat.has_won.get() && seat.ticket().reply.lock().error.is_some() {
+        if !seat.is_taken() && seat.has_won.get() && seat.ticket().reply.lock().error.is_some() {
             record.failed += 1;
         }
         if seat.ask.is_traced && seat.has_won.get() {

@@ -45,6 +45,7 @@ impl InstanceCell {
 pub(super) struct Instances {
     free: Vec<Box<InstanceCell>>,
     busy: Vec<Busy>,
+    is_retired: bool,
 }
 
 /// What is on an instance.
@@ -74,12 +75,22 @@ impl Instances {
         Some(cell)
     }
 
-    /// An instance is back from its batch; `cell` is `None` when it is parked.
-    pub(super) fn arrive(&mut self, index: usize, cell: Option<Box<InstanceCell>>) {
+    /// An instance is back from its batch; `cell` is `None` when it is parked. One that comes after the others were
+    /// retired is given back, to be dropped outside of the lock.
+    pub(super) fn arrive(&mut self, index: usize, cell: Option<Box<InstanceCell>>) -> Option<Box<InstanceCell>> {
         let busy = &mut self.busy[index];
         busy.tickets.clear();
         busy.serial = None;
+        if self.is_retired {
+            return cell;
+        }
         self.free.extend(cell);
+        None
+    }
+
+    /// Whether one is free. The word counts retired ones too.
+    pub(super) fn has_free(&self) -> bool {
+        !self.free.is_empty()
     }
 
     /// The requests on instance `index`, if its execution `serial` is still under way.
@@ -99,9 +110,10 @@ impl Instances {
         self.busy.len()
     }
 
-    /// Takes the free instances out, to be dropped; those that are out are dropped when they arrive.
+    /// Takes the free instances out, to be dropped; those that are busy are dropped when they arrive.
     #[allow(clippy::vec_box, reason = "as they are kept")]
     pub(super) fn retire(&mut self) -> Vec<Box<InstanceCell>> {
+        self.is_retired = true;
         std::mem::take(&mut self.free)
     }
 }

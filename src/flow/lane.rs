@@ -39,7 +39,8 @@ pub(crate) struct Lane {
     pub(super) core: Mutex<Core>,
     tasks: Pool<Lane>,
     pub(crate) refusals: Refusals,
-    /// Batches whose requests a backend has taken and not yet answered.
+    /// Batches that are owed answers though their instance is back: a backend has taken their requests, or a caller who
+    /// led has not told the others yet.
     pub(super) flights: AtomicUsize,
     /// Whether callbacks have been so slow here that others should lead while they run.
     pub(super) has_slow_callbacks: AtomicBool,
@@ -246,11 +247,30 @@ impl Lane {
         }
     }
 
+    /// A batch will be owed answers when its instance is back.
+    pub(super) fn begin_flight(&self) {
+        self.flights.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// That batch was answered whole.
+    pub(super) fn end_flight(&self) {
+        self.flights.fetch_sub(1, Ordering::AcqRel);
+        if self.word.read().is_stopping() {
+            self.services.drained.ring();
+        }
+    }
+
     /// A deadline or cancel answered a request that still waited.
     pub(super) fn leave_queue(&self) {
         if self.word.unreserve(1).is_stopping() {
             self.services.drained.ring();
         }
+    }
+
+    /// How many tasks lie idle in the pool.
+    #[cfg(all(test, loom))]
+    pub(super) fn idle_tasks(&self) -> usize {
+        self.tasks.idle_len()
     }
 
     pub(crate) fn now(&self) -> u64 {

@@ -110,7 +110,17 @@ impl Lane {
                 }
                 Next::Run { cell, started, why } => {
                     turn.batches_left -= 1;
-                    if !self.run(cell, &mut scratch, (started, why), turn.on) {
+                    let owes = turn.own.is_some();
+                    if owes {
+                        // Nobody waits for this thread when the server stops: until it has answered the others of its
+                        // batch, the lane is not drained, and the messenger stays.
+                        self.begin_flight();
+                    }
+                    let leads = self.run(cell, &mut scratch, (started, why), turn.on);
+                    if owes {
+                        self.end_flight();
+                    }
+                    if !leads {
                         return Scratch::put(scratch);
                     }
                 }
@@ -149,6 +159,12 @@ impl Lane {
         (now, why): (u64, Cut),
         scratch: &mut Scratch,
     ) -> Next {
+        if !core.instances.has_free() {
+            // The lane was swept and its instances retired, though the word still counts them.
+            drop(core);
+            answer::sweep(self);
+            return Next::Again;
+        }
         core.room.take(rows, |entry| scratch.claim(entry, now));
         let cell = match scratch.seats.as_slice() {
             [] => None,
@@ -216,14 +232,16 @@ impl Lane {
         let is_back = cell.is_some();
         let mut core = self.core.lock();
         core.tally.add(record);
-        core.instances.arrive(index, cell);
+        let retired = core.instances.arrive(index, cell);
         drop(core);
+        drop(retired);
         is_back && self.free_instance()
     }
 
     /// An instance whose backend had too many batches in flight may take more.
     pub(super) fn unpark(self: &Arc<Self>, cell: Box<InstanceCell>) {
-        self.core.lock().instances.arrive(cell.index, Some(cell));
+        let retired = self.core.lock().instances.arrive(cell.index, Some(cell));
+        drop(retired);
         if self.free_instance() {
             self.services.workers.lead(self.clone());
         }
@@ -266,10 +284,13 @@ impl Lane {
             Err(error) => return Err(Refused { error, request }),
         }
         let (ticket, leads) = self.submit(request, Notify::Nobody, Manner::Blocking).map_err(|(refused, _)| refused)?;
+        let borrowed = Borrowed;
         if leads {
             self.lead(Turn { on: On::Service, own: Some(&ticket), batches_left: CALLER_BATCHES_MAX });
         }
-        Ok(self.wait(ticket))
+        let outcome = self.wait(ticket);
+        std::mem::forget(borrowed);
+        Ok(outcome)
     }
 
     /// Runs a request on this thread, if that is allowed and nothing is before it; takes the request only then.
@@ -291,11 +312,11 @@ impl Lane {
         if token.is_some_and(|token| !token.watch(&ticket)) {
             answer::cancel(&ticket);
         }
-        let Some(cell) = self.core.lock().instances.depart(std::iter::once(&ticket)) else {
-            unreachable!("the word counted a free instance that is not in the list")
-        };
+        let seat = Seat::new(HeldAsk::lock(ticket.clone()));
+        let cell = self.core.lock().instances.depart(std::iter::once(&ticket));
+        let Some(cell) = cell else { return Ok(Some(self.turn_away(seat, ticket))) };
         let mut scratch = Scratch::take();
-        scratch.seats.push(Seat::new(HeldAsk::lock(ticket.clone())));
+        scratch.seats.push(seat);
         let leads = self.run(cell, &mut scratch, (now, why), On::Service);
         Scratch::put(scratch);
         if leads {
@@ -304,11 +325,32 @@ impl Lane {
         Ok(Some(self.wait(ticket)))
     }
 
+    /// Answers a caller who was given an instance by the word just before the lane was swept and its instances retired.
+    fn turn_away(self: &Arc<Self>, mut seat: Seat, ticket: Ticket) -> Outcome {
+        execute::refuse(std::slice::from_mut(&mut seat), &answer::STOPPED);
+        if self.free_instance() {
+            self.services.workers.lead(self.clone());
+        }
+        seat.answer(On::Service);
+        self.wait(ticket)
+    }
+
     /// Waits for answer and release, both.
     fn wait(&self, ticket: Ticket) -> Outcome {
         while !ticket.state.is_over() {
             ticket.bell.wait(self.services.tuning.spin_max);
         }
         answer::outcome(ticket)
+    }
+}
+
+/// Lives while the engine may reach a waiting caller's memory. Unwinding past it would free that memory under a backend,
+/// so a panic here (of a destructor of the user's, say: everything else is contained) ends the process.
+struct Borrowed;
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        // It is forgotten on the way that does not unwind; a panic during an unwinding aborts.
+        panic!("a panic would have ended a borrow that the engine still uses");
     }
 }

@@ -79,6 +79,8 @@ mod execution;
 mod instance;
 mod lane;
 mod lead;
+#[cfg(all(test, loom))]
+pub(crate) mod loom_tests;
 mod messenger;
 mod permit;
 mod queue;

@@ -62,9 +62,9 @@ impl State {
         self.step(RUNNING, ANSWERING)
     }
 
-    /// RUNNING -> ANSWERING, while a backend may still reach the memory: not if some of it is lent.
+    /// RUNNING -> ANSWERING, by others than the one who ran it: not while a backend may reach memory that is lent.
     pub(crate) fn win_running_early(&self) -> bool {
-        self.0.load(Ordering::Acquire) & LENT == 0 && self.step(RUNNING, ANSWERING)
+        self.0.load(Ordering::Acquire) & (LENT | RELEASED) != LENT && self.step(RUNNING, ANSWERING)
     }
 
     /// ANSWERING -> ANSWERED. Whether a caller who waits may go on now.
@@ -143,6 +143,14 @@ mod tests {
     }
 
     #[test]
+    fn what_was_lent_and_is_released_is_answered_early() {
+        let state = State::new();
+        state.queue(true, true);
+        assert!(state.claim() && !state.release());
+        assert!(state.win_running_early() && state.publish(false) && state.is_over());
+    }
+
+    #[test]
     fn a_waiting_caller_goes_on_after_the_second_of_answer_and_release() {
         for release_first in [true, false] {
             let state = State::new();
@@ -166,12 +174,12 @@ mod loom_tests {
 
     #[test]
     fn loom_claim_deadline_and_cancel_have_one_winner() {
-        loom::model(|| {
+        crate::sync::model(|| {
             let state = Arc::new(State::new());
             state.queue(false, false);
             let (one, two) = (state.clone(), state.clone());
-            let timer = loom::thread::spawn(move || one.win_queued());
-            let cancel = loom::thread::spawn(move || {
+            let timer = crate::sync::spawn(move || one.win_queued());
+            let cancel = crate::sync::spawn(move || {
                 two.give_up();
                 two.win_queued() || two.win_running_early()
             });
@@ -183,12 +191,12 @@ mod loom_tests {
 
     #[test]
     fn loom_a_waiting_caller_is_woken_once_by_answer_or_release() {
-        loom::model(|| {
+        crate::sync::model(|| {
             let state = Arc::new(State::new());
             state.queue(false, true);
             assert!(state.claim());
             let other = state.clone();
-            let releaser = loom::thread::spawn(move || other.release());
+            let releaser = crate::sync::spawn(move || other.release());
             assert!(state.win_running());
             let rang = state.publish(false);
             assert_ne!(rang, releaser.join().unwrap());

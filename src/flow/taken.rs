@@ -10,6 +10,7 @@ use super::instance::InFlight;
 use super::lane::Lane;
 use super::spec::bit;
 use super::task::{Ask, Ticket};
+use super::timer::Key;
 use crate::backend::taken::{self, TakenRequest, TakenResponder};
 use crate::sync::{AtomicBool, Ordering};
 use inferlay_backend_sdk::{
@@ -27,7 +28,7 @@ pub(super) struct Flight {
 impl Flight {
     pub(super) fn begin(lane: &Arc<Lane>, in_flight: Arc<InFlight>) -> Arc<Self> {
         in_flight.begin();
-        lane.flights.fetch_add(1, Ordering::AcqRel);
+        lane.begin_flight();
         Arc::new(Flight { lane: lane.clone(), in_flight })
     }
 }
@@ -35,10 +36,7 @@ impl Flight {
 impl Drop for Flight {
     fn drop(&mut self) {
         self.in_flight.end();
-        self.lane.flights.fetch_sub(1, Ordering::AcqRel);
-        if self.lane.word.read().is_stopping() {
-            self.lane.services.drained.ring();
-        }
+        self.lane.end_flight();
     }
 }
 
@@ -52,7 +50,12 @@ pub(super) fn take(ticket: &Ticket, ask: &Ask, flight: Arc<Flight>) -> Request {
         wanted: ask.wanted,
         level: ask.level,
         deadline: ask.deadline,
-        answerer: Arc::new(Answerer { ticket: ticket.clone(), is_answered: AtomicBool::new(false), _flight: flight }),
+        answerer: Arc::new(Answerer {
+            ticket: ticket.clone(),
+            is_answered: AtomicBool::new(false),
+            timer: ask.timer,
+            _flight: flight,
+        }),
     })
 }
 
@@ -125,6 +128,8 @@ impl RequestInfo for Taken {
 struct Answerer {
     ticket: Ticket,
     is_answered: AtomicBool,
+    /// The deadline, which goes on after the execution.
+    timer: Option<Key>,
     /// Ends with the last answerer of the batch.
     _flight: Arc<Flight>,
 }
@@ -152,6 +157,9 @@ impl Answerer {
     }
 
     fn answer(&self, outcome: Result<SmallVec<[Option<Tensor>; 2]>, Error>) {
+        if let Some(key) = self.timer {
+            self.ticket.home().services.timekeeper.disarm(key);
+        }
         if !self.ticket.state.win_running() {
             return;
         }

@@ -70,6 +70,14 @@ impl Timekeeper {
         drop(timed);
     }
 
+    /// Fires what is late, for tests without the thread.
+    #[cfg(all(test, loom))]
+    pub(crate) fn fire(&self) {
+        let mut due = Vec::new();
+        self.keeper.state.lock().wheel.advance(self.keeper.clock.now(), |timed| due.push(timed));
+        due.into_iter().for_each(Timed::fire);
+    }
+
     /// Ends the thread.
     pub(crate) fn stop(&self) {
         let thread = {

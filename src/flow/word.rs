@@ -165,7 +165,7 @@ impl Word {
     }
 
     /// Takes the lead, for a test.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(crate) fn take_lead(&self) -> bool {
         self.0.fetch_or(LEADER, Ordering::AcqRel) & LEADER == 0
     }

@@ -124,7 +124,6 @@ impl Crew {
         while let Some(lane) = self.next(&berth) {
             lane.lead(Turn::worker());
         }
-        self.state.lock().alive -= 1;
         self.left.ring();
     }
 
@@ -135,6 +134,7 @@ impl Crew {
                 return Some(lane);
             }
             if state.is_stopping {
+                state.alive -= 1;
                 return None;
             }
             state.asleep.push(berth.clone());
@@ -155,6 +155,8 @@ impl Crew {
                 state.asleep.retain(|other| !Arc::ptr_eq(other, berth));
                 let was_asleep = state.asleep.len() < before;
                 if was_asleep || state.is_stopping && rang {
+                    // In the same breath: a lead posted in between would count on a worker that is leaving.
+                    state.alive -= 1;
                     return None;
                 }
             }

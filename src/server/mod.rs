@@ -8,6 +8,8 @@ mod catalog;
 mod future;
 mod gate;
 mod load;
+#[cfg(all(test, loom))]
+mod loom_tests;
 mod model;
 mod spec;
 mod status;

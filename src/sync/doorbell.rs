@@ -48,7 +48,8 @@ impl Doorbell {
         }
         self.sleeper.prepare();
         if self.state.compare_exchange(EMPTY, PARKED, Ordering::AcqRel, Ordering::Acquire).is_err() {
-            self.state.store(EMPTY, Ordering::Relaxed);
+            // Not a plain store: it could wipe out a second ring without seeing what that one came to tell.
+            self.state.swap(EMPTY, Ordering::AcqRel);
             return true;
         }
         self.sleeper.sleep(timeout, || self.state.load(Ordering::Acquire) == RUNG);
@@ -180,12 +181,32 @@ mod loom_tests {
 
     #[test]
     fn loom_no_ring_is_lost() {
-        loom::model(|| {
+        crate::sync::model(|| {
             let bell = Arc::new(Doorbell::new());
             let other = bell.clone();
-            let ringer = loom::thread::spawn(move || other.ring());
+            let ringer = crate::sync::spawn(move || other.ring());
             bell.wait(1);
             ringer.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn loom_what_two_ringers_tell_is_seen() {
+        crate::sync::model(|| {
+            let told = Arc::new((Doorbell::new(), AtomicU32::new(0)));
+            let ringers = [(); 2].map(|()| {
+                let told = told.clone();
+                crate::sync::spawn(move || {
+                    told.1.fetch_add(1, Ordering::Relaxed);
+                    told.0.ring();
+                })
+            });
+            while told.1.load(Ordering::Relaxed) < 2 {
+                told.0.wait(0);
+            }
+            for ringer in ringers {
+                ringer.join().unwrap();
+            }
         });
     }
 }

@@ -15,9 +15,12 @@ mod clock;
 mod doorbell;
 mod inbox;
 mod lock;
+#[cfg(all(test, loom))]
+mod model;
 mod pool;
 mod slot;
 pub(crate) mod thread;
+mod witness;
 
 pub(crate) use callback::Callback;
 pub(crate) use clock::Clock;
@@ -25,6 +28,8 @@ pub use clock::ManualClock;
 pub(crate) use doorbell::Doorbell;
 pub(crate) use inbox::Inbox;
 pub(crate) use lock::{Mutex, MutexGuard};
+#[cfg(all(test, loom))]
+pub(crate) use model::{model, spawn};
 pub(crate) use pool::{Home, Pool, Pooled};
 pub(crate) use slot::{Held, Project, Slot};
 

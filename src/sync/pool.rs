@@ -7,6 +7,7 @@
 //! its home, so the home outlives it; 3. on the free list it holds none, so that a home with idle objects can go; 4. an
 //! object is cleared by [`Home::clear`] before it goes on the list.
 
+use super::witness::Witness;
 use super::{AtomicUsize, Mutex, Ordering};
 use std::ops::Deref;
 use std::ptr::NonNull;
@@ -37,6 +38,7 @@ pub(crate) struct Pool<H: Home> {
 struct Node<H: Home> {
     owners: AtomicUsize,
     home: Option<Arc<H>>,
+    witness: Witness,
     item: H::Item,
 }
 
@@ -66,21 +68,30 @@ impl<H: Home> Pool<H> {
                 let mut node = std::mem::ManuallyDrop::new(idle).0;
                 // SAFETY: the node was the list's alone and is now ours alone.
                 let fields = unsafe { node.as_mut() };
+                fields.witness.exclusive();
                 fields.home = Some(home.clone());
                 fields.owners.store(1, Ordering::Relaxed);
                 node
             }
             None => {
-                let node = Node { owners: AtomicUsize::new(1), home: Some(home.clone()), item: home.make() };
+                let (owners, witness) = (AtomicUsize::new(1), Witness::new());
+                let node = Node { owners, home: Some(home.clone()), witness, item: home.make() };
                 NonNull::from(Box::leak(Box::new(node)))
             }
         };
         Pooled { node }
     }
 
+    /// How many objects lie idle.
+    #[cfg(all(test, loom))]
+    pub(crate) fn idle_len(&self) -> usize {
+        self.free.lock().len()
+    }
+
     fn put(mut node: NonNull<Node<H>>) {
         // SAFETY: the caller was the last owner, so the node is ours alone.
         let fields = unsafe { node.as_mut() };
+        fields.witness.exclusive();
         H::clear(&mut fields.item);
         let Some(home) = fields.home.take() else { return };
         let idle = Idle(node);
@@ -116,7 +127,7 @@ impl<H: Home> Pooled<H> {
     }
 
     /// The object, if this is its only owner.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(crate) fn only(&mut self) -> Option<&mut H::Item> {
         if self.fields().owners.load(Ordering::Acquire) != 1 {
             return None;
@@ -148,7 +159,9 @@ impl<H: Home> Deref for Pooled<H> {
     type Target = H::Item;
 
     fn deref(&self) -> &H::Item {
-        &self.fields().item
+        let fields = self.fields();
+        fields.witness.shared();
+        &fields.item
     }
 }
 
@@ -237,11 +250,11 @@ mod tests {
     #[cfg(loom)]
     #[test]
     fn loom_two_owners_bring_an_object_home_once() {
-        loom::model(|| {
+        crate::sync::model(|| {
             let home = shelf(8);
             let first = Pool::take(&home);
             let second = first.clone();
-            let other = loom::thread::spawn(move || drop(second));
+            let other = crate::sync::spawn(move || drop(second));
             drop(first);
             other.join().unwrap();
             assert_eq!(home.pool.free.lock().len(), 1);

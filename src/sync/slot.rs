@@ -5,13 +5,16 @@
 //! not happen outside of a few instructions. [`Held`] is a lock that owns the object around the slot, so that it can
 //! travel between threads and be kept for long.
 
+use super::witness::Witness;
 use super::{AtomicBool, Home, Ordering, Pooled, thread};
 use std::cell::UnsafeCell;
+use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 
 /// A cell with one owner at a time.
 pub(crate) struct Slot<T> {
     busy: AtomicBool,
+    witness: Witness,
     value: UnsafeCell<T>,
 }
 
@@ -20,13 +23,13 @@ unsafe impl<T: Send> Sync for Slot<T> {}
 
 impl<T> Slot<T> {
     pub(crate) fn new(value: T) -> Self {
-        Slot { busy: AtomicBool::new(false), value: UnsafeCell::new(value) }
+        Slot { busy: AtomicBool::new(false), witness: Witness::new(), value: UnsafeCell::new(value) }
     }
 
     /// Becomes the owner until the guard is dropped.
     pub(crate) fn lock(&self) -> SlotGuard<'_, T> {
         self.acquire();
-        SlotGuard { slot: self }
+        SlotGuard { slot: self, value: PhantomData }
     }
 
     /// The value, when nobody else can reach it.
@@ -36,14 +39,19 @@ impl<T> Slot<T> {
 
     fn acquire(&self) {
         let mut turns = 0u32;
-        while self.busy.swap(true, Ordering::Acquire) {
-            // The owner holds it for a few instructions; if it was put to sleep there, let it run.
-            turns += 1;
-            if turns.is_multiple_of(64) { thread::yield_now() } else { thread::relax() }
+        while self.busy.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            // Only reading leaves the owner its cache line. It holds the slot for a few instructions; if it was put to
+            // sleep there, let it run.
+            while self.busy.load(Ordering::Relaxed) {
+                turns += 1;
+                if turns.is_multiple_of(64) { thread::yield_now() } else { thread::relax() }
+            }
         }
+        self.witness.exclusive();
     }
 
     fn release(&self) {
+        self.witness.exclusive();
         self.busy.store(false, Ordering::Release);
     }
 }
@@ -51,6 +59,8 @@ impl<T> Slot<T> {
 /// Ownership of a [`Slot`] for a scope.
 pub(crate) struct SlotGuard<'a, T> {
     slot: &'a Slot<T>,
+    /// A shared guard gives out `&T`: it may be shared between threads only if a `T` may.
+    value: PhantomData<&'a mut T>,
 }
 
 impl<T> Deref for SlotGuard<'_, T> {
@@ -87,15 +97,17 @@ pub(crate) trait Project<H: Home> {
 /// Ownership of a [`Slot`] inside a pooled item, together with a count of that item.
 pub(crate) struct Held<H: Home, P: Project<H>> {
     item: Pooled<H>,
-    // `fn` keeps the marker from mattering for `Send` and `Sync`: `P` is never a value.
-    project: std::marker::PhantomData<fn() -> P>,
+    // `fn` keeps `P`, which is never a value, from mattering for `Send` and `Sync`.
+    project: PhantomData<fn() -> P>,
+    /// A shared `Held` gives out a shared value: it may be shared between threads only if the value may.
+    value: PhantomData<P::Value>,
 }
 
 impl<H: Home, P: Project<H>> Held<H, P> {
     /// Becomes the owner of the slot until dropped.
     pub(crate) fn lock(item: Pooled<H>) -> Self {
         P::slot(&item).acquire();
-        Held { item, project: std::marker::PhantomData }
+        Held { item, project: PhantomData, value: PhantomData }
     }
 
     /// Ends the ownership of the slot and keeps the count of the item.
@@ -156,10 +168,10 @@ mod loom_tests {
 
     #[test]
     fn loom_a_slot_has_one_owner_and_its_value_is_seen() {
-        loom::model(|| {
+        crate::sync::model(|| {
             let slot = Arc::new(Slot::new(0u64));
             let other = slot.clone();
-            let adder = loom::thread::spawn(move || *other.lock() += 1);
+            let adder = crate::sync::spawn(move || *other.lock() += 1);
             *slot.lock() += 1;
             adder.join().unwrap();
             assert_eq!(*slot.lock(), 2);

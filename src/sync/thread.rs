@@ -35,8 +35,15 @@ pub(crate) fn cores() -> usize {
     *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
+#[cfg(not(loom))]
 std::thread_local! {
     static INSIDE: Cell<u32> = const { Cell::new(0) };
+}
+
+// The threads of a model are coroutines of one thread of the system, whose thread-locals they would share.
+#[cfg(loom)]
+loom::thread_local! {
+    static INSIDE: Cell<u32> = Cell::new(0);
 }
 
 /// Whether this thread is inside a backend's `execute` or a user's callback, where a call that waits could wait for
