@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 const EXPIRED: Error = Error::fixed(ErrorKind::Timeout, "the deadline passed");
 const CANCELLED: Error = Error::fixed(ErrorKind::Cancelled, "the request was cancelled");
-const STOPPED: Error = Error::fixed(ErrorKind::Unavailable, "the server stopped before the request was run");
+pub(super) const STOPPED: Error = Error::fixed(ErrorKind::Unavailable, "the server stopped before the request was run");
 
 /// The thread that answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,9 @@ pub(crate) fn expire(ticket: &Ticket, on: On) {
 
 /// The caller no longer wants the answer.
 pub(crate) fn cancel(ticket: &Ticket) {
+    let services = ticket.home().services.clone();
+    // This may be any thread: a server that stops meanwhile waits until the callback is posted.
+    let _held = services.messenger.hold();
     if give_up(ticket, CANCELLED, On::Service) {
         ticket.home().refusals.cancelled.add_one();
     }
@@ -46,6 +49,17 @@ pub(crate) fn abandon(ticket: &Ticket) {
 /// An instance is stuck and the request is on it.
 pub(crate) fn desert(ticket: &Ticket, error: Error) {
     give_up(ticket, error, On::Service);
+}
+
+/// A request that its caller gave up while memory was lent to it, and that still runs now that the memory is released.
+pub(super) fn catch_up(ticket: &Ticket, deadline: Option<u64>) {
+    if !ticket.state.is_unwanted() {
+        return;
+    }
+    match deadline {
+        Some(deadline) if deadline <= ticket.home().now() => expire(ticket, On::Service),
+        _ => cancel(ticket),
+    }
 }
 
 /// Answers everything that waits in a lane that has stopped.
@@ -88,15 +102,21 @@ fn give_up(ticket: &Ticket, error: Error, on: On) -> bool {
 /// Makes the reply visible. A caller who waits is woken if the memory is released too.
 pub(crate) fn publish(ticket: &Ticket, is_released: bool) {
     if ticket.state.publish(is_released) {
-        ticket.bell.ring();
+        wake_caller(ticket);
     }
 }
 
 /// Nothing reaches the request's memory any more.
 pub(crate) fn release(ticket: &Ticket) {
     if ticket.state.release() {
-        ticket.bell.ring();
+        wake_caller(ticket);
     }
+}
+
+/// A caller who waits may go on: it waits at its bell, or at the lane's if it leads and waits out a delay.
+fn wake_caller(ticket: &Ticket) {
+    ticket.bell.ring();
+    ticket.home().recall_leader();
 }
 
 /// Tells whoever wants to know that the reply is there.

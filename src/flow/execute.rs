@@ -10,10 +10,12 @@
 use super::answer::{self, On};
 use super::instance::InstanceCell;
 use super::lane::Lane;
+use super::messenger;
 use super::permit::Permit;
-use super::spec::{LaneSpec, bit};
+use super::spec::{CallerRuns, LaneSpec, bit};
 use super::taken::{self, Flight};
 use super::task::{Ask, HeldAsk, Ticket};
+use super::worker::{Away, is_worker};
 use crate::memory::{Target, WriteOnce};
 use crate::observe::{Record, Stations};
 use crate::sync::thread;
@@ -39,8 +41,8 @@ pub(crate) struct Seat {
 enum Fate {
     /// The batch, with its outputs.
     Batch,
-    /// The backend, through a responder.
-    Taken,
+    /// The backend, through a responder, which may also hold the memory that the caller lent for outputs.
+    Taken { holds_memory: bool },
     /// The batch, with this error.
     Failed(Error),
 }
@@ -55,31 +57,48 @@ impl Seat {
     }
 
     fn is_taken(&self) -> bool {
-        matches!(*self.fate.borrow(), Fate::Taken)
+        matches!(*self.fate.borrow(), Fate::Taken { .. })
     }
 
     /// Lets the inputs go and makes the reply known.
     pub(super) fn answer(mut self, on: On) {
+        let deadline = self.ask.deadline;
         self.ask.clear();
         let ticket = self.ask.let_go();
         if self.has_won.get() {
             answer::publish(&ticket, true);
             answer::tell(ticket, on);
-        } else {
-            answer::release(&ticket);
+            return;
+        }
+        match self.fate.into_inner() {
+            Fate::Taken { holds_memory: true } => {}
+            Fate::Taken { holds_memory: false } => {
+                answer::release(&ticket);
+                // Given up while memory was lent, and nobody looks again.
+                answer::catch_up(&ticket, deadline);
+            }
+            _ => answer::release(&ticket),
         }
     }
 }
 
-/// Runs the batch in `seats` and fills the replies of those that are still wanted.
-pub(super) fn run(lane: &Arc<Lane>, cell: &mut InstanceCell, seats: &mut [Seat], record: &mut Record) {
+/// Runs the batch in `seats` and fills the replies of those that are still wanted. The result is to be kept until they
+/// are answered, see [`hold`].
+pub(super) fn run(
+    lane: &Arc<Lane>,
+    cell: &mut InstanceCell,
+    seats: &mut [Seat],
+    record: &mut Record,
+) -> Option<messenger::Held> {
     let clock = &lane.services.clock;
     let execution = Execution::new(lane, seats, cell);
     let result = {
         let _permit = Permit::new(&*lane.services.gate);
         let _inside = thread::Inside::enter();
+        let _away = Away::begin();
         catch_unwind(AssertUnwindSafe(|| cell.instance.execute(&execution)))
     };
+    let held = hold(lane, cell);
     record.ended = clock.now();
     let result = result.unwrap_or_else(|panic| Err(panicked(lane, &*panic)));
     (record.gathered, record.bytes_copied) = (execution.gather_time.get(), execution.bytes_copied.get());
@@ -90,6 +109,14 @@ pub(super) fn run(lane: &Arc<Lane>, cell: &mut InstanceCell, seats: &mut [Seat],
         Err(error) => refuse(seats, &error),
     }
     settle(lane, seats, record);
+    held
+}
+
+/// A stop waits for workers, but not for a caller who leads or for an instance's own thread: where such a thread may have
+/// callbacks to call or to post, it says so before it wins their requests.
+fn hold(lane: &Lane, cell: &InstanceCell) -> Option<messenger::Held> {
+    let is_leading_caller = || lane.spec.caller_runs == CallerRuns::Batch && !is_worker();
+    (cell.own_thread.is_some() || is_leading_caller()).then(|| lane.services.messenger.hold())
 }
 
 /// Answers every seat that the batch has to answer with an error.
@@ -127,11 +154,16 @@ fn fill(lane: &Lane, seats: &mut [Seat], outputs: &Outputs, record: &mut Record)
 fn settle(lane: &Lane, seats: &mut [Seat], record: &mut Record) {
     for seat in seats {
         record.waited += record.started.saturating_sub(seat.ask.submitted);
+        if seat.is_taken() {
+            // Its timer goes on: the deadline holds for the backend that answers later.
+            record.taken += 1;
+            continue;
+        }
         if let Some(key) = seat.ask.timer.take() {
             lane.services.timekeeper.disarm(key);
         }
-        if seat.is_taken() {
-            record.taken += 1;
+        if !seat.has_won.get() {
+            record.lost += 1;
         } else if seat.has_won.get() && seat.ticket().reply.lock().error.is_some() {
             record.failed += 1;
         }
@@ -294,35 +326,6 @@ impl<'a> Execution<'a> {
         Ok(tensor)
     }
 
-    fn check_output(
-        &self,
-        index: usize,
-        dtype: Option<inferlay_backend_sdk::DataType>,
-        shape: &Shape,
-    ) -> Result<(), Error> {
-        let spec = self.spec();
-        let Some(port) = spec.outputs.get(index) else {
-            return Err(Error::not_found(format!("{}: output {index} of {}", spec.place(), spec.outputs.len())));
-        };
-        let wrong = |found: &dyn std::fmt::Display, expected: &dyn std::fmt::Display| {
-            let place = spec.place();
-            Error::invalid_arg(format!("{place}: output '{}': found {found}, expected {expected}", port.name))
-        };
-        if let Some(dtype) = dtype.filter(|dtype| *dtype != port.dtype) {
-            return Err(wrong(&dtype, &port.dtype));
-        }
-        if spec.batches() && shape.first() != Some(&self.rows) {
-            return Err(wrong(&format_args!("shape {shape}"), &format_args!("{} rows", self.rows)));
-        }
-        let rest = if spec.batches() { &shape[1..] } else { &shape[..] };
-        match &port.dims {
-            Some(dims) if !LaneSpec::fits(dims, rest) => {
-                Err(wrong(&format_args!("dims {rest:?}"), &format_args!("{dims:?}")))
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// Memory for an output: the caller's own, if it lent some and is alone.
     fn target(&self, index: usize, len: usize) -> Result<Target, Error> {
         let alone = self.alone().filter(|seat| !seat.is_taken());
@@ -392,7 +395,7 @@ impl Batch for Execution<'_> {
     }
 
     fn output_buffer(&self, index: usize, shape: Shape) -> Result<TensorMut<'_>, Error> {
-        self.check_output(index, None, &shape)?;
+        self.spec().check_output(index, None, &shape, self.rows)?;
         let dtype = self.spec().outputs[index].dtype;
         let Some(size) = dtype.size() else {
             return Err(Error::fixed(ErrorKind::Unsupported, "an output of BYTES cannot be written in place"));
@@ -413,7 +416,7 @@ impl Batch for Execution<'_> {
     }
 
     fn output(&self, index: usize, tensor: Tensor) -> Result<(), Error> {
-        self.check_output(index, Some(tensor.dtype()), tensor.shape())?;
+        self.spec().check_output(index, Some(tensor.dtype()), tensor.shape(), self.rows)?;
         let output = &self.outputs[index];
         if output.written.is_set() || output.handed.set(tensor).is_err() {
             return Err(twice(self.spec(), index));
@@ -434,9 +437,10 @@ impl Batch for Execution<'_> {
         if !matches!(*fate, Fate::Batch) {
             return Err(Error::fixed(ErrorKind::FailedPrecondition, "the request was taken or failed before"));
         }
-        *fate = Fate::Taken;
         let flight = self.flight.get_or_init(|| Flight::begin(self.lane, self.cell.clone()));
-        Ok(taken::take(seat.ticket(), &seat.ask, flight.clone()))
+        let (request, holds_memory) = taken::take(seat.ticket(), &seat.ask, flight.clone());
+        *fate = Fate::Taken { holds_memory };
+        Ok(request)
     }
 }
 
@@ -489,7 +493,7 @@ impl RequestInfo for Seat {
     }
 }
 
-fn missing(spec: &LaneSpec, index: usize) -> Error {
+pub(super) fn missing(spec: &LaneSpec, index: usize) -> Error {
     let place = spec.place();
     Error::internal(format!("{place}: the backend did not answer output '{}'", spec.outputs[index].name))
 }
@@ -499,7 +503,7 @@ fn twice(spec: &LaneSpec, index: usize) -> Error {
     Error::new(ErrorKind::FailedPrecondition, format!("{}: output '{name}' is answered twice", spec.place()))
 }
 
-fn too_small(spec: &LaneSpec, index: usize, found: usize, expected: usize) -> Error {
+pub(super) fn too_small(spec: &LaneSpec, index: usize, found: usize, expected: usize) -> Error {
     let name = &spec.outputs[index].name;
     let place = spec.place();
     Error::invalid_arg(format!(

@@ -6,7 +6,7 @@
 //! and leads on if more waits.
 //!
 //! Locks: `core` (instances, waiting room, tallies) is held for a few lines at a time, never across `execute`, a release or
-//! a callback; inside it only a pool's free list may be locked.
+//! a callback; inside it only a pool's free list and an instance's flights may be locked.
 
 use super::answer;
 use super::instance::{InstanceCell, Instances};
@@ -41,6 +41,8 @@ pub(crate) struct Lane {
     pub(crate) refusals: Refusals,
     /// Batches whose requests a backend has taken and not yet answered.
     pub(super) flights: AtomicUsize,
+    /// Their requests, so that a stop can answer for a backend that does not.
+    pub(super) taken: Mutex<Vec<Ticket>>,
     /// Whether callbacks have been so slow here that others should lead while they run.
     pub(super) has_slow_callbacks: AtomicBool,
     /// Set once an execution took longer than the config allows.
@@ -112,6 +114,7 @@ impl Lane {
             tasks: Pool::new(2 * spec.queued_max),
             refusals: Refusals::default(),
             flights: AtomicUsize::new(0),
+            taken: Mutex::new(Vec::new()),
             has_slow_callbacks: AtomicBool::new(false),
             is_stuck: AtomicBool::new(false),
             spec,
@@ -250,6 +253,13 @@ impl Lane {
     pub(super) fn leave_queue(&self) {
         if self.word.unreserve(1).is_stopping() {
             self.services.drained.ring();
+        }
+    }
+
+    /// A blocking caller's request was answered. If it leads and waits out a delay, it has no reason to any more.
+    pub(super) fn recall_leader(&self) {
+        if self.spec.caller_runs == super::spec::CallerRuns::Batch && self.word.touch().is_waiting() {
+            self.bell.ring();
         }
     }
 

@@ -99,7 +99,7 @@ impl Lane {
     pub(crate) fn lead(self: &Arc<Self>, mut turn: Turn<'_>) {
         let mut scratch = Scratch::take();
         while turn.goes_on() {
-            match self.next(&mut scratch) {
+            match self.next(&mut scratch, &turn) {
                 Next::Again => continue,
                 Next::Resigned => return Scratch::put(scratch),
                 Next::Run { cell, started, why } if cell.own_thread.is_some() => {
@@ -117,7 +117,7 @@ impl Lane {
         self.services.workers.lead(self.clone());
     }
 
-    fn next(self: &Arc<Self>, scratch: &mut Scratch) -> Next {
+    fn next(self: &Arc<Self>, scratch: &mut Scratch, turn: &Turn<'_>) -> Next {
         let seen = self.word.read();
         let mut core = self.core.lock();
         self.admit(&mut core);
@@ -126,12 +126,20 @@ impl Lane {
             drop(core);
             return if self.word.resign(seen) { Next::Resigned } else { Next::Again };
         }
+        if !core.instances.has_free() {
+            drop(core);
+            answer::sweep(self);
+            return Next::Again;
+        }
         let now = self.services.clock.now();
         match self.spec.policy.step(view, seen.is_stopping(), now) {
             Step::Close { rows, why } => self.close(core, rows, (now, why), scratch),
             Step::Wait { until, rows } => {
                 drop(core);
-                self.wait_out(seen, until, rows - view.rows);
+                // Looked at after the word was read: an answer changes the word, see `recall_leader`.
+                if turn.goes_on() {
+                    self.wait_out(seen, until, rows - view.rows);
+                }
                 Next::Again
             }
             Step::Idle => Next::Again,
@@ -184,7 +192,7 @@ impl Lane {
             self.services.timekeeper.arm(started.saturating_add(timeout), late)
         });
         let mut record = Record { started, why: Some(why), ..Record::default() };
-        execute::run(self, &mut cell, &mut scratch.seats, &mut record);
+        let _held = execute::run(self, &mut cell, &mut scratch.seats, &mut record);
         if let Some(timer) = timer {
             self.services.timekeeper.disarm(timer);
         }
@@ -209,21 +217,35 @@ impl Lane {
     /// Brings an instance back from its batch. Whether this thread now has the lead.
     fn bring(self: &Arc<Self>, cell: Box<InstanceCell>, record: &Record) -> bool {
         let index = cell.index;
-        let cell = if record.taken > 0 { cell.in_flight.clone().park(cell, self) } else { Some(cell) };
-        let is_back = cell.is_some();
         let mut core = self.core.lock();
         core.tally.add(record);
-        core.instances.arrive(index, cell);
+        // Under the lock: the backend may answer at once, and the instance must not depart again before it has arrived.
+        let cell = if record.taken > 0 { cell.in_flight.clone().park(cell, self) } else { Some(cell) };
+        let is_back = cell.is_some();
+        let retired = match cell {
+            Some(cell) => core.instances.arrive(cell),
+            None => {
+                core.instances.end(index);
+                None
+            }
+        };
         drop(core);
-        is_back && self.free_instance()
+        self.welcome(is_back, retired)
     }
 
     /// An instance whose backend had too many batches in flight may take more.
     pub(super) fn unpark(self: &Arc<Self>, cell: Box<InstanceCell>) {
-        self.core.lock().instances.arrive(cell.index, Some(cell));
-        if self.free_instance() {
+        let retired = self.core.lock().instances.arrive(cell);
+        if self.welcome(true, retired) {
             self.services.workers.lead(self.clone());
         }
+    }
+
+    /// An instance has arrived, or is parked, or comes too late to be needed. Whether this thread now has the lead.
+    fn welcome(&self, is_back: bool, retired: Option<Box<InstanceCell>>) -> bool {
+        let is_late = retired.is_some();
+        drop(retired);
+        is_back && !is_late && self.free_instance()
     }
 
     fn free_instance(&self) -> bool {
@@ -290,8 +312,11 @@ impl Lane {
         if token.is_some_and(|token| !token.watch(&ticket)) {
             answer::cancel(&ticket);
         }
-        let Some(cell) = self.core.lock().instances.depart(std::iter::once(&ticket)) else {
-            unreachable!("the word counted a free instance that is not in the list")
+        let departed = self.core.lock().instances.depart(std::iter::once(&ticket));
+        let Some(cell) = departed else {
+            // The lane stopped for good after the word had given the instance out.
+            ticket.ask.lock().clear();
+            return Ok(Direct::Done(Err(answer::STOPPED)));
         };
         let mut scratch = Scratch::take();
         scratch.seats.push(Seat::new(HeldAsk::lock(ticket.clone())));

@@ -62,9 +62,9 @@ impl State {
         self.step(RUNNING, ANSWERING)
     }
 
-    /// RUNNING -> ANSWERING, while a backend may still reach the memory: not if some of it is lent.
+    /// RUNNING -> ANSWERING, while a backend may still reach the memory: not if some of it is lent and not released.
     pub(crate) fn win_running_early(&self) -> bool {
-        self.0.load(Ordering::Acquire) & LENT == 0 && self.step(RUNNING, ANSWERING)
+        self.0.load(Ordering::Acquire) & (LENT | RELEASED) != LENT && self.step(RUNNING, ANSWERING)
     }
 
     /// ANSWERING -> ANSWERED. Whether a caller who waits may go on now.

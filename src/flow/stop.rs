@@ -36,20 +36,19 @@ impl Lane {
         reading.queued() == 0 && reading.idle() == len && self.flights.load(crate::sync::Ordering::Acquire) == 0
     }
 
-    /// Answers what is left, and lets the instances go. How many are stuck.
-    pub(crate) fn end_stop(&self) -> usize {
+    /// Answers what is left, and lets the instances go.
+    pub(crate) fn end_stop(&self) {
         self.word.mark_swept();
         answer::sweep(self);
-        let (stuck, tickets, retired) = {
+        let (running, retired) = {
             let mut core = self.core.lock();
-            let (stuck, tickets) = core.instances.all_busy();
-            (stuck, tickets, core.instances.retire())
+            (core.instances.all_busy(), core.instances.retire())
         };
-        for ticket in tickets {
-            answer::desert(&ticket, ABANDONED);
+        let taken = self.taken.lock().clone();
+        for ticket in running.iter().chain(&taken) {
+            answer::desert(ticket, ABANDONED);
         }
         drop(retired);
-        stuck
     }
 
     /// An execution has passed the model's `execution_timeout`: its requests are answered as far as nothing is lent, and
@@ -61,6 +60,7 @@ impl Lane {
         let error = Error::new(ErrorKind::Timeout, format!("{place}: the execution passed execution_timeout"));
         self.services.log.write(LogLevel::Error, error.message());
         self.begin_stop();
+        self.word.mark_swept();
         for ticket in tickets {
             answer::desert(&ticket, error.clone());
         }
