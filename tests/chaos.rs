@@ -202,12 +202,13 @@ struct Client {
 impl Client {
     fn run(mut self, requests: u64) {
         for _ in 0..requests {
-            self.ledger.submitted.fetch_add(1, Ordering::SeqCst);
             self.ledger.end_hangs();
             let model = self.models[self.chance.below(3) as usize].clone();
             match self.chance.below(4) {
                 0 | 1 => self.borrow(&model),
                 2 => self.future(&model),
+                // Now and then more at once than the queue holds.
+                _ if self.chance.once_in(16) => (0..24).for_each(|_| self.callback(&model)),
                 _ => self.callback(&model),
             }
             if self.chance.once_in(8) {
@@ -219,6 +220,7 @@ impl Client {
 
     /// Adds what may go wrong.
     fn spice<'a>(&mut self, mut request: Request<'a>) -> (Request<'a>, Why) {
+        self.ledger.submitted.fetch_add(1, Ordering::SeqCst);
         let mut why = Why { has_deadline: false, has_cancel: false };
         if self.chance.once_in(4) {
             why.has_deadline = true;

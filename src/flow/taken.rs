@@ -12,6 +12,7 @@ use super::instance::InFlight;
 use super::lane::Lane;
 use super::spec::bit;
 use super::task::{Ask, Ticket};
+use super::timekeeper::Timed;
 use super::timer::Key;
 use crate::backend::taken::{self, Sent, TakenRequest, TakenResponder};
 use crate::memory::Lent;
@@ -50,14 +51,18 @@ impl Drop for Flight {
 pub(super) fn take(ticket: &Ticket, ask: &Ask, flight: Arc<Flight>) -> (Request, bool) {
     let into: Vec<_> = ask.into.iter().filter_map(|(index, lent)| Some((*index, lent.take()?))).collect();
     let holds_memory = !into.is_empty();
-    ticket.home().taken.lock().push(ticket.clone());
+    let lane = ticket.home();
+    lane.taken.lock().push(ticket.clone());
+    // A caller who runs his own request arms no timer; now the request will outlast the execution.
+    let arm = |deadline| lane.services.timekeeper.arm(deadline, Timed::Deadline(ticket.clone()));
+    let timer = ask.timer.or_else(|| ask.deadline.map(arm));
     let answerer = Answerer {
         ticket: ticket.clone(),
         is_answered: AtomicBool::new(false),
         rows: ask.rows,
         wanted: ask.wanted,
         submitted: ask.submitted,
-        timer: ask.timer,
+        timer,
         into: Mutex::new(into),
         holds_memory,
         _flight: flight,
