@@ -1,5 +1,7 @@
 //! Dynamic batching over a clock that is moved by hand: when a batch closes, what goes into it, and who runs it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may unwrap")]
+
 mod common;
 
 use common::{Gate, answer, ask, batching, double, doubling, finishes, gated, receive};
@@ -24,7 +26,10 @@ fn check_answers(futures: Vec<ResponseFuture>) {
     }
 }
 
-fn batches(model: &ModelHandle) -> (Vec<(usize, u64)>, Vec<(&'static str, u64)>) {
+type Counts<K> = Vec<(K, u64)>;
+
+/// Batches by their sizes, and by the reasons for which they were closed.
+fn batches(model: &ModelHandle) -> (Counts<usize>, Counts<&'static str>) {
     let statistics = model.statistics().unwrap();
     (statistics.batch_sizes.into_iter().collect(), statistics.cuts.into_iter().collect())
 }

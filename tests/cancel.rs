@@ -1,5 +1,7 @@
 //! Cancelling: by token, by the future, by dropping it; and futures on an executor of a few lines.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may unwrap")]
+
 mod common;
 
 use common::{Gate, answer, ask, block_on, double, doubling, finishes, gated, receive, x};

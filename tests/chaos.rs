@@ -4,6 +4,8 @@
 //! The first byte of a row says what becomes of its batch: it computes, fails, panics or hangs for a while. The last byte
 //! is a checksum, so that a model which reads memory that was given back, and poisoned then, is caught.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may unwrap")]
+
 mod common;
 
 use common::{Chance, PATIENCE, block_on, eventually};

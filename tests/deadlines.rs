@@ -1,5 +1,7 @@
 //! Deadlines: answered promptly while a request waits, early while it runs if nothing is lent, never by a batch.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may unwrap")]
+
 mod common;
 
 use common::{Gate, answer, ask, double, doubling, eventually, finishes, gated, receive};

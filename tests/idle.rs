@@ -1,5 +1,7 @@
 //! A thousand models that nobody asks anything cost next to nothing. Alone in its binary, because it counts threads.
 
+#![allow(clippy::unwrap_used, reason = "a test may unwrap")]
+
 use inferlay::{DataType, ModelConfig, Request, ServerHandle, Tensor};
 use std::fs;
 

@@ -1,5 +1,7 @@
 //! What bad input gets, through the server: a clear error that names place, found and expected, and nothing lost.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may unwrap")]
+
 mod common;
 
 use common::{Folder, ask, double, doubling, x};

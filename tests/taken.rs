@@ -1,6 +1,8 @@
 //! Requests that a backend takes out of their batch and answers later, from another thread, or never; and where backends
 //! with needs of their own are run.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may unwrap")]
+
 mod common;
 
 use common::{Folder, Gate, answer, ask, eventually, finishes, receive};
