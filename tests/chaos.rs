@@ -8,12 +8,14 @@
 
 mod common;
 
-use common::{Chance, PATIENCE, block_on, eventually};
+use common::custom::Custom;
+use common::{Chance, Folder, PATIENCE, block_on, eventually};
 use inferlay::config::DynamicBatching;
 use inferlay::{
     Buffer, CallerRuns, CancelToken, DataType, Error, ErrorKind, Input, ModelBatch, ModelConfig, ModelHandle, Request,
     Response, ServerHandle, Tensor,
 };
+use inferlay_backend_sdk::{Attributes, Batch, Release, Request as Taken, ResponseFlags};
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -82,6 +84,7 @@ impl Ledger {
             }
             Err(error) => {
                 let is_allowed = match error.kind() {
+                    ErrorKind::Internal if error.message().contains("let a request go without an answer") => true,
                     ErrorKind::Internal | ErrorKind::Panic => error.message().contains("chaos"),
                     ErrorKind::ResourceExhausted => true,
                     ErrorKind::Timeout => why.has_deadline,
@@ -194,6 +197,71 @@ fn configs(chance: &mut Chance) -> Vec<ModelConfig> {
     manners.into_iter().enumerate().map(config).collect()
 }
 
+const LATE: &str = "
+backend: custom
+max_batch_size: 8
+input: {name: x, data_type: TYPE_UINT8, dims: [8]}
+output: {name: y, data_type: TYPE_UINT8, dims: [8]}
+instance_group: {count: 2}
+dynamic_batching: {default_queue_policy: {max_queue_size: 16}}
+";
+
+/// A backend that takes every request and hands it to the postman.
+fn late(postman: mpsc::Sender<Taken>) -> Custom {
+    let postman = Mutex::new(postman);
+    let execute = move |batch: &dyn Batch| {
+        for index in 0..batch.len() {
+            let taken = batch.take(index)?;
+            if postman.lock().unwrap().send(taken).is_err() {
+                return Err(Error::internal("chaos: the postman has left"));
+            }
+        }
+        Ok(())
+    };
+    Custom { attributes: Attributes::CALLER_OK, in_flight_max: 3, execute: Arc::new(execute) }
+}
+
+/// The postman keeps a few requests, and answers them in any order, wrongly, twice, or never.
+fn deliver(letters: &mpsc::Receiver<Taken>, ledger: &Ledger, mut chance: Chance) {
+    let mut bag: Vec<Taken> = Vec::new();
+    loop {
+        match letters.recv_timeout(Duration::from_micros(200)) {
+            Ok(taken) => bag.push(taken),
+            Err(mpsc::RecvTimeoutError::Disconnected) => return,
+            Err(mpsc::RecvTimeoutError::Timeout) if bag.is_empty() => continue,
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+        }
+        if bag.len() > 4 || chance.once_in(2) {
+            let index = chance.below(bag.len() as u64) as usize;
+            answer_late(bag.swap_remove(index), ledger, &mut chance);
+        }
+    }
+}
+
+fn answer_late(taken: Taken, ledger: &Ledger, chance: &mut Chance) {
+    let responder = taken.responder();
+    let x = taken.info().input(0).unwrap();
+    let bytes = x.as_slice::<u8>().unwrap();
+    if bytes.chunks(ROW).any(|row| row[ROW - 1] != checksum(row)) {
+        ledger.poison_seen.fetch_add(1, Ordering::SeqCst);
+    }
+    let y = Tensor::from_vec(expected(bytes), x.shape().clone()).unwrap();
+    match chance.below(40) {
+        0 => responder.fail(Error::internal("chaos: too late")),
+        1 => drop((taken, responder)),
+        2 => taken.release(Release::Done),
+        3 => {
+            responder.send([(0, y.clone())], ResponseFlags { last: true }).unwrap();
+            assert!(responder.send([(0, y)], ResponseFlags { last: true }).is_err());
+        }
+        4 => {
+            taken.release(Release::Done);
+            responder.respond([(0, y)]).unwrap();
+        }
+        _ => responder.respond([(0, y)]).unwrap(),
+    }
+}
+
 /// One client: its own chance, the shared ledger.
 struct Client {
     chance: Chance,
@@ -205,7 +273,7 @@ impl Client {
     fn run(mut self, requests: u64) {
         for _ in 0..requests {
             self.ledger.end_hangs();
-            let model = self.models[self.chance.below(3) as usize].clone();
+            let model = self.models[self.chance.below(4) as usize].clone();
             match self.chance.below(4) {
                 0 | 1 => self.borrow(&model),
                 2 => self.future(&model),
@@ -324,12 +392,18 @@ fn bytes(response: &Response) -> Vec<u8> {
 fn storm(seed: u64, requests: u64) -> BTreeMap<String, u64> {
     let mut chance = Chance::new(seed);
     let ledger = Arc::new(Ledger::default());
-    let server = ServerHandle::builder().start().unwrap();
+    let folder = Folder::with(&[("late/config.yaml", LATE)]);
+    let (postman, letters) = mpsc::channel();
+    let builder = ServerHandle::builder().repository(folder.path()).strict().backend(Arc::new(late(postman)));
+    let server = builder.start().unwrap();
+    let (post_ledger, post_chance) = (ledger.clone(), Chance::new(seed ^ 0xffff));
+    let post = thread::spawn(move || deliver(&letters, &post_ledger, post_chance));
     let register = |config| {
         let ledger = ledger.clone();
         server.register_model(config, move |batch| model(&ledger, batch)).unwrap()
     };
-    let models: Vec<_> = configs(&mut chance).into_iter().map(register).collect();
+    let mut models: Vec<_> = configs(&mut chance).into_iter().map(register).collect();
+    models.push(server.model("late").unwrap());
     let (send, done) = mpsc::channel();
     let clients = (0..CLIENTS).map(|index| {
         let chance = Chance::new(seed ^ (index + 1) << 32);
@@ -361,6 +435,8 @@ fn storm(seed: u64, requests: u64) -> BTreeMap<String, u64> {
     check(seed, &ledger, &models);
     ledger.tokens.lock().unwrap().clear();
     drop((models, server));
+    // The last instance of the backend went with the server, and with it the way to the postman.
+    post.join().unwrap();
     // An execution that the stop abandoned lets go a moment later.
     eventually("every input is released", || ledger.inputs_alive.load(Ordering::SeqCst) == 0);
     std::mem::take(&mut ledger.outcomes.lock().unwrap())

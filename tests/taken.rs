@@ -5,74 +5,16 @@
 
 mod common;
 
+use common::custom::Custom;
 use common::{Folder, Gate, answer, ask, eventually, finishes, receive};
-use inferlay::{Backend, Error, ErrorKind, Input, ManualClock, ModelHandle, Request, ServerHandle, Tensor};
-use inferlay_backend_sdk::{
-    Attributes, Batch, Instance, InstanceSpec, Model, ModelSource, Placement, Release, Request as Taken, ResponseFlags,
-    Signature,
-};
+use inferlay::{Error, ErrorKind, Input, ManualClock, ModelHandle, Request, ServerHandle, Tensor};
+use inferlay_backend_sdk::{Attributes, Batch, Placement, Release, Request as Taken, ResponseFlags};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 const MS: Duration = Duration::from_millis(1);
-
-/// A backend whose instances do what a function says.
-#[derive(Clone)]
-struct Custom {
-    attributes: Attributes,
-    in_flight_max: usize,
-    execute: Arc<Execute>,
-}
-
-type Execute = dyn Fn(&dyn Batch) -> Result<(), Error> + Send + Sync;
-
-impl Backend for Custom {
-    fn name(&self) -> &str {
-        "custom"
-    }
-
-    fn version(&self) -> &str {
-        "1"
-    }
-
-    fn file_names(&self) -> &[&str] {
-        &[]
-    }
-
-    fn attributes(&self) -> Attributes {
-        self.attributes
-    }
-
-    fn load(&self, source: &ModelSource<'_>) -> Result<Box<dyn Model>, Error> {
-        Ok(Box::new(CustomModel(source.config.clone(), self.clone())))
-    }
-}
-
-struct CustomModel(Signature, Custom);
-
-impl Model for CustomModel {
-    fn signature(&self) -> &Signature {
-        &self.0
-    }
-
-    fn instance(&self, _spec: &InstanceSpec) -> Result<Box<dyn Instance>, Error> {
-        Ok(Box::new(CustomInstance(self.1.clone())))
-    }
-}
-
-struct CustomInstance(Custom);
-
-impl Instance for CustomInstance {
-    fn execute(&mut self, batch: &dyn Batch) -> Result<(), Error> {
-        (self.0.execute)(batch)
-    }
-
-    fn batches_in_flight_max(&self) -> usize {
-        self.0.in_flight_max
-    }
-}
 
 const CONFIG: &str = "
 backend: custom

@@ -5,6 +5,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "every test binary is a crate of its own and uses a part of it")]
 
+pub mod custom;
+
 use inferlay::config::DynamicBatching;
 use inferlay::{DataType, Error, ModelBatch, ModelConfig, Request, Tensor};
 use std::fs;
