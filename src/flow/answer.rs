@@ -4,7 +4,7 @@
 //! who ran the batch, the timekeeper, and a cancel. A callback of the user runs on a worker or on the messenger, never on a
 //! caller's thread, never on the timekeeper, never under a lock.
 
-use super::lane::{self, Lane};
+use super::lane::{self, Lane, Refusals};
 use super::response::Response;
 use super::task::{HeldReply, Notify, Outcome, Ticket};
 use crate::sync::{Callback, thread};
@@ -26,9 +26,7 @@ pub(crate) enum On {
 
 /// The deadline of a request passed.
 pub(crate) fn expire(ticket: &Ticket, on: On) {
-    if give_up(ticket, EXPIRED, on) {
-        ticket.home().refusals.expired.add_one();
-    }
+    give_up(ticket, EXPIRED, |refusals| refusals.expired.add_one(), on);
 }
 
 /// The caller no longer wants the answer.
@@ -36,19 +34,17 @@ pub(crate) fn cancel(ticket: &Ticket) {
     let services = ticket.home().services.clone();
     // This may be any thread: a server that stops meanwhile waits until the callback is posted.
     let _held = services.messenger.hold();
-    if give_up(ticket, CANCELLED, On::Service) {
-        ticket.home().refusals.cancelled.add_one();
-    }
+    give_up(ticket, CANCELLED, |refusals| refusals.cancelled.add_one(), On::Service);
 }
 
 /// The server stops and the request was not run.
 pub(crate) fn abandon(ticket: &Ticket) {
-    give_up(ticket, STOPPED, On::Service);
+    give_up(ticket, STOPPED, |_| {}, On::Service);
 }
 
 /// An instance is stuck and the request is on it.
 pub(crate) fn desert(ticket: &Ticket, error: Error) {
-    give_up(ticket, error, On::Service);
+    give_up(ticket, error, |_| {}, On::Service);
 }
 
 /// A request that its caller gave up while memory was lent to it, and that still runs now that the memory is released.
@@ -70,8 +66,9 @@ pub(crate) fn sweep(lane: &Lane) {
 }
 
 /// Answers with an error from outside of the execution: at once from the queue; while it runs, only if nothing is lent.
-/// Else the backend is told, and answers when it lets go. Whether this call answered.
-fn give_up(ticket: &Ticket, error: Error, on: On) -> bool {
+/// Else the backend is told, and answers when it lets go. `count` comes before the answer, so that whoever has that finds
+/// it counted.
+fn give_up(ticket: &Ticket, error: Error, count: impl FnOnce(&Refusals), on: On) {
     if ticket.state.win_queued() {
         ticket.home().leave_queue();
         // Nobody will run it: its inputs go now, not when the leader comes across it.
@@ -84,19 +81,18 @@ fn give_up(ticket: &Ticket, error: Error, on: On) -> bool {
         if let Some(key) = timer {
             ticket.home().services.timekeeper.disarm(key);
         }
+        count(&ticket.home().refusals);
         ticket.reply.lock().error = Some(error);
         publish(ticket, true);
-        tell(ticket.clone(), on);
-        return true;
+        return tell(ticket.clone(), on);
     }
     ticket.state.give_up();
     if ticket.state.win_running_early() {
+        count(&ticket.home().refusals);
         ticket.reply.lock().error = Some(error);
         publish(ticket, false);
         tell(ticket.clone(), on);
-        return true;
     }
-    false
 }
 
 /// Makes the reply visible. A caller who waits is woken if the memory is released too.
