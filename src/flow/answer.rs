@@ -13,6 +13,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 const EXPIRED: Error = Error::fixed(ErrorKind::Timeout, "the deadline passed");
 const CANCELLED: Error = Error::fixed(ErrorKind::Cancelled, "the request was cancelled");
+pub(super) const ABANDONED: Error =
+    Error::fixed(ErrorKind::Unavailable, "the server stopped while the backend was executing");
 pub(super) const STOPPED: Error = Error::fixed(ErrorKind::Unavailable, "the server stopped before the request was run");
 
 /// The thread that answers.
@@ -47,13 +49,15 @@ pub(crate) fn desert(ticket: &Ticket, error: Error) {
     give_up(ticket, error, |_| {}, On::Service);
 }
 
-/// A request that its caller gave up while memory was lent to it, and that still runs now that the memory is released.
+/// A request that somebody gave up while memory was lent to it, and that still runs now that the memory is released.
 pub(super) fn catch_up(ticket: &Ticket, deadline: Option<u64>) {
     if !ticket.state.is_unwanted() {
         return;
     }
+    let lane = ticket.home();
     match deadline {
-        Some(deadline) if deadline <= ticket.home().now() => expire(ticket, On::Service),
+        Some(deadline) if deadline <= lane.now() => expire(ticket, On::Service),
+        _ if lane.word.read().is_swept() => desert(ticket, ABANDONED),
         _ => cancel(ticket),
     }
 }

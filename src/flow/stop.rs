@@ -9,8 +9,6 @@ use super::lane::Lane;
 use inferlay_backend_sdk::{Error, ErrorKind, LogLevel};
 use std::sync::Arc;
 
-const ABANDONED: Error = Error::fixed(ErrorKind::Unavailable, "the server stopped while the backend was executing");
-
 impl Lane {
     /// Refuses what is new; what waits is run without delays.
     pub(crate) fn begin_stop(&self) {
@@ -46,7 +44,7 @@ impl Lane {
         };
         let taken = self.taken.lock().clone();
         for ticket in running.iter().chain(&taken) {
-            answer::desert(ticket, ABANDONED);
+            answer::desert(ticket, answer::ABANDONED);
         }
         drop(retired);
     }
