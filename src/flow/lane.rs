@@ -224,6 +224,8 @@ impl Lane {
     fn publish(self: &Arc<Self>, rows: usize, manner: Manner) -> bool {
         let (before, leads) = self.word.publish();
         if before.is_swept() {
+            // Before the reservation is given up, on which the stop waits.
+            let _held = self.services.messenger.hold();
             answer::sweep(self);
         }
         if leads {

@@ -6,6 +6,7 @@
 
 use super::answer;
 use super::lane::Lane;
+use crate::sync::thread;
 use inferlay_backend_sdk::{Error, ErrorKind, LogLevel};
 use std::sync::Arc;
 
@@ -42,6 +43,11 @@ impl Lane {
             let mut core = self.core.lock();
             (core.instances.all_busy(), core.instances.retire())
         };
+        // Whoever has reserved a place and not yet published answers it himself, in a few instructions.
+        while self.word.read().queued() > 0 {
+            thread::yield_now();
+            answer::sweep(self);
+        }
         let taken = self.taken.lock().clone();
         for ticket in running.iter().chain(&taken) {
             answer::desert(ticket, answer::ABANDONED);
