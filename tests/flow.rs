@@ -1,6 +1,6 @@
 //! The corridor through the public door: batching, deadlines, cancels, errors, stop.
 
-#![allow(clippy::unwrap_used, reason = "a test may fail by unwrapping")]
+#![allow(clippy::unwrap_used, reason = "a test may unwrap")]
 
 use inferlay::config::DynamicBatching;
 use inferlay::{DataType, ErrorKind, Input, ModelConfig, Request, ServerHandle, Tensor};

@@ -4,7 +4,7 @@
 //! who ran the batch, the timekeeper, and a cancel. A callback of the user runs on a worker or on the messenger, never on a
 //! caller's thread, never on the timekeeper, never under a lock.
 
-use super::lane::{self, Lane};
+use super::lane::{self, Lane, Refusals};
 use super::response::Response;
 use super::task::{HeldReply, Notify, Outcome, Ticket};
 use crate::sync::{Callback, thread};
@@ -13,6 +13,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 const EXPIRED: Error = Error::fixed(ErrorKind::Timeout, "the deadline passed");
 const CANCELLED: Error = Error::fixed(ErrorKind::Cancelled, "the request was cancelled");
+pub(super) const ABANDONED: Error =
+    Error::fixed(ErrorKind::Unavailable, "the server stopped while the backend was executing");
 pub(super) const STOPPED: Error = Error::fixed(ErrorKind::Unavailable, "the server stopped before the request was run");
 
 /// The thread that answers.
@@ -26,26 +28,38 @@ pub(crate) enum On {
 
 /// The deadline of a request passed.
 pub(crate) fn expire(ticket: &Ticket, on: On) {
-    if give_up(ticket, EXPIRED, on) {
-        ticket.home().refusals.expired.add_one();
-    }
+    give_up(ticket, EXPIRED, |refusals| refusals.expired.add_one(), on);
 }
 
 /// The caller no longer wants the answer.
 pub(crate) fn cancel(ticket: &Ticket) {
-    if give_up(ticket, CANCELLED, On::Service) {
-        ticket.home().refusals.cancelled.add_one();
-    }
+    let services = ticket.home().services.clone();
+    // This may be any thread: a server that stops meanwhile waits until the callback is posted.
+    let _held = services.messenger.hold();
+    give_up(ticket, CANCELLED, |refusals| refusals.cancelled.add_one(), On::Service);
 }
 
 /// The server stops and the request was not run.
 pub(crate) fn abandon(ticket: &Ticket) {
-    give_up(ticket, STOPPED, On::Service);
+    give_up(ticket, STOPPED, |_| {}, On::Service);
 }
 
 /// An instance is stuck and the request is on it.
 pub(crate) fn desert(ticket: &Ticket, error: Error) {
-    give_up(ticket, error, On::Service);
+    give_up(ticket, error, |_| {}, On::Service);
+}
+
+/// A request that somebody gave up while memory was lent to it, and that still runs now that the memory is released.
+pub(super) fn catch_up(ticket: &Ticket, deadline: Option<u64>) {
+    if !ticket.state.is_unwanted() {
+        return;
+    }
+    let lane = ticket.home();
+    match deadline {
+        Some(deadline) if deadline <= lane.now() => expire(ticket, On::Service),
+        _ if lane.word.read().is_swept() => desert(ticket, ABANDONED),
+        _ => cancel(ticket),
+    }
 }
 
 /// Answers everything that waits in a lane that has stopped.
@@ -56,8 +70,9 @@ pub(crate) fn sweep(lane: &Lane) {
 }
 
 /// Answers with an error from outside of the execution: at once from the queue; while it runs, only if nothing is lent.
-/// Else the backend is told, and answers when it lets go. Whether this call answered.
-fn give_up(ticket: &Ticket, error: Error, on: On) -> bool {
+/// Else the backend is told, and answers when it lets go. `count` comes before the answer, so that whoever has that finds
+/// it counted.
+fn give_up(ticket: &Ticket, error: Error, count: impl FnOnce(&Refusals), on: On) {
     if ticket.state.win_queued() {
         ticket.home().leave_queue();
         // Nobody will run it: its inputs go now, not when the leader comes across it.
@@ -70,33 +85,38 @@ fn give_up(ticket: &Ticket, error: Error, on: On) -> bool {
         if let Some(key) = timer {
             ticket.home().services.timekeeper.disarm(key);
         }
+        count(&ticket.home().refusals);
         ticket.reply.lock().error = Some(error);
         publish(ticket, true);
-        tell(ticket.clone(), on);
-        return true;
+        return tell(ticket.clone(), on);
     }
     ticket.state.give_up();
     if ticket.state.win_running_early() {
+        count(&ticket.home().refusals);
         ticket.reply.lock().error = Some(error);
         publish(ticket, false);
         tell(ticket.clone(), on);
-        return true;
     }
-    false
 }
 
 /// Makes the reply visible. A caller who waits is woken if the memory is released too.
 pub(crate) fn publish(ticket: &Ticket, is_released: bool) {
     if ticket.state.publish(is_released) {
-        ticket.bell.ring();
+        wake_caller(ticket);
     }
 }
 
 /// Nothing reaches the request's memory any more.
 pub(crate) fn release(ticket: &Ticket) {
     if ticket.state.release() {
-        ticket.bell.ring();
+        wake_caller(ticket);
     }
+}
+
+/// A caller who waits may go on: it waits at its bell, or at the lane's if it leads and waits out a delay.
+fn wake_caller(ticket: &Ticket) {
+    ticket.bell.ring();
+    ticket.home().recall_leader();
 }
 
 /// Tells whoever wants to know that the reply is there.

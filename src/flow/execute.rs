@@ -7,30 +7,36 @@
 use super::execution::{Bench, Execution};
 use super::instance::InstanceCell;
 use super::lane::Lane;
+use super::messenger;
 use super::permit::Permit;
 use super::seat::{Rows, Seat};
+use super::spec::CallerRuns;
+use super::worker::{Away, is_worker};
 use crate::observe::{Record, Stations};
 use crate::sync::thread;
 use inferlay_backend_sdk::{Error, ErrorKind, LogLevel};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-/// Runs the batch in `seats` and fills the replies of those that are still wanted.
+/// Runs the batch in `seats` and fills the replies of those that are still wanted. The result is to be kept until they
+/// are answered, see [`hold`].
 pub(super) fn run(
     lane: &Arc<Lane>,
     cell: &mut InstanceCell,
     seats: &mut [Seat],
     bench: &mut Bench,
     record: &mut Record,
-) {
+) -> Option<messenger::Held> {
     bench.prepare(&lane.spec);
-    let InstanceCell { instance, in_flight, .. } = cell;
+    let InstanceCell { instance, in_flight, own_thread, .. } = cell;
     let execution = Execution::new(lane, seats, bench, in_flight);
     let result = {
         let _permit = Permit::new(&*lane.services.gate);
         let _inside = thread::Inside::enter();
+        let _away = Away::begin();
         catch_unwind(AssertUnwindSafe(|| instance.execute(&execution)))
     };
+    let held = hold(lane, own_thread.is_some());
     record.ended = lane.now();
     record.requests = seats.len();
     execution.report(record);
@@ -41,6 +47,14 @@ pub(super) fn run(
     }
     bench.clear();
     settle(lane, seats, record);
+    held
+}
+
+/// A stop waits for workers, but not for a caller who leads or for an instance's own thread: where such a thread may have
+/// callbacks to call or to post, it says so before it wins their requests.
+fn hold(lane: &Lane, is_own_thread: bool) -> Option<messenger::Held> {
+    let is_leading_caller = || lane.spec.caller_runs == CallerRuns::Batch && !is_worker();
+    (is_own_thread || is_leading_caller()).then(|| lane.services.messenger.hold())
 }
 
 /// Answers every seat that the batch has to answer with an error.
@@ -76,12 +90,16 @@ fn settle(lane: &Lane, seats: &mut [Seat], record: &mut Record) {
     for seat in seats {
         record.waited += record.started.saturating_sub(seat.ask.submitted);
         if seat.is_taken() {
-            // Its deadline lasts until its responder has answered.
+            // Its timer goes on: the deadline holds for the backend that answers later.
             record.taken += 1;
-        } else if let Some(key) = seat.ask.timer.take() {
+            continue;
+        }
+        if let Some(key) = seat.ask.timer.take() {
             lane.services.timekeeper.disarm(key);
         }
-        if !seat.is_taken() && seat.has_won.get() && seat.ticket().reply.lock().error.is_some() {
+        if !seat.has_won.get() {
+            record.lost += 1;
+        } else if seat.ticket().reply.lock().error.is_some() {
             record.failed += 1;
         }
         if seat.ask.is_traced && seat.has_won.get() {

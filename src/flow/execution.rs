@@ -12,7 +12,7 @@ use crate::memory::{Target, WriteOnce};
 use crate::observe::Record;
 use crate::tensor::gather;
 use inferlay_backend_sdk::{
-    Batch, DataType, Error, ErrorKind, Placement, Request, RequestInfo, Shape, Tensor, TensorMut, TensorRef,
+    Batch, Error, ErrorKind, Placement, Request, RequestInfo, Shape, Tensor, TensorMut, TensorRef,
 };
 use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
@@ -130,30 +130,6 @@ impl<'a> Execution<'a> {
         Ok(tensor)
     }
 
-    fn check_output(&self, index: usize, dtype: Option<DataType>, shape: &Shape) -> Result<(), Error> {
-        let spec = self.spec();
-        let Some(port) = spec.outputs.get(index) else {
-            return Err(Error::not_found(format!("{}: output {index} of {}", spec.place(), spec.outputs.len())));
-        };
-        let wrong = |found: &dyn std::fmt::Display, expected: &dyn std::fmt::Display| {
-            let place = spec.place();
-            Error::invalid_arg(format!("{place}: output '{}': found {found}, expected {expected}", port.name))
-        };
-        if let Some(dtype) = dtype.filter(|dtype| *dtype != port.dtype) {
-            return Err(wrong(&dtype, &port.dtype));
-        }
-        if spec.batches() && shape.first() != Some(&self.rows) {
-            return Err(wrong(&format_args!("shape {shape}"), &format_args!("{} rows", self.rows)));
-        }
-        let rest = if spec.batches() { &shape[1..] } else { &shape[..] };
-        match &port.dims {
-            Some(dims) if !LaneSpec::fits(dims, rest) => {
-                Err(wrong(&format_args!("dims {rest:?}"), &format_args!("{dims:?}")))
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// Memory for an output: the caller's own, if it lent some and is alone.
     fn target(&self, index: usize, len: usize) -> Result<Target, Error> {
         let alone = self.alone().filter(|seat| !seat.is_taken());
@@ -212,7 +188,7 @@ impl Batch for Execution<'_> {
     }
 
     fn output_buffer(&self, index: usize, shape: Shape) -> Result<TensorMut<'_>, Error> {
-        self.check_output(index, None, &shape)?;
+        self.spec().check_output(index, None, &shape, self.rows)?;
         let dtype = self.spec().outputs[index].dtype;
         let Some(size) = dtype.size() else {
             return Err(Error::fixed(ErrorKind::Unsupported, "an output of BYTES cannot be written in place"));
@@ -233,7 +209,7 @@ impl Batch for Execution<'_> {
     }
 
     fn output(&self, index: usize, tensor: Tensor) -> Result<(), Error> {
-        self.check_output(index, Some(tensor.dtype()), tensor.shape())?;
+        self.spec().check_output(index, Some(tensor.dtype()), tensor.shape(), self.rows)?;
         let output = &self.bench.outputs[index];
         if output.written.is_set() || output.handed.set(tensor).is_err() {
             return Err(twice(self.spec(), index));
@@ -254,9 +230,10 @@ impl Batch for Execution<'_> {
         if !matches!(*fate, Fate::Batch) {
             return Err(Error::fixed(ErrorKind::FailedPrecondition, "the request was taken or failed before"));
         }
-        *fate = Fate::Taken;
         let flight = self.flight.get_or_init(|| Flight::begin(self.lane, self.in_flight.clone()));
-        Ok(taken::take(seat.ticket(), &seat.ask, flight.clone()))
+        let (request, holds_memory) = taken::take(seat.ticket(), &seat.ask, flight.clone());
+        *fate = Fate::Taken { holds_memory };
+        Ok(request)
     }
 }
 

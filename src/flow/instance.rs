@@ -45,6 +45,7 @@ impl InstanceCell {
 pub(super) struct Instances {
     free: Vec<Box<InstanceCell>>,
     busy: Vec<Busy>,
+    /// The lane has stopped for good.
     is_retired: bool,
 }
 
@@ -75,20 +76,25 @@ impl Instances {
         Some(cell)
     }
 
-    /// An instance is back from its batch; `cell` is `None` when it is parked. One that comes after the others were
-    /// retired is given back, to be dropped outside of the lock.
-    pub(super) fn arrive(&mut self, index: usize, cell: Option<Box<InstanceCell>>) -> Option<Box<InstanceCell>> {
-        let busy = &mut self.busy[index];
-        busy.tickets.clear();
-        busy.serial = None;
+    /// An instance is back from its batch. Given back, to be dropped outside of the lock, when the lane has stopped for
+    /// good.
+    pub(super) fn arrive(&mut self, cell: Box<InstanceCell>) -> Option<Box<InstanceCell>> {
+        self.end(cell.index);
         if self.is_retired {
-            return cell;
+            return Some(cell);
         }
-        self.free.extend(cell);
+        self.free.push(cell);
         None
     }
 
-    /// Whether one is free. The word counts retired ones too.
+    /// The execution on an instance is over, and the instance is parked.
+    pub(super) fn end(&mut self, index: usize) {
+        let busy = &mut self.busy[index];
+        busy.tickets.clear();
+        busy.serial = None;
+    }
+
+    /// Whether one is free. The word counts those of a lane that has stopped for good as free, but they are gone.
     pub(super) fn has_free(&self) -> bool {
         !self.free.is_empty()
     }
@@ -99,10 +105,9 @@ impl Instances {
         (busy.serial == Some(serial)).then(|| busy.tickets.clone())
     }
 
-    /// The requests on all busy instances, with the number of these.
-    pub(super) fn all_busy(&self) -> (usize, Vec<Ticket>) {
-        let busy = self.busy.iter().filter(|busy| busy.serial.is_some());
-        (busy.clone().count(), busy.flat_map(|busy| busy.tickets.iter().cloned()).collect())
+    /// The requests on all busy instances.
+    pub(super) fn all_busy(&self) -> Vec<Ticket> {
+        self.busy.iter().flat_map(|busy| busy.tickets.iter().cloned()).collect()
     }
 
     /// How many instances there are.
@@ -110,7 +115,7 @@ impl Instances {
         self.busy.len()
     }
 
-    /// Takes the free instances out, to be dropped; those that are busy are dropped when they arrive.
+    /// Takes the free instances out, to be dropped; those that are out are dropped when they arrive.
     #[allow(clippy::vec_box, reason = "as they are kept")]
     pub(super) fn retire(&mut self) -> Vec<Box<InstanceCell>> {
         self.is_retired = true;

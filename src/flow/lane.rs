@@ -6,7 +6,7 @@
 //! and leads on if more waits.
 //!
 //! Locks: `core` (instances, waiting room, tallies) is held for a few lines at a time, never across `execute`, a release or
-//! a callback; inside it only a pool's free list may be locked.
+//! a callback; inside it only a pool's free list and an instance's flights may be locked.
 
 use super::answer;
 use super::instance::{InstanceCell, Instances};
@@ -42,6 +42,8 @@ pub(crate) struct Lane {
     /// Batches that are owed answers though their instance is back: a backend has taken their requests, or a caller who
     /// led has not told the others yet.
     pub(super) flights: AtomicUsize,
+    /// Their requests, so that a stop can answer for a backend that does not.
+    pub(super) taken: Mutex<Vec<Ticket>>,
     /// Whether callbacks have been so slow here that others should lead while they run.
     pub(super) has_slow_callbacks: AtomicBool,
     /// Set once an execution took longer than the config allows.
@@ -113,6 +115,7 @@ impl Lane {
             tasks: Pool::new(2 * spec.queued_max),
             refusals: Refusals::default(),
             flights: AtomicUsize::new(0),
+            taken: Mutex::new(Vec::new()),
             has_slow_callbacks: AtomicBool::new(false),
             is_stuck: AtomicBool::new(false),
             spec,
@@ -222,6 +225,8 @@ impl Lane {
     fn publish(self: &Arc<Self>, rows: usize, manner: Manner) -> bool {
         let (before, leads) = self.word.publish();
         if before.is_swept() {
+            // Before the reservation is given up, on which the stop waits.
+            let _held = self.services.messenger.hold();
             answer::sweep(self);
         }
         if leads {
@@ -271,6 +276,13 @@ impl Lane {
     #[cfg(all(test, loom))]
     pub(super) fn idle_tasks(&self) -> usize {
         self.tasks.idle_len()
+    }
+
+    /// A blocking caller's request was answered. If it leads and waits out a delay, it has no reason to any more.
+    pub(super) fn recall_leader(&self) {
+        if self.spec.caller_runs == super::spec::CallerRuns::Batch && self.word.touch().is_waiting() {
+            self.bell.ring();
+        }
     }
 
     pub(crate) fn now(&self) -> u64 {

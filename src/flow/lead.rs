@@ -102,7 +102,7 @@ impl Lane {
     pub(crate) fn lead(self: &Arc<Self>, mut turn: Turn<'_>) {
         let mut scratch = Scratch::take();
         while turn.goes_on() {
-            match self.next(&mut scratch) {
+            match self.next(&mut scratch, &turn) {
                 Next::Again => continue,
                 Next::Resigned => return Scratch::put(scratch),
                 Next::Run { cell, started, why } if cell.own_thread.is_some() => {
@@ -110,16 +110,7 @@ impl Lane {
                 }
                 Next::Run { cell, started, why } => {
                     turn.batches_left -= 1;
-                    let owes = turn.own.is_some();
-                    if owes {
-                        // Nobody waits for this thread when the server stops: until it has answered the others of its
-                        // batch, the lane is not drained, and the messenger stays.
-                        self.begin_flight();
-                    }
                     let leads = self.run(cell, &mut scratch, (started, why), turn.on);
-                    if owes {
-                        self.end_flight();
-                    }
                     if !leads {
                         return Scratch::put(scratch);
                     }
@@ -130,7 +121,7 @@ impl Lane {
         self.services.workers.lead(self.clone());
     }
 
-    fn next(self: &Arc<Self>, scratch: &mut Scratch) -> Next {
+    fn next(self: &Arc<Self>, scratch: &mut Scratch, turn: &Turn<'_>) -> Next {
         let seen = self.word.read();
         let mut core = self.core.lock();
         self.admit(&mut core);
@@ -139,12 +130,21 @@ impl Lane {
             drop(core);
             return if self.word.resign(seen) { Next::Resigned } else { Next::Again };
         }
+        if !core.instances.has_free() {
+            // The lane was swept and its instances retired, though the word still counts them.
+            drop(core);
+            answer::sweep(self);
+            return Next::Again;
+        }
         let now = self.services.clock.now();
         match self.spec.policy.step(view, seen.is_stopping(), now) {
             Step::Close { rows, why } => self.close(core, rows, (now, why), scratch),
             Step::Wait { until, rows } => {
                 drop(core);
-                self.wait_out(seen, until, rows - view.rows);
+                // Looked at after the word was read: an answer changes the word, see `recall_leader`.
+                if turn.goes_on() {
+                    self.wait_out(seen, until, rows - view.rows);
+                }
                 Next::Again
             }
             Step::Idle => Next::Again,
@@ -159,12 +159,6 @@ impl Lane {
         (now, why): (u64, Cut),
         scratch: &mut Scratch,
     ) -> Next {
-        if !core.instances.has_free() {
-            // The lane was swept and its instances retired, though the word still counts them.
-            drop(core);
-            answer::sweep(self);
-            return Next::Again;
-        }
         core.room.take(rows, |entry| scratch.claim(entry, now));
         let cell = match scratch.seats.as_slice() {
             [] => None,
@@ -203,7 +197,7 @@ impl Lane {
             self.services.timekeeper.arm(started.saturating_add(timeout), late)
         });
         let mut record = Record { started, why: Some(why), ..Record::default() };
-        execute::run(self, &mut cell, &mut scratch.seats, &mut scratch.bench, &mut record);
+        let _held = execute::run(self, &mut cell, &mut scratch.seats, &mut scratch.bench, &mut record);
         if let Some(timer) = timer {
             self.services.timekeeper.disarm(timer);
         }
@@ -228,23 +222,35 @@ impl Lane {
     /// Brings an instance back from its batch. Whether this thread now has the lead.
     fn bring(self: &Arc<Self>, cell: Box<InstanceCell>, record: &Record) -> bool {
         let index = cell.index;
-        let cell = if record.taken > 0 { cell.in_flight.clone().park(cell, self) } else { Some(cell) };
-        let is_back = cell.is_some();
         let mut core = self.core.lock();
         core.tally.add(record);
-        let retired = core.instances.arrive(index, cell);
+        // Under the lock: the backend may answer at once, and the instance must not depart again before it has arrived.
+        let cell = if record.taken > 0 { cell.in_flight.clone().park(cell, self) } else { Some(cell) };
+        let is_back = cell.is_some();
+        let retired = match cell {
+            Some(cell) => core.instances.arrive(cell),
+            None => {
+                core.instances.end(index);
+                None
+            }
+        };
         drop(core);
-        drop(retired);
-        is_back && self.free_instance()
+        self.welcome(is_back, retired)
     }
 
     /// An instance whose backend had too many batches in flight may take more.
     pub(super) fn unpark(self: &Arc<Self>, cell: Box<InstanceCell>) {
-        let retired = self.core.lock().instances.arrive(cell.index, Some(cell));
-        drop(retired);
-        if self.free_instance() {
+        let retired = self.core.lock().instances.arrive(cell);
+        if self.welcome(true, retired) {
             self.services.workers.lead(self.clone());
         }
+    }
+
+    /// An instance has arrived, or is parked, or comes too late to be needed. Whether this thread now has the lead.
+    fn welcome(&self, is_back: bool, retired: Option<Box<InstanceCell>>) -> bool {
+        let is_late = retired.is_some();
+        drop(retired);
+        is_back && !is_late && self.free_instance()
     }
 
     fn free_instance(&self) -> bool {
@@ -328,9 +334,6 @@ impl Lane {
     /// Answers a caller who was given an instance by the word just before the lane was swept and its instances retired.
     fn turn_away(self: &Arc<Self>, mut seat: Seat, ticket: Ticket) -> Outcome {
         execute::refuse(std::slice::from_mut(&mut seat), &answer::STOPPED);
-        if self.free_instance() {
-            self.services.workers.lead(self.clone());
-        }
         seat.answer(On::Service);
         self.wait(ticket)
     }

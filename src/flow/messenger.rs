@@ -17,18 +17,31 @@ pub(crate) struct Messenger {
 struct Desk {
     state: Mutex<State>,
     bell: Doorbell,
+    /// Rung when the last one who may still post has let go, while a stop waits for that.
+    let_go: Doorbell,
 }
 
 #[derive(Default)]
 struct State {
     letters: VecDeque<(Callback<Outcome>, Ticket)>,
+    /// How many may still post, or are running callbacks themselves.
+    held: usize,
+    is_waited_for: bool,
     is_stopping: bool,
     thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Messenger {
     pub(crate) fn new() -> Self {
-        Messenger { desk: Arc::new(Desk { state: Mutex::new(State::default()), bell: Doorbell::new() }) }
+        let (bell, let_go) = (Doorbell::new(), Doorbell::new());
+        Messenger { desk: Arc::new(Desk { state: Mutex::new(State::default()), bell, let_go }) }
+    }
+
+    /// Keeps a stop waiting while the answer lives. For threads that no stop waits for: taken before such a thread wins a
+    /// request, so that a stop which did not see it has answered the request before.
+    pub(crate) fn hold(&self) -> Held {
+        self.desk.state.lock().held += 1;
+        Held(self.desk.clone())
     }
 
     /// Has `callback` called with the answer of `ticket`, soon.
@@ -49,8 +62,12 @@ impl Messenger {
         // Without a thread the callback is dropped, uncalled, with what it captured: the server has stopped.
     }
 
-    /// Runs what was posted, then ends the thread.
+    /// Runs what was posted and what those who hold it still post, then ends the thread.
     pub(crate) fn stop(&self) {
+        self.desk.state.lock().is_waited_for = true;
+        while !thread::is_inside() && self.desk.state.lock().held > 0 {
+            self.desk.let_go.wait(0);
+        }
         let thread = {
             let mut state = self.desk.state.lock();
             state.is_stopping = true;
@@ -58,6 +75,22 @@ impl Messenger {
         };
         self.desk.bell.ring();
         thread::join(thread);
+    }
+}
+
+/// The right to post before the messenger stops.
+pub(crate) struct Held(Arc<Desk>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let is_last = {
+            let mut state = self.0.state.lock();
+            state.held -= 1;
+            state.held == 0 && state.is_waited_for
+        };
+        if is_last {
+            self.0.let_go.ring();
+        }
     }
 }
 

@@ -89,6 +89,13 @@ impl Response {
     }
 }
 
+impl Drop for Response {
+    fn drop(&mut self) {
+        // A token or a timer may keep the task for longer, but not what the backend wrote.
+        self.reply.outputs.clear();
+    }
+}
+
 impl std::fmt::Debug for Response {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut debug = f.debug_struct("Response");

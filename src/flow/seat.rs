@@ -25,8 +25,8 @@ pub(crate) struct Seat {
 pub(super) enum Fate {
     /// The batch, with its outputs.
     Batch,
-    /// The backend, through a responder.
-    Taken,
+    /// The backend, through a responder, which may also hold the memory that the caller lent for outputs.
+    Taken { holds_memory: bool },
     /// The batch, with this error.
     Failed(Error),
 }
@@ -41,7 +41,7 @@ impl Seat {
     }
 
     pub(super) fn is_taken(&self) -> bool {
-        matches!(*self.fate.borrow(), Fate::Taken)
+        matches!(*self.fate.borrow(), Fate::Taken { .. })
     }
 
     /// The error of its own that it was failed with, taken.
@@ -58,13 +58,22 @@ impl Seat {
 
     /// Lets the inputs go and makes the reply known.
     pub(super) fn answer(mut self, on: On) {
+        let deadline = self.ask.deadline;
         self.ask.clear();
         let ticket = self.ask.let_go();
         if self.has_won.get() {
             answer::publish(&ticket, true);
             answer::tell(ticket, on);
-        } else {
-            answer::release(&ticket);
+            return;
+        }
+        match self.fate.into_inner() {
+            Fate::Taken { holds_memory: true } => {}
+            Fate::Taken { holds_memory: false } => {
+                answer::release(&ticket);
+                // Given up while memory was lent, and nobody looks again.
+                answer::catch_up(&ticket, deadline);
+            }
+            _ => answer::release(&ticket),
         }
     }
 }
@@ -225,7 +234,7 @@ impl RequestInfo for Seat {
     }
 }
 
-fn missing(spec: &LaneSpec, index: usize) -> Error {
+pub(super) fn missing(spec: &LaneSpec, index: usize) -> Error {
     let place = spec.place();
     Error::internal(format!("{place}: the backend did not answer output '{}'", spec.outputs[index].name))
 }

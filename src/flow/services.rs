@@ -37,9 +37,9 @@ pub(crate) struct Tuning {
 }
 
 impl Services {
-    /// Ends the threads, but for `stuck` workers whose backends do not return. Every lane has stopped.
-    pub(crate) fn stop(&self, stuck: usize) {
-        self.workers.stop(stuck);
+    /// Ends the threads, but for workers whose backends do not return. Every lane has stopped.
+    pub(crate) fn stop(&self) {
+        self.workers.stop();
         self.timekeeper.stop();
         self.messenger.stop();
     }

@@ -1,7 +1,7 @@
 //! What a lane knows of its model: names, types, dims and limits. Checked once when the model loads; plain values.
 
 use super::batch::Policy;
-use inferlay_backend_sdk::DataType;
+use inferlay_backend_sdk::{DataType, Error, Shape};
 
 /// Who may execute a batch besides the workers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,6 +67,39 @@ impl LaneSpec {
     pub(crate) fn offered(&self) -> u64 {
         let bits = self.outputs.iter().enumerate().filter(|(_, port)| port.is_offered);
         bits.fold(0, |mask, (index, _)| mask | bit(index))
+    }
+
+    /// Whether an output of a backend is what the model promises; `dtype` is `None` where there is no choice.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` or `INVALID_ARG`, with what was found and what was expected.
+    pub(crate) fn check_output(
+        &self,
+        index: usize,
+        dtype: Option<DataType>,
+        shape: &Shape,
+        rows: usize,
+    ) -> Result<(), Error> {
+        let Some(port) = self.outputs.get(index) else {
+            return Err(Error::not_found(format!("{}: output {index} of {}", self.place(), self.outputs.len())));
+        };
+        let wrong = |found: &dyn std::fmt::Display, expected: &dyn std::fmt::Display| {
+            let place = self.place();
+            Error::invalid_arg(format!("{place}: output '{}': found {found}, expected {expected}", port.name))
+        };
+        if let Some(dtype) = dtype.filter(|dtype| *dtype != port.dtype) {
+            return Err(wrong(&dtype, &port.dtype));
+        }
+        if self.batches() && shape.first() != Some(&rows) {
+            return Err(wrong(&format_args!("shape {shape}"), &format_args!("{rows} rows")));
+        }
+        let rest = if self.batches() { &shape[1..] } else { &shape[..] };
+        match &port.dims {
+            Some(dims) if !LaneSpec::fits(dims, rest) => {
+                Err(wrong(&format_args!("dims {rest:?}"), &format_args!("{dims:?}")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether dims agree with those of a port.

@@ -6,10 +6,9 @@
 
 use super::answer;
 use super::lane::Lane;
+use crate::sync::thread;
 use inferlay_backend_sdk::{Error, ErrorKind, LogLevel};
 use std::sync::Arc;
-
-const ABANDONED: Error = Error::fixed(ErrorKind::Unavailable, "the server stopped while the backend was executing");
 
 impl Lane {
     /// Refuses what is new; what waits is run without delays.
@@ -36,20 +35,24 @@ impl Lane {
         reading.queued() == 0 && reading.idle() == len && self.flights.load(crate::sync::Ordering::Acquire) == 0
     }
 
-    /// Answers what is left, and lets the instances go. How many are stuck.
-    pub(crate) fn end_stop(&self) -> usize {
+    /// Answers what is left, and lets the instances go.
+    pub(crate) fn end_stop(&self) {
         self.word.mark_swept();
         answer::sweep(self);
-        let (stuck, tickets, retired) = {
+        let (running, retired) = {
             let mut core = self.core.lock();
-            let (stuck, tickets) = core.instances.all_busy();
-            (stuck, tickets, core.instances.retire())
+            (core.instances.all_busy(), core.instances.retire())
         };
-        for ticket in tickets {
-            answer::desert(&ticket, ABANDONED);
+        // Whoever has reserved a place and not yet published answers it himself, in a few instructions.
+        while self.word.read().queued() > 0 {
+            thread::yield_now();
+            answer::sweep(self);
+        }
+        let taken = self.taken.lock().clone();
+        for ticket in running.iter().chain(&taken) {
+            answer::desert(ticket, answer::ABANDONED);
         }
         drop(retired);
-        stuck
     }
 
     /// An execution has passed the model's `execution_timeout`: its requests are answered as far as nothing is lent, and
@@ -61,6 +64,7 @@ impl Lane {
         let error = Error::new(ErrorKind::Timeout, format!("{place}: the execution passed execution_timeout"));
         self.services.log.write(LogLevel::Error, error.message());
         self.begin_stop();
+        self.word.mark_swept();
         for ticket in tickets {
             answer::desert(&ticket, error.clone());
         }

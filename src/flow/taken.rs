@@ -1,18 +1,23 @@
 //! Requests that a backend has taken out of their batch, to answer them later.
 //!
 //! A taken request has inputs of its own: shared where the engine or a reference count owns them, copied where they lie in
-//! memory of a waiting caller. So the release of the caller's memory never waits for a backend that answers late, and the
-//! answer is independent of both. Invariants: 1. it is answered once: by a responder, by a deadline or cancel, or with an
-//! error when the last responder goes without an answer; 2. a [`Flight`] lasts until all of its batch are answered.
+//! memory of a waiting caller. So the release of what the caller lent for reading never waits for a backend that answers
+//! late, and the answer is independent of both; what the caller lent for outputs is released with the answer that is
+//! written there. Invariants: 1. it is answered once: by a responder, by a deadline, cancel or stop, or with an error when
+//! the last responder goes without an answer; 2. a [`Flight`] lasts until all of its batch are answered.
 
 use super::answer::{self, On};
+use super::execution::too_small;
 use super::instance::InFlight;
 use super::lane::Lane;
+use super::seat::missing;
 use super::spec::bit;
 use super::task::{Ask, Ticket};
+use super::timekeeper::Timed;
 use super::timer::Key;
 use crate::backend::taken::{self, TakenRequest, TakenResponder};
-use crate::sync::{AtomicBool, Ordering};
+use crate::memory::Lent;
+use crate::sync::{AtomicBool, Mutex, Ordering};
 use inferlay_backend_sdk::{
     Error, ErrorKind, ParameterValue, Placement, Release, Request, RequestInfo, ResponseFlags, Sent, Tensor, TensorRef,
 };
@@ -40,9 +45,27 @@ impl Drop for Flight {
     }
 }
 
-/// Takes a request out of its batch.
-pub(super) fn take(ticket: &Ticket, ask: &Ask, flight: Arc<Flight>) -> Request {
-    taken::request(Taken {
+/// Takes a request out of its batch. Whether it holds memory of the caller.
+pub(super) fn take(ticket: &Ticket, ask: &Ask, flight: Arc<Flight>) -> (Request, bool) {
+    let into: Vec<_> = ask.into.iter().filter_map(|(index, lent)| Some((*index, lent.take()?))).collect();
+    let holds_memory = !into.is_empty();
+    let lane = ticket.home();
+    lane.taken.lock().push(ticket.clone());
+    // A caller who runs his own request arms no timer; now the request will outlast the execution.
+    let arm = |deadline| lane.services.timekeeper.arm(deadline, Timed::Deadline(ticket.clone()));
+    let timer = ask.timer.or_else(|| ask.deadline.map(arm));
+    let answerer = Answerer {
+        ticket: ticket.clone(),
+        is_answered: AtomicBool::new(false),
+        rows: ask.rows,
+        wanted: ask.wanted,
+        submitted: ask.submitted,
+        timer,
+        into: Mutex::new(into),
+        holds_memory,
+        _flight: flight,
+    };
+    let request = taken::request(Taken {
         inputs: ask.inputs.clone(),
         id: ask.id.clone(),
         parameters: ask.parameters.clone(),
@@ -50,13 +73,9 @@ pub(super) fn take(ticket: &Ticket, ask: &Ask, flight: Arc<Flight>) -> Request {
         wanted: ask.wanted,
         level: ask.level,
         deadline: ask.deadline,
-        answerer: Arc::new(Answerer {
-            ticket: ticket.clone(),
-            is_answered: AtomicBool::new(false),
-            timer: ask.timer,
-            _flight: flight,
-        }),
-    })
+        answerer: Arc::new(answerer),
+    });
+    (request, holds_memory)
 }
 
 struct Taken {
@@ -128,8 +147,13 @@ impl RequestInfo for Taken {
 struct Answerer {
     ticket: Ticket,
     is_answered: AtomicBool,
-    /// The deadline, which goes on after the execution.
+    rows: usize,
+    wanted: u64,
+    submitted: u64,
     timer: Option<Key>,
+    /// Memory of the caller for outputs.
+    into: Mutex<Vec<(usize, Lent)>>,
+    holds_memory: bool,
     /// Ends with the last answerer of the batch.
     _flight: Arc<Flight>,
 }
@@ -137,32 +161,41 @@ struct Answerer {
 impl Answerer {
     fn outputs(&self, sent: &mut dyn Iterator<Item = (usize, Tensor)>) -> Result<SmallVec<[Option<Tensor>; 2]>, Error> {
         let spec = &self.ticket.home().spec;
-        let mut outputs = SmallVec::new();
+        let mut outputs = SmallVec::<[Option<Tensor>; 2]>::new();
         outputs.resize_with(spec.outputs.len(), || None);
         for (index, tensor) in sent {
-            let Some(port) = spec.outputs.get(index) else {
-                return Err(Error::not_found(format!("{}: output {index} of {}", spec.place(), spec.outputs.len())));
-            };
-            if tensor.dtype() != port.dtype {
-                let (place, found) = (spec.place(), tensor.dtype());
-                let name = &port.name;
-                return Err(Error::invalid_arg(format!(
-                    "{place}: output '{name}': found {found}, expected {}",
-                    port.dtype
-                )));
-            }
-            outputs[index] = Some(tensor);
+            spec.check_output(index, Some(tensor.dtype()), tensor.shape(), self.rows)?;
+            outputs[index] = Some(tensor).filter(|_| self.wanted & bit(index) != 0);
+        }
+        let is_missing = |index: &usize| self.wanted & bit(*index) != 0 && outputs[*index].is_none();
+        if let Some(index) = (0..outputs.len()).find(is_missing) {
+            return Err(missing(spec, index));
         }
         Ok(outputs)
     }
 
-    fn answer(&self, outcome: Result<SmallVec<[Option<Tensor>; 2]>, Error>) {
-        if let Some(key) = self.timer {
-            self.ticket.home().services.timekeeper.disarm(key);
+    /// Writes the outputs for which the caller lent memory there. The request was won.
+    fn write(&self, outputs: &mut [Option<Tensor>]) -> Result<(), Error> {
+        for (index, mut lent) in self.into.lock().drain(..) {
+            let Some(tensor) = outputs[index].take() else { continue };
+            let bytes = tensor.data().bytes()?;
+            if bytes.len() > lent.len() {
+                return Err(too_small(&self.ticket.home().spec, index, lent.len(), bytes.len()));
+            }
+            lent.write(bytes);
         }
+        Ok(())
+    }
+
+    fn answer(&self, outcome: Result<SmallVec<[Option<Tensor>; 2]>, Error>) {
+        let services = self.ticket.home().services.clone();
+        let _held = services.messenger.hold();
         if !self.ticket.state.win_running() {
             return;
         }
+        let outcome = outcome.and_then(|mut outputs| self.write(&mut outputs).map(|()| outputs));
+        self.into.lock().clear();
+        self.count(outcome.is_err());
         {
             let mut reply = self.ticket.reply.lock();
             match outcome {
@@ -170,9 +203,15 @@ impl Answerer {
                 Err(error) => reply.error = Some(error),
             }
         }
-        answer::publish(&self.ticket, false);
+        answer::publish(&self.ticket, self.holds_memory);
         // A backend's own thread must not be held up by a user's callback.
         answer::tell(self.ticket.clone(), On::Service);
+    }
+
+    fn count(&self, is_failed: bool) {
+        let lane = self.ticket.home();
+        let lasted = lane.now().saturating_sub(self.submitted);
+        lane.core.lock().tally.add_taken(self.rows, is_failed, lasted);
     }
 }
 
@@ -200,6 +239,16 @@ impl Drop for Answerer {
         if !self.is_answered.load(Ordering::Acquire) {
             let place = self.ticket.home().spec.place();
             self.answer(Err(Error::internal(format!("{place}: the backend let a request go without an answer"))));
+        }
+        let lane = self.ticket.home();
+        if let Some(timer) = self.timer {
+            lane.services.timekeeper.disarm(timer);
+        }
+        let mut taken = lane.taken.lock();
+        if let Some(index) = taken.iter().position(|known| known.is(&self.ticket)) {
+            let own = taken.swap_remove(index);
+            drop(taken);
+            drop(own);
         }
     }
 }

@@ -184,6 +184,11 @@ impl Word {
         self.0.fetch_and(!WAITING, Ordering::AcqRel);
     }
 
+    /// Changes the word without changing what it says, so that a leader who has read it looks again.
+    pub(crate) fn touch(&self) -> Reading {
+        Reading(self.0.fetch_add(EPOCH, Ordering::AcqRel))
+    }
+
     /// Lets nothing new in.
     pub(crate) fn stop(&self) -> Reading {
         Reading(self.0.fetch_or(STOPPING, Ordering::AcqRel))

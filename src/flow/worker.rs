@@ -10,8 +10,9 @@ use super::instance::InstanceCell;
 use super::lane::Lane;
 use super::lead::{Scratch, Turn};
 use crate::observe::{Cut, Log};
-use crate::sync::{Doorbell, Mutex, Slot, thread};
+use crate::sync::{AtomicBool, Doorbell, Mutex, Ordering, Slot, thread};
 use inferlay_backend_sdk::LogLevel;
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,15 +39,60 @@ struct State {
     jobs: VecDeque<Arc<Lane>>,
     asleep: Vec<Arc<Berth>>,
     threads: Vec<thread::JoinHandle<()>>,
-    alive: usize,
+    /// Where each living worker sleeps.
+    berths: Vec<Arc<Berth>>,
     started: usize,
     is_stopping: bool,
+}
+
+impl State {
+    /// A worker ends.
+    fn forget(&mut self, berth: &Arc<Berth>) {
+        self.berths.retain(|other| !Arc::ptr_eq(other, berth));
+    }
 }
 
 /// Where one worker sleeps and finds its job.
 struct Berth {
     job: Slot<Option<Arc<Lane>>>,
     bell: Doorbell,
+    /// Whether its worker is in a backend, out of the engine's reach.
+    is_away: AtomicBool,
+}
+
+std::thread_local! {
+    static OWN_BERTH: RefCell<Option<Arc<Berth>>> = const { RefCell::new(None) };
+}
+
+/// Whether this thread is a worker.
+pub(super) fn is_worker() -> bool {
+    OWN_BERTH.with_borrow(Option::is_some)
+}
+
+/// Marks this thread, if it is a worker, as out of the engine's reach while this lives: a stop does not wait for it.
+///
+/// It ends before the worker wins a request, so that a stop which found the worker away has answered its requests.
+pub(super) struct Away(());
+
+impl Away {
+    pub(super) fn begin() -> Self {
+        mark(true);
+        Away(())
+    }
+}
+
+impl Drop for Away {
+    fn drop(&mut self) {
+        mark(false);
+    }
+}
+
+fn mark(is_away: bool) {
+    OWN_BERTH.with_borrow(|berth| {
+        if let Some(berth) = berth {
+            berth.is_away.store(is_away, Ordering::Release);
+        }
+    });
 }
 
 impl Workers {
@@ -65,18 +111,18 @@ impl Workers {
             return;
         }
         state.jobs.push_back(lane);
-        if state.alive < self.crew.workers_max && !state.is_stopping {
+        if state.berths.len() < self.crew.workers_max && !state.is_stopping {
             self.start(&mut state);
         }
     }
 
     /// How many threads the pool has now.
     pub(crate) fn len(&self) -> usize {
-        self.crew.state.lock().alive
+        self.crew.state.lock().berths.len()
     }
 
     /// Takes one waiting lead, for tests that lead by hand.
-    #[cfg(loom)]
+    #[cfg(any(test, loom))]
     pub(crate) fn take_job(&self) -> Option<Arc<Lane>> {
         self.crew.state.lock().jobs.pop_front()
     }
@@ -84,9 +130,12 @@ impl Workers {
     fn start(&self, state: &mut State) {
         let crew = self.crew.clone();
         let name = format!("inferlay-{}", state.started);
-        match thread::spawn(&name, move || crew.run()) {
+        let job = Slot::new(None);
+        let berth = Arc::new(Berth { job, bell: Doorbell::new(), is_away: AtomicBool::new(false) });
+        let own = berth.clone();
+        match thread::spawn(&name, move || crew.run(&own)) {
             Ok(handle) => {
-                state.alive += 1;
+                state.berths.push(berth);
                 state.started += 1;
                 state.threads.retain(|thread| !thread::has_ended(thread));
                 state.threads.push(handle);
@@ -96,8 +145,8 @@ impl Workers {
         }
     }
 
-    /// Ends the threads, but for `stuck` ones, which are left alone.
-    pub(crate) fn stop(&self, stuck: usize) {
+    /// Ends the threads, but for those that are stuck in a backend, which are left alone.
+    pub(crate) fn stop(&self) {
         let (asleep, threads) = {
             let mut state = self.crew.state.lock();
             state.is_stopping = true;
@@ -109,19 +158,20 @@ impl Workers {
         if thread::is_inside() {
             return;
         }
-        while self.len() > stuck {
+        let are_left_away = |state: &State| state.berths.iter().all(|berth| berth.is_away.load(Ordering::Acquire));
+        while !are_left_away(&self.crew.state.lock()) {
             self.crew.left.wait(0);
         }
-        if stuck == 0 {
+        if self.len() == 0 {
             threads.into_iter().for_each(|handle| thread::join(Some(handle)));
         }
     }
 }
 
 impl Crew {
-    fn run(&self) {
-        let berth = Arc::new(Berth { job: Slot::new(None), bell: Doorbell::new() });
-        while let Some(lane) = self.next(&berth) {
+    fn run(&self, berth: &Arc<Berth>) {
+        OWN_BERTH.set(Some(berth.clone()));
+        while let Some(lane) = self.next(berth) {
             lane.lead(Turn::worker());
         }
         self.left.ring();
@@ -134,7 +184,7 @@ impl Crew {
                 return Some(lane);
             }
             if state.is_stopping {
-                state.alive -= 1;
+                state.forget(berth);
                 return None;
             }
             state.asleep.push(berth.clone());
@@ -155,8 +205,8 @@ impl Crew {
                 state.asleep.retain(|other| !Arc::ptr_eq(other, berth));
                 let was_asleep = state.asleep.len() < before;
                 if was_asleep || state.is_stopping && rang {
-                    // In the same breath: a lead posted in between would count on a worker that is leaving.
-                    state.alive -= 1;
+                    // In one go with the decision: a lead that comes later finds the worker gone and starts another.
+                    state.forget(berth);
                     return None;
                 }
             }

@@ -68,6 +68,9 @@ pub(crate) struct Record {
     pub(crate) requests: usize,
     pub(crate) rows: usize,
     pub(crate) failed: usize,
+    /// Requests that a deadline, a cancel or a stop answered while they ran.
+    pub(crate) lost: usize,
+    /// Requests that the backend answers later; they are counted then.
     pub(crate) taken: usize,
     pub(crate) bytes_copied: usize,
     pub(crate) why: Option<Cut>,
@@ -83,7 +86,7 @@ pub(crate) struct Tally {
 
 impl Tally {
     pub(crate) fn new(rows_max: usize) -> Self {
-        let sizes = vec![0; rows_max.min(4096) + 1];
+        let sizes = vec![0; rows_max.clamp(1, 4096) + 1];
         Tally { statistics: ModelStatistics::default(), sizes, cuts: [0; Cut::ALL.len()] }
     }
 
@@ -98,21 +101,30 @@ impl Tally {
             sum.ns += ns;
         };
         let total = record.waited + lasted * requests;
-        let failed_ns = total.checked_div(requests).unwrap_or(0) * failed;
-        add(&mut sums.fail, failed, failed_ns);
-        add(&mut sums.success, requests - failed, total - failed_ns);
+        let share = total / requests.max(1);
+        let good = requests - failed - (record.lost + record.taken) as u64;
+        add(&mut sums.fail, failed, share * failed);
+        add(&mut sums.success, good, if good == requests { total } else { share * good });
         add(&mut sums.queue, requests, record.waited);
         add(&mut sums.compute_input, requests, record.gathered * requests);
         add(&mut sums.compute_infer, requests, lasted.saturating_sub(record.gathered) * requests);
         add(&mut sums.compute_output, requests, record.scattered * requests);
         sums.execution_count += 1;
         // Failed requests seldom differ in rows; their share of the batch's rows is counted out.
-        let good_rows = record.rows * (record.requests - record.failed) / record.requests.max(1);
-        sums.inference_count += good_rows as u64;
+        sums.inference_count += record.rows as u64 * good / requests.max(1);
         sums.bytes_copied += record.bytes_copied as u64;
         let last = self.sizes.len() - 1;
         self.sizes[record.rows.min(last)] += 1;
         self.cuts[why as usize] += 1;
+    }
+
+    /// Adds a request that its backend took and has answered now, `ns` after its submission.
+    pub(crate) fn add_taken(&mut self, rows: usize, is_failed: bool, ns: u64) {
+        let sums = &mut self.statistics;
+        let sum = if is_failed { &mut sums.fail } else { &mut sums.success };
+        sum.count += 1;
+        sum.ns += ns;
+        sums.inference_count += if is_failed { 0 } else { rows as u64 };
     }
 
     /// The sums as they are reported.

@@ -212,8 +212,8 @@ impl ServerBuilder {
             tuning: self.tuning,
             log,
         });
-        let inner =
-            Inner { services, options: self.options, catalog: Catalog::new(), is_stopping: AtomicBool::new(false) };
+        let (catalog, is_stopping, stopper) = (Catalog::new(), AtomicBool::new(false), Mutex::new(()));
+        let inner = Inner { services, options: self.options, catalog, is_stopping, stopper };
         let loader = Loader { services: &inner.services, options: &inner.options, serial: Mutex::new(()) };
         loader.load_all(found, &inner.catalog)?;
         Ok(ServerHandle { inner: Arc::new(inner) })

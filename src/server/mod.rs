@@ -23,7 +23,7 @@ use crate::backend::{ClosureModel, ModelBatch};
 use crate::config::ModelConfig;
 use crate::flow::{Refused, Request, Response, Services};
 use crate::repository;
-use crate::sync::{AtomicBool, Ordering, thread};
+use crate::sync::{AtomicBool, Mutex, Ordering, thread};
 use builder::Options;
 use catalog::{Catalog, Served};
 use inferlay_backend_sdk::{Attributes, Error, ErrorKind};
@@ -33,6 +33,8 @@ use std::time::Duration;
 
 const INSIDE: Error =
     Error::fixed(ErrorKind::FailedPrecondition, "a server cannot be stopped from inside a callback or an execution");
+
+const STOPPED: Error = Error::fixed(ErrorKind::Unavailable, "the server has stopped");
 
 /// How long the last handle to go waits for requests on their way.
 const DRAIN_AT_DROP: Duration = Duration::from_secs(5);
@@ -68,6 +70,8 @@ pub(crate) struct Inner {
     options: Options,
     catalog: Catalog,
     is_stopping: AtomicBool,
+    /// Held by the one who stops lanes: the bells that tell of drained lanes and ended threads wake one waiter.
+    stopper: Mutex<()>,
 }
 
 impl ServerHandle {
@@ -140,12 +144,18 @@ impl ServerHandle {
         repository::check_model_name(&config.name)?;
         config.check()?;
         if self.inner.is_stopping.load(Ordering::Acquire) {
-            return Err(Error::unavailable("the server has stopped"));
+            return Err(STOPPED);
         }
         let name = config.name.clone();
         let model = Arc::new(ClosureModel::new(load::stated(&config), function));
         let served = load::serve(&self.inner.services, &self.inner.options, (config, 1), model, Attributes::CALLER_OK)?;
-        self.inner.catalog.entry_or_new(&name).put_first(1, served)?;
+        let entry = self.inner.catalog.entry_or_new(&name);
+        entry.put_first(1, served)?;
+        if self.inner.is_stopping.load(Ordering::Acquire) {
+            // Whoever stops may have looked before.
+            entry.clear().iter().for_each(|served| served.lane.end_stop());
+            return Err(STOPPED);
+        }
         self.model(&name)
     }
 
@@ -158,7 +168,9 @@ impl ServerHandle {
             return Err(INSIDE);
         }
         let entry = self.inner.catalog.entry(name)?;
-        self.inner.drain(&entry.clear(), within).map_err(|(error, _)| error)
+        let removed = entry.clear();
+        let _alone = self.inner.stopper.lock();
+        self.inner.drain(&removed, within)
     }
 
     /// Whether it takes requests at all.
@@ -215,14 +227,14 @@ impl ServerHandle {
 impl Inner {
     fn stop(&self, within: Duration) -> Result<(), Error> {
         self.is_stopping.store(true, Ordering::Release);
-        let stuck = self.drain(&self.catalog.served(), within);
-        let count = stuck.as_ref().map_or_else(|left| left.1, |()| 0);
-        self.services.stop(count);
-        stuck.map_err(|(error, _)| error)
+        let _alone = self.stopper.lock();
+        let drained = self.drain(&self.catalog.served(), within);
+        self.services.stop();
+        drained
     }
 
-    /// Stops lanes; the error comes with the number of instances that are stuck.
-    fn drain(&self, lanes: &[Served], within: Duration) -> Result<(), (Error, usize)> {
+    /// Stops lanes.
+    fn drain(&self, lanes: &[Served], within: Duration) -> Result<(), Error> {
         lanes.iter().for_each(|served| served.lane.begin_stop());
         let until = self.services.clock.now().saturating_add(u64::try_from(within.as_nanos()).unwrap_or(u64::MAX));
         let mut left: Vec<_> = lanes.iter().map(|served| &served.lane).collect();
@@ -234,13 +246,13 @@ impl Inner {
             self.services.clock.wait(&self.services.drained, Some(until));
         }
         let names: Vec<_> = left.iter().map(|lane| lane.spec.place()).collect();
-        let stuck = lanes.iter().map(|served| served.lane.end_stop()).sum();
+        lanes.iter().for_each(|served| served.lane.end_stop());
         if names.is_empty() {
             return Ok(());
         }
         let message =
             format!("after {within:?} requests were left, and were answered with errors: {}", names.join(", "));
-        Err((Error::new(ErrorKind::Timeout, message), stuck))
+        Err(Error::new(ErrorKind::Timeout, message))
     }
 }
 

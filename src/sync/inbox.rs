@@ -1,18 +1,18 @@
 //! The bounded channel through which submissions reach a lane's leader.
 //!
-//! The bounded flavour of crossbeam-channel allocates once, when it is made, and never blocks here.
+//! The bounded flavour of crossbeam-channel allocates all its places at once and never blocks here. It is made by the
+//! first submission, so that a model which nobody asks costs no queue.
 
 #[cfg(not(loom))]
 pub(crate) struct Inbox<T> {
-    sender: crossbeam_channel::Sender<T>,
-    receiver: crossbeam_channel::Receiver<T>,
+    len_max: usize,
+    channel: std::sync::OnceLock<(crossbeam_channel::Sender<T>, crossbeam_channel::Receiver<T>)>,
 }
 
 #[cfg(not(loom))]
 impl<T> Inbox<T> {
     pub(crate) fn new(len_max: usize) -> Self {
-        let (sender, receiver) = crossbeam_channel::bounded(len_max);
-        Inbox { sender, receiver }
+        Inbox { len_max, channel: std::sync::OnceLock::new() }
     }
 
     /// Adds at the end.
@@ -20,12 +20,13 @@ impl<T> Inbox<T> {
     /// # Errors
     /// The item itself, when the inbox is full.
     pub(crate) fn push(&self, item: T) -> Result<(), T> {
-        self.sender.try_send(item).map_err(crossbeam_channel::TrySendError::into_inner)
+        let (sender, _) = self.channel.get_or_init(|| crossbeam_channel::bounded(self.len_max));
+        sender.try_send(item).map_err(crossbeam_channel::TrySendError::into_inner)
     }
 
     /// Takes from the front.
     pub(crate) fn pop(&self) -> Option<T> {
-        self.receiver.try_recv().ok()
+        self.channel.get()?.1.try_recv().ok()
     }
 }
 

@@ -136,6 +136,11 @@ impl<H: Home> Pooled<H> {
         Some(unsafe { &mut self.node.as_mut().item })
     }
 
+    /// Whether both are counts of the same object.
+    pub(crate) fn is(&self, other: &Pooled<H>) -> bool {
+        self.node == other.node
+    }
+
     /// The count as a pointer, to be given back by [`Pooled::from_raw`].
     pub(crate) fn into_raw(self) -> NonNull<()> {
         std::mem::ManuallyDrop::new(self).node.cast()
