@@ -108,7 +108,6 @@
 //!
 //! The library opens no socket, prints nothing and installs no handler of any kind.
 #![deny(unsafe_code)]
-#![allow(dead_code)]
 
 #[allow(unsafe_code)]
 mod backend;

@@ -1,5 +1,7 @@
 //! The corridor through the public door: batching, deadlines, cancels, errors, stop.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by unwrapping")]
+
 use inferlay::config::DynamicBatching;
 use inferlay::{DataType, ErrorKind, Input, ModelConfig, Request, ServerHandle, Tensor};
 use std::sync::mpsc;

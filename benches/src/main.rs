@@ -1,2 +1,51 @@
-//! Benchmarks.
-fn main() {}
+//! Benchmarks of the engine beside a floor, or beside the bare backend, measured in the same run.
+//!
+//! `overhead` is what a request costs when the model costs nothing; `digits` is what is left of a real network's
+//! throughput. See `README.md` for the method and the figures.
+#![deny(unsafe_code)]
+
+mod allocations;
+mod arguments;
+mod case;
+mod client;
+#[cfg(feature = "tract")]
+mod digits;
+mod machine;
+mod measure;
+mod models;
+mod overhead;
+
+use arguments::{Arguments, USAGE};
+use std::error::Error;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::parse(std::env::args().skip(1)) {
+        Ok(arguments) => arguments,
+        Err(message) => {
+            eprintln!("{message}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    if let Some(core) = arguments.core {
+        machine::pin(core)?;
+    }
+    match arguments.bench.as_str() {
+        "overhead" => overhead::run(arguments),
+        #[cfg(feature = "tract")]
+        "digits" => digits::run(arguments),
+        #[cfg(not(feature = "tract"))]
+        "digits" => Err("the bench 'digits' needs the feature 'tract': add `--features tract`".into()),
+        other => Err(format!("no bench is called '{other}'\n{USAGE}").into()),
+    }
+}

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// The function of a model: reads inputs and writes outputs of one batch. Called by several threads at once when the
 /// config has several instances.
-pub(crate) type Function = dyn Fn(&ModelBatch<'_>) -> Result<(), Error> + Send + Sync;
+type Function = dyn Fn(&ModelBatch<'_>) -> Result<(), Error> + Send + Sync;
 
 /// One batch, as the function of a registered model sees it: inputs and outputs by name.
 ///
@@ -89,8 +89,11 @@ pub(crate) struct ClosureModel {
 }
 
 impl ClosureModel {
-    pub(crate) fn new(signature: Signature, function: Arc<Function>) -> Self {
-        ClosureModel { signature: Arc::new(signature), function }
+    pub(crate) fn new(
+        signature: Signature,
+        function: impl Fn(&ModelBatch<'_>) -> Result<(), Error> + Send + Sync + 'static,
+    ) -> Self {
+        ClosureModel { signature: Arc::new(signature), function: Arc::new(function) }
     }
 }
 

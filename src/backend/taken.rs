@@ -4,7 +4,7 @@
 //! per type.
 
 use inferlay_backend_sdk::{
-    Error, Release, Request, RequestInfo, RequestTable, Responder, ResponderTable, ResponseFlags, Tensor,
+    Error, Release, Request, RequestInfo, RequestTable, Responder, ResponderTable, ResponseFlags, Sent,
 };
 use std::marker::PhantomData;
 use std::ptr::NonNull;
@@ -21,9 +21,6 @@ pub(crate) trait TakenRequest: RequestInfo + Send + Sized + 'static {
     /// The backend lets it go.
     fn release(self, release: Release);
 }
-
-/// Outputs by index, or the error that stands for them.
-pub(crate) type Sent<'a> = Result<&'a mut dyn Iterator<Item = (usize, Tensor)>, Error>;
 
 /// What answers a taken request; dropped when the backend gives its last responder up.
 pub(crate) trait TakenResponder: Send + Sync + 'static {

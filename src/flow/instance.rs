@@ -41,6 +41,7 @@ impl InstanceCell {
 
 /// The instances of a lane.
 #[derive(Default)]
+#[allow(clippy::vec_box, reason = "a cell changes hands with every batch; as a box it is one word")]
 pub(super) struct Instances {
     free: Vec<Box<InstanceCell>>,
     busy: Vec<Busy>,
@@ -99,6 +100,7 @@ impl Instances {
     }
 
     /// Takes the free instances out, to be dropped; those that are out are dropped when they arrive.
+    #[allow(clippy::vec_box, reason = "as they are kept")]
     pub(super) fn retire(&mut self) -> Vec<Box<InstanceCell>> {
         std::mem::take(&mut self.free)
     }

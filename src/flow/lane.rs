@@ -133,7 +133,7 @@ impl Lane {
     /// The request itself with the reason: it contradicts the spec, the queue is full, the lane stops, or it is late.
     pub(crate) fn submit<'a>(
         self: &Arc<Self>,
-        request: Request<'a>,
+        mut request: Request<'a>,
         notify: Notify,
         manner: Manner,
     ) -> Result<(Ticket, bool), (Refused<'a>, Notify)> {
@@ -152,7 +152,7 @@ impl Lane {
             return refuse(self.refusal(refusal), request, notify);
         }
         let token = request.cancel_token().cloned();
-        let ticket = self.fill(request, &checked, now, deadline);
+        let ticket = self.fill(&mut request, &checked, now, deadline);
         *ticket.notify.lock() = notify;
         ticket.state.queue(checked.is_lent, manner == Manner::Blocking);
         if let Some(deadline) = deadline {
@@ -182,16 +182,16 @@ impl Lane {
     /// A task with the parts of a request.
     pub(super) fn fill(
         self: &Arc<Self>,
-        request: Request<'_>,
+        request: &mut Request<'_>,
         checked: &Checked,
         now: u64,
-        due: Option<u64>,
+        deadline: Option<u64>,
     ) -> Ticket {
         let ticket = Pool::take(self);
         let mut ask = ticket.ask.lock();
-        ask.is_traced = self.services.tracer.samples() || request.is_traced();
-        (ask.submitted, ask.deadline) = (now, due);
-        request.into_ask(&mut ask, &self.spec, checked);
+        (ask.submitted, ask.deadline) = (now, deadline);
+        request.fill(&mut ask, &self.spec, checked);
+        ask.is_traced |= self.services.tracer.samples();
         drop(ask);
         ticket
     }

@@ -2,11 +2,13 @@
 
 use super::answer::{self, On};
 use super::batch::Step;
-use super::execute::{self, Seat};
+use super::execute;
+use super::execution::Bench;
 use super::instance::InstanceCell;
 use super::lane::{Core, Lane, Manner};
 use super::queue::Entry;
 use super::request::{Refused, Request, check};
+use super::seat::Seat;
 use super::spec::CallerRuns;
 use super::task::{CancelToken, HeldAsk, Notify, Outcome, Ticket};
 use super::timekeeper::Timed;
@@ -54,6 +56,7 @@ impl Turn<'_> {
 #[derive(Default)]
 pub(crate) struct Scratch {
     pub(super) seats: Vec<Seat>,
+    bench: Bench,
     /// Requests that the leader found too late.
     late: Vec<Ticket>,
 }
@@ -184,7 +187,7 @@ impl Lane {
             self.services.timekeeper.arm(started.saturating_add(timeout), late)
         });
         let mut record = Record { started, why: Some(why), ..Record::default() };
-        execute::run(self, &mut cell, &mut scratch.seats, &mut record);
+        execute::run(self, &mut cell, &mut scratch.seats, &mut scratch.bench, &mut record);
         if let Some(timer) = timer {
             self.services.timekeeper.disarm(timer);
         }
@@ -253,14 +256,15 @@ impl Lane {
     ///
     /// # Errors
     /// The request itself, if it was not taken; the error that answered it, if it was.
-    pub(crate) fn infer<'a>(self: &Arc<Self>, request: Request<'a>) -> Result<Outcome, Refused<'a>> {
+    pub(crate) fn infer<'a>(self: &Arc<Self>, mut request: Request<'a>) -> Result<Outcome, Refused<'a>> {
         if thread::is_inside() {
             return Err(Refused { error: WOULD_WAIT, request });
         }
-        let request = match self.infer_directly(request)? {
-            Direct::Done(outcome) => return Ok(outcome),
-            Direct::NotNow(request) => request,
-        };
+        match self.infer_directly(&mut request) {
+            Ok(Some(outcome)) => return Ok(outcome),
+            Ok(None) => {}
+            Err(error) => return Err(Refused { error, request }),
+        }
         let (ticket, leads) = self.submit(request, Notify::Nobody, Manner::Blocking).map_err(|(refused, _)| refused)?;
         if leads {
             self.lead(Turn { on: On::Service, own: Some(&ticket), batches_left: CALLER_BATCHES_MAX });
@@ -268,23 +272,20 @@ impl Lane {
         Ok(self.wait(ticket))
     }
 
-    /// Runs a request on this thread, if that is allowed and nothing is before it.
-    fn infer_directly<'a>(self: &Arc<Self>, request: Request<'a>) -> Result<Direct<'a>, Refused<'a>> {
-        let token = request.cancel_token().cloned();
-        let is_cancelled = token.as_ref().is_some_and(CancelToken::is_cancelled);
+    /// Runs a request on this thread, if that is allowed and nothing is before it; takes the request only then.
+    fn infer_directly(self: &Arc<Self>, request: &mut Request<'_>) -> Result<Option<Outcome>, Error> {
+        let is_cancelled = request.cancel_token().is_some_and(CancelToken::is_cancelled);
         if self.spec.caller_runs == CallerRuns::Never || self.spec.is_thread_bound || is_cancelled {
-            return Ok(Direct::NotNow(request));
+            return Ok(None);
         }
-        let checked = match check(&request, &self.spec) {
-            Ok(checked) => checked,
-            Err(error) => return Err(Refused { error, request }),
-        };
-        let Some(why) = self.spec.policy.runs_alone(checked.rows) else { return Ok(Direct::NotNow(request)) };
-        let now = self.services.clock.now();
-        let deadline = self.due(&request, now);
+        let checked = check(request, &self.spec)?;
+        let Some(why) = self.spec.policy.runs_alone(checked.rows) else { return Ok(None) };
+        let now = self.now();
+        let deadline = self.due(request, now);
         if deadline.is_some_and(|deadline| deadline <= now) || !self.word.take_instance() {
-            return Ok(Direct::NotNow(request));
+            return Ok(None);
         }
+        let token = request.cancel_token().cloned();
         let ticket = self.fill(request, &checked, now, deadline);
         ticket.state.run_directly(checked.is_lent);
         if token.is_some_and(|token| !token.watch(&ticket)) {
@@ -300,7 +301,7 @@ impl Lane {
         if leads {
             self.services.workers.lead(self.clone());
         }
-        Ok(Direct::Done(self.wait(ticket)))
+        Ok(Some(self.wait(ticket)))
     }
 
     /// Waits for answer and release, both.
@@ -310,9 +311,4 @@ impl Lane {
         }
         answer::outcome(ticket)
     }
-}
-
-enum Direct<'a> {
-    Done(Outcome),
-    NotNow(Request<'a>),
 }

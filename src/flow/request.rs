@@ -1,7 +1,7 @@
 //! A request: as the caller builds it, and as it is checked at the door, once.
 //!
 //! [`Request`] is what a caller fills in, by names. [`check`] compares it with the lane's spec by reference, so that a
-//! refusal gives back the request untouched; [`Request::into_ask`] then moves its parts into the lane's pooled task, by
+//! refusal gives back the request untouched; [`Request::fill`] then moves its parts into the lane's pooled task, by
 //! index. From there on only checked values travel.
 
 use super::spec::{LaneSpec, Port, bit};
@@ -14,6 +14,8 @@ use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+
+const TAKEN: &str = "an input was taken by the engine before";
 
 /// One request: named inputs, and what else the engine should know.
 ///
@@ -141,32 +143,24 @@ impl<'a> Request<'a> {
         }
     }
 
-    pub(crate) fn has_deadline(&self) -> bool {
-        !matches!(self.due, Due::Unsaid)
-    }
-
     pub(crate) fn cancel_token(&self) -> Option<&CancelToken> {
         self.cancel.as_ref()
     }
 
-    pub(crate) fn is_traced(&self) -> bool {
-        self.is_traced
-    }
-
-    /// Moves the parts into the lane's task, where backends find them by index.
-    pub(crate) fn into_ask(self, ask: &mut Ask, spec: &LaneSpec, checked: &Checked) {
+    /// Moves the parts into the lane's task, where backends find them by index. The shell that is left is worth nothing;
+    /// it is emptied in place because moving a request costs more than all else here.
+    pub(crate) fn fill(&mut self, ask: &mut Ask, spec: &LaneSpec, checked: &Checked) {
         ask.inputs.resize_with(spec.inputs.len(), || None);
-        for ((_, input), index) in self.inputs.into_iter().zip(&checked.order) {
-            ask.inputs[*index] = Some(input.into_tensor());
+        for ((_, input), index) in self.inputs.iter_mut().zip(&checked.order) {
+            ask.inputs[*index] = input.take();
         }
-        for ((_, memory), index) in self.into.into_iter().zip(&checked.into) {
+        for ((_, memory), index) in self.into.drain(..).zip(&checked.into) {
             ask.into.push((*index, Cell::new(Some(memory.into_lent()))));
         }
-        if !self.id.is_empty() {
-            ask.id.push_str(&self.id);
-        }
-        ask.parameters.extend(self.parameters);
+        ask.id.push_str(&self.id);
+        ask.parameters.append(&mut self.parameters);
         (ask.rows, ask.wanted, ask.level) = (checked.rows, checked.wanted, checked.level);
+        ask.is_traced = self.is_traced;
     }
 }
 
@@ -221,6 +215,12 @@ pub(crate) fn check(request: &Request<'_>, spec: &LaneSpec) -> Result<Checked, E
     let mut into = SmallVec::new();
     for (name, _) in &request.into {
         let index = find(&spec.outputs, name, "output", spec)?;
+        if spec.outputs[index].dtype.size().is_none() {
+            let place = spec.place();
+            return Err(Error::unsupported(format!(
+                "{place}: output '{name}' is of BYTES, whose size only the answer knows"
+            )));
+        }
         if into.contains(&index) {
             return Err(Error::invalid_arg(format!("{}: output '{name}' has memory twice", spec.place())));
         }
@@ -241,10 +241,11 @@ fn check_inputs(request: &Request<'_>, spec: &LaneSpec) -> Result<(SmallVec<[usi
     let (mut order, mut is_lent) = (SmallVec::new(), false);
     for (name, input) in &request.inputs {
         let index = find(&spec.inputs, name, "input", spec)?;
+        let Some(tensor) = input.tensor() else { return Err(Error::invalid_arg(TAKEN)) };
         if order.contains(&index) {
             return Err(Error::invalid_arg(format!("{}: input '{name}' is given twice", spec.place())));
         }
-        check_input(&spec.inputs[index], input.tensor(), spec)?;
+        check_input(&spec.inputs[index], tensor, spec)?;
         is_lent |= input.is_borrowed();
         order.push(index);
     }
@@ -278,7 +279,7 @@ fn check_rows(request: &Request<'_>, spec: &LaneSpec) -> Result<usize, Error> {
     }
     let mut rows = None;
     for (name, input) in &request.inputs {
-        let found = input.tensor().shape().first().copied().unwrap_or(0);
+        let found = input.tensor().and_then(|tensor| tensor.shape().first().copied()).unwrap_or(0);
         if found == 0 || found > spec.rows_max {
             return Err(Error::invalid_arg(format!(
                 "{}: input '{name}': found a batch of {found}, expected 1 to {} (max_batch_size)",
@@ -328,7 +329,7 @@ fn key(request: &Request<'_>, spec: &LaneSpec, order: &[usize]) -> u64 {
     static SEED: OnceLock<RandomState> = OnceLock::new();
     let mut hash = 0u64;
     for ((_, input), index) in request.inputs.iter().zip(order) {
-        let dims = input.tensor().shape().get(1..).unwrap_or_default();
+        let dims = input.tensor().and_then(|tensor| tensor.shape().get(1..)).unwrap_or_default();
         // The order in which the inputs were given must not matter.
         hash = hash.wrapping_add(SEED.get_or_init(RandomState::new).hash_one((index, dims)));
     }
@@ -336,6 +337,7 @@ fn key(request: &Request<'_>, spec: &LaneSpec, order: &[usize]) -> u64 {
 }
 
 #[cfg(all(test, not(loom)))]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::super::batch::Policy;
     use super::super::spec::CallerRuns;

@@ -72,7 +72,7 @@ impl State {
         let released = if is_released { RELEASED } else { 0 };
         // ANSWERING is 3 and ANSWERED is 4; only the winner changes the phase here, flags may come in between.
         let before = self.0.fetch_add((ANSWERED - ANSWERING) | released, Ordering::AcqRel);
-        may_go_on(before + (ANSWERED - ANSWERING) | released)
+        may_go_on((before + (ANSWERED - ANSWERING)) | released)
     }
 
     /// Nothing reaches the request's memory any more. Whether a caller who waits may go on now.

@@ -1,8 +1,8 @@
 //! Stopping a lane: drain, then answer what is left; and an instance that does not come back.
 //!
-//! 1. STOPPING refuses what is new and makes the policy close batches without waiting. 2. When the time is up, SWEPT makes
+//! First, STOPPING refuses what is new and makes the policy close batches without waiting. When the time is up, SWEPT makes
 //! whoever still publishes answer it himself; what waits is answered with an error; what runs is answered as far as
-//! nothing is lent to it. 3. Free instances are dropped; one that is stuck in its backend is abandoned with its thread.
+//! nothing is lent to it. Last, free instances are dropped; one that is stuck in its backend is abandoned with its thread.
 
 use super::answer;
 use super::lane::Lane;

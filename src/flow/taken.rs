@@ -10,10 +10,10 @@ use super::instance::InFlight;
 use super::lane::Lane;
 use super::spec::bit;
 use super::task::{Ask, Ticket};
-use crate::backend::taken::{self, Sent, TakenRequest, TakenResponder};
+use crate::backend::taken::{self, TakenRequest, TakenResponder};
 use crate::sync::{AtomicBool, Ordering};
 use inferlay_backend_sdk::{
-    Error, ErrorKind, ParameterValue, Placement, Release, Request, RequestInfo, ResponseFlags, Tensor, TensorRef,
+    Error, ErrorKind, ParameterValue, Placement, Release, Request, RequestInfo, ResponseFlags, Sent, Tensor, TensorRef,
 };
 use smallvec::SmallVec;
 use std::sync::Arc;

@@ -201,11 +201,6 @@ impl CancelToken {
         state.tickets.push(ticket.clone());
         true
     }
-
-    /// No longer watches over a request that was not submitted after all, or is over.
-    pub(crate) fn forget(&self, ticket: &Ticket) {
-        self.inner.state.lock().tickets.retain(|known| !known.is(ticket));
-    }
 }
 
 impl std::fmt::Debug for CancelToken {

@@ -76,7 +76,7 @@ impl Workers {
     }
 
     /// Takes one waiting lead, for tests that lead by hand.
-    #[cfg(any(test, loom))]
+    #[cfg(loom)]
     pub(crate) fn take_job(&self) -> Option<Arc<Lane>> {
         self.crew.state.lock().jobs.pop_front()
     }

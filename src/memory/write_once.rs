@@ -26,7 +26,7 @@ impl WriteOnce {
         };
         self.0.set(target).ok()?;
         // SAFETY: the target owns `len` initialised bytes at `pointer` exclusively and stays in this cell; it was set
-        // just now, which happens once, so no second borrow is lent; `into_buffer` needs the cell itself.
+        // just now, which happens once, so no second borrow is lent; `take` borrows the cell exclusively.
         Some(unsafe { std::slice::from_raw_parts_mut(pointer.as_ptr(), len) })
     }
 
@@ -35,9 +35,9 @@ impl WriteOnce {
         self.0.get().is_some()
     }
 
-    /// What was written, to be shared. `None` when nothing was lent.
-    pub(crate) fn into_buffer(self) -> Option<Buffer> {
-        Some(match self.0.into_inner()? {
+    /// What was written, to be shared; the cell can be set anew. `None` when nothing was lent.
+    pub(crate) fn take(&mut self) -> Option<Buffer> {
+        Some(match self.0.take()? {
             Target::Block(block) => block.share(),
             Target::Lent(lent) => lent.share(),
         })
@@ -52,10 +52,10 @@ mod tests {
     #[test]
     fn memory_is_lent_once_and_then_shared() {
         let pool = BlockPool::new();
-        let cell = WriteOnce::default();
+        let mut cell = WriteOnce::default();
         cell.lend(Target::Block(pool.take(2).unwrap())).unwrap().copy_from_slice(&[1, 2]);
         assert!(cell.lend(Target::Block(pool.take(2).unwrap())).is_none());
-        assert_eq!(cell.into_buffer().unwrap().bytes().unwrap(), [1, 2]);
-        assert!(WriteOnce::default().into_buffer().is_none());
+        assert_eq!(cell.take().unwrap().bytes().unwrap(), [1, 2]);
+        assert!(cell.take().is_none());
     }
 }

@@ -98,7 +98,7 @@ impl Tally {
             sum.ns += ns;
         };
         let total = record.waited + lasted * requests;
-        let failed_ns = if requests == 0 { 0 } else { total / requests * failed };
+        let failed_ns = total.checked_div(requests).unwrap_or(0) * failed;
         add(&mut sums.fail, failed, failed_ns);
         add(&mut sums.success, requests - failed, total - failed_ns);
         add(&mut sums.queue, requests, record.waited);

@@ -101,7 +101,7 @@ fn recognised(backends: &[(&str, &[&str])]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::MemoryFiles;
+    use super::super::files::MemoryFiles;
     use super::*;
     use inferlay_backend_sdk::ErrorKind;
 

@@ -27,6 +27,7 @@ impl FolderFiles {
     ///
     /// # Errors
     /// When it is not a readable folder, or holds too much to be a model.
+    #[cfg(test)]
     pub(crate) fn open(folder: &Path) -> Result<Self, Error> {
         Self::open_within(folder, Bounds::of_folder(folder)?)
     }

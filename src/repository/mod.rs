@@ -31,15 +31,12 @@ mod tests;
 mod versions;
 
 pub(crate) use detect::detect;
-#[cfg(test)]
-use files::{FolderFiles, MemoryFiles};
 pub(crate) use name::check_model_name;
-pub(crate) use scan::{open_file, scan};
+pub(crate) use scan::{in_memory, open_file, scan};
 pub(crate) use versions::{Choice, choose};
 
 use inferlay_backend_sdk::{Error, ModelFiles};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// What a scan of one or several repositories found.
@@ -57,8 +54,6 @@ pub(crate) struct Found {
 pub(crate) struct FoundModel {
     /// Its name, checked by [`check_model_name`].
     pub(crate) name: String,
-    /// Its folder as the caller spelt it, for messages; the folder that holds the file for a model of one file.
-    pub(crate) folder: PathBuf,
     /// Its config, where it has one.
     pub(crate) config: Option<ConfigText>,
     /// The files of every version, at least one.

@@ -3,6 +3,7 @@
 #[cfg(unix)]
 mod links;
 
+use super::files::{FolderFiles, MemoryFiles};
 use super::temp::TempFolder;
 use super::*;
 use inferlay_backend_sdk::ErrorKind;
@@ -62,7 +63,6 @@ fn a_config_is_handed_on_with_the_path_that_the_caller_knows() {
     let found = scanned(&repository);
     let label = repository.join("a/config.yml").display().to_string();
     assert_eq!(found.models["a"].config, Some(ConfigText { label, text: "größe: 1".to_owned() }));
-    assert_eq!(found.models["a"].folder, repository.join("a"));
     assert_eq!(found.models["b"].config, None);
 }
 

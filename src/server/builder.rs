@@ -12,7 +12,7 @@ use crate::memory::BlockPool;
 use crate::observe::{Log, LogRecord, Tracer};
 use crate::repository::{self, Found};
 use crate::sync::{AtomicBool, Clock, Doorbell, ManualClock, Mutex, thread};
-use inferlay_backend_sdk::{Backend, Error};
+use inferlay_backend_sdk::{Backend, Error, ErrorKind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -33,6 +33,7 @@ use std::sync::Arc;
 pub struct ServerBuilder {
     repositories: Vec<PathBuf>,
     files: Vec<PathBuf>,
+    in_memory: Vec<(String, MemoryModel)>,
     options: Options,
     log: Log,
     clock: Clock,
@@ -49,6 +50,9 @@ pub(super) struct Options {
     pub(super) execution_threads_max: usize,
     progress: Option<Box<ProgressFn>>,
 }
+
+/// The files of a model, by name.
+type MemoryModel = Vec<(String, Vec<u8>)>;
 
 type ProgressFn = dyn Fn(&Progress<'_>) + Send + Sync;
 
@@ -76,6 +80,7 @@ impl Default for ServerBuilder {
         ServerBuilder {
             repositories: Vec::new(),
             files: Vec::new(),
+            in_memory: Vec::new(),
             options,
             log: Log::default(),
             clock: Clock::System,
@@ -95,6 +100,17 @@ impl ServerBuilder {
     /// Loads one model from one file; it is named by the file's stem.
     pub fn model_file(mut self, file: impl Into<PathBuf>) -> Self {
         self.files.push(file.into());
+        self
+    }
+
+    /// Loads one model from memory: its files by name, such as `model.onnx`, and perhaps `config.yaml`.
+    pub fn model_in_memory<N: Into<String>>(
+        mut self,
+        name: impl Into<String>,
+        files: impl IntoIterator<Item = (N, Vec<u8>)>,
+    ) -> Self {
+        let files = files.into_iter().map(|(name, content)| (name.into(), content)).collect();
+        self.in_memory.push((name.into(), files));
         self
     }
 
@@ -174,11 +190,13 @@ impl ServerBuilder {
     pub fn start(self) -> Result<ServerHandle, Error> {
         let mut found =
             if self.repositories.is_empty() { Found::default() } else { repository::scan(&self.repositories)? };
-        for file in &self.files {
-            let model = repository::open_file(file)?;
+        let files = self.files.iter().map(|file| repository::open_file(file));
+        let in_memory = self.in_memory.into_iter().map(|(name, files)| repository::in_memory(&name, files));
+        for model in files.chain(in_memory) {
+            let model = model?;
             let name = model.name.clone();
             if found.models.insert(name.clone(), model).is_some() {
-                return Err(Error::new(crate::ErrorKind::AlreadyExists, format!("model '{name}' is there twice")));
+                return Err(Error::new(ErrorKind::AlreadyExists, format!("model '{name}' is there twice")));
             }
         }
         let log = Arc::new(self.log);

@@ -141,7 +141,7 @@ impl ServerHandle {
             return Err(Error::unavailable("the server has stopped"));
         }
         let name = config.name.clone();
-        let model = Arc::new(ClosureModel::new(load::stated(&config), Arc::new(function)));
+        let model = Arc::new(ClosureModel::new(load::stated(&config), function));
         let served = load::serve(&self.inner.services, &self.inner.options, (config, 1), model, Attributes::CALLER_OK)?;
         self.inner.catalog.entry_or_new(&name).put_first(1, served)?;
         self.model(&name)

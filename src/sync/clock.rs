@@ -1,7 +1,7 @@
-//! Time as a value: nanoseconds since the process first asked, from the system's monotonic clock or from a test's hand.
+//! Time as a value: nanoseconds, from the system's monotonic clock or from a test's hand.
 
 use super::{AtomicU64, Doorbell, Mutex, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// Where the engine reads time.
@@ -17,21 +17,16 @@ impl Clock {
     /// Nanoseconds on this clock; never falls.
     pub(crate) fn now(&self) -> u64 {
         match self {
-            Clock::System => nanoseconds(Instant::now()),
+            Clock::System => monotonic::now(),
             Clock::Manual(clock) => clock.inner.now.load(Ordering::Acquire),
         }
     }
 
-    /// What this clock shows, or will show, at `instant`; a manual clock has no such instants and takes the distance from
-    /// now.
+    /// What this clock shows, or will show, at `instant`; a manual clock takes the real distance from now.
     pub(crate) fn reading(&self, instant: Instant) -> u64 {
-        match self {
-            Clock::System => nanoseconds(instant),
-            Clock::Manual(_) => {
-                let left = instant.saturating_duration_since(Instant::now());
-                self.now().saturating_add(left.as_nanos() as u64)
-            }
-        }
+        // An `Instant` does not tell its number; its distance from now does.
+        let left = instant.saturating_duration_since(Instant::now());
+        self.now().saturating_add(u64::try_from(left.as_nanos()).unwrap_or(u64::MAX))
     }
 
     /// Waits until `bell` rings or this clock shows `until`. May return early; the caller looks again.
@@ -54,11 +49,29 @@ impl Clock {
     }
 }
 
-/// The reading of the system's clock at `instant`; instants before the first reading are 0.
-pub(crate) fn nanoseconds(instant: Instant) -> u64 {
-    static ORIGIN: OnceLock<Instant> = OnceLock::new();
-    let origin = ORIGIN.get_or_init(Instant::now);
-    instant.saturating_duration_since(*origin).as_nanos() as u64
+/// The system's monotonic clock as a number: half the cost of an `Instant` and its conversion.
+#[cfg(unix)]
+mod monotonic {
+    /// Nanoseconds of `CLOCK_MONOTONIC`.
+    #[inline]
+    pub(super) fn now() -> u64 {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: `time` is a valid place to write to, and every Unix has this clock.
+        unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+        time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+    }
+}
+
+#[cfg(not(unix))]
+mod monotonic {
+    use std::sync::OnceLock;
+    use std::time::Instant;
+
+    /// Nanoseconds since the first call.
+    pub(super) fn now() -> u64 {
+        static ORIGIN: OnceLock<Instant> = OnceLock::new();
+        ORIGIN.get_or_init(Instant::now).elapsed().as_nanos() as u64
+    }
 }
 
 /// A clock for tests: it stands still until it is advanced, and whoever waits on it is woken then.

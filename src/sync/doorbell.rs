@@ -81,7 +81,7 @@ impl Doorbell {
 
 #[cfg(not(loom))]
 mod sleep {
-    use super::super::Slot;
+    use crate::sync::Slot;
     use std::thread::Thread;
     use std::time::{Duration, Instant};
 

@@ -116,17 +116,13 @@ impl<H: Home> Pooled<H> {
     }
 
     /// The object, if this is its only owner.
+    #[cfg(test)]
     pub(crate) fn only(&mut self) -> Option<&mut H::Item> {
         if self.fields().owners.load(Ordering::Acquire) != 1 {
             return None;
         }
         // SAFETY: this is the only owner, exclusively borrowed, and `Acquire` saw the others let go.
         Some(unsafe { &mut self.node.as_mut().item })
-    }
-
-    /// Whether both are counts of the same object.
-    pub(crate) fn is(&self, other: &Pooled<H>) -> bool {
-        self.node == other.node
     }
 
     /// The count as a pointer, to be given back by [`Pooled::from_raw`].

@@ -39,7 +39,7 @@ impl<T> Slot<T> {
         while self.busy.swap(true, Ordering::Acquire) {
             // The owner holds it for a few instructions; if it was put to sleep there, let it run.
             turns += 1;
-            if turns % 64 == 0 { thread::yield_now() } else { thread::relax() }
+            if turns.is_multiple_of(64) { thread::yield_now() } else { thread::relax() }
         }
     }
 

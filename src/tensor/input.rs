@@ -19,7 +19,8 @@ use std::marker::PhantomData;
 /// ```
 #[derive(Debug)]
 pub struct Input<'a> {
-    tensor: Tensor,
+    /// `None` once the engine has taken it.
+    tensor: Option<Tensor>,
     borrowed: bool,
     lifetime: PhantomData<&'a [u8]>,
 }
@@ -31,7 +32,7 @@ impl<'a> Input<'a> {
     /// [`crate::ErrorKind::InvalidArg`] when the shape's elements are not as many as the slice's.
     pub fn from_slice<T: Element>(elements: &'a [T], shape: impl Into<Shape>) -> Result<Self, Error> {
         let tensor = Tensor::new(T::DTYPE, shape, borrow(elements))?;
-        Ok(Input { tensor, borrowed: true, lifetime: PhantomData })
+        Ok(Input { tensor: Some(tensor), borrowed: true, lifetime: PhantomData })
     }
 
     /// Whether it borrows memory of the caller.
@@ -39,20 +40,20 @@ impl<'a> Input<'a> {
         self.borrowed
     }
 
-    /// The tensor, to look at.
-    pub(crate) fn tensor(&self) -> &Tensor {
-        &self.tensor
+    /// The tensor, to look at; `None` once it was taken.
+    pub(crate) fn tensor(&self) -> Option<&Tensor> {
+        self.tensor.as_ref()
     }
 
     /// The tensor, for as long as the borrow of the caller is known to last.
-    pub(crate) fn into_tensor(self) -> Tensor {
-        self.tensor
+    pub(crate) fn take(&mut self) -> Option<Tensor> {
+        self.tensor.take()
     }
 }
 
 impl From<Tensor> for Input<'static> {
     fn from(tensor: Tensor) -> Self {
-        Input { tensor, borrowed: false, lifetime: PhantomData }
+        Input { tensor: Some(tensor), borrowed: false, lifetime: PhantomData }
     }
 }
 

@@ -54,6 +54,7 @@ impl Buffer {
     /// Until `release` has run once for this buffer and for each of its clones, `pointer` is valid for reads of `len`
     /// bytes (by the host if `placement` is host memory) and nobody writes there. Both functions of `table` accept
     /// `owner` on any thread.
+    #[inline]
     pub unsafe fn from_owner(
         pointer: NonNull<u8>,
         len: usize,
@@ -115,21 +116,25 @@ impl Buffer {
     }
 
     /// The number of bytes.
+    #[inline]
     pub fn len(&self) -> usize {
         self.len
     }
 
     /// Whether there are no bytes.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// Where the memory lies.
+    #[inline]
     pub fn placement(&self) -> Placement {
         self.placement
     }
 
     /// The first byte; dangling when the buffer is empty.
+    #[inline]
     pub fn pointer(&self) -> NonNull<u8> {
         self.pointer
     }
@@ -138,6 +143,7 @@ impl Buffer {
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] when the memory is a device's.
+    #[inline]
     pub fn bytes(&self) -> Result<&[u8], Error> {
         if !self.placement.kind.is_host() {
             return Err(Error::fixed(ErrorKind::Unsupported, "device memory cannot be read by the host"));
@@ -173,6 +179,7 @@ impl Buffer {
 }
 
 impl Clone for Buffer {
+    #[inline]
     fn clone(&self) -> Self {
         match self.owner {
             // SAFETY: this buffer holds one count of `owner`, so it is alive.
@@ -186,6 +193,7 @@ impl Clone for Buffer {
 }
 
 impl Drop for Buffer {
+    #[inline]
     fn drop(&mut self) {
         if let Some((owner, table)) = self.owner {
             // SAFETY: this buffer holds one count of `owner` and gives it up here, once.

@@ -76,6 +76,7 @@ impl DataType {
     /// assert_eq!(DataType::Bf16.size(), Some(2));
     /// assert_eq!(DataType::Bytes.size(), None);
     /// ```
+    #[inline]
     pub fn size(self) -> Option<usize> {
         match self {
             DataType::Bool | DataType::Uint8 | DataType::Int8 => Some(1),

@@ -44,6 +44,6 @@ pub use buffer::{Buffer, BufferTable};
 pub use dtype::{DataType, Element};
 pub use error::{Error, ErrorKind};
 pub use memory::{Device, MemoryKind, Placement, Ready};
-pub use request::{Release, Request, RequestTable, Responder, ResponderTable, ResponseFlags};
+pub use request::{Release, Request, RequestTable, Responder, ResponderTable, ResponseFlags, Sent};
 pub use shape::Shape;
 pub use tensor::{Tensor, TensorMut, TensorRef};

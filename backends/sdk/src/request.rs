@@ -36,15 +36,14 @@ pub struct RequestTable {
     pub release: unsafe fn(request: NonNull<()>, release: Release),
 }
 
+/// What a responder sends: outputs by index, or the error that stands for them.
+pub type Sent<'a> = Result<&'a mut dyn Iterator<Item = (usize, Tensor)>, Error>;
+
 /// The engine's functions behind a [`Responder`]; all may run on any thread.
 #[derive(Debug)]
 pub struct ResponderTable {
     /// Sends one response: outputs by index, or an error.
-    pub send: unsafe fn(
-        responder: NonNull<()>,
-        outputs: Result<&mut dyn Iterator<Item = (usize, Tensor)>, Error>,
-        flags: ResponseFlags,
-    ) -> Result<(), Error>,
+    pub send: unsafe fn(responder: NonNull<()>, outputs: Sent<'_>, flags: ResponseFlags) -> Result<(), Error>,
     /// Whether the caller no longer wants the answer.
     pub cancelled: unsafe fn(responder: NonNull<()>) -> bool,
     /// How many more responses the caller can take without blocking.

@@ -1,9 +1,9 @@
-//! Shapes of tensors: up to eight dims inline, more on the heap; every product is checked.
+//! Shapes of tensors: up to six dims inline, more on the heap; every product is checked.
 
 use std::fmt;
 use std::ops::Deref;
 
-const INLINE: usize = 8;
+const INLINE: usize = 6;
 
 /// The dims of a concrete tensor, outermost first. A scalar has none; a dim may be zero.
 ///
@@ -26,7 +26,7 @@ impl Shape {
     /// The shape of a scalar: no dims.
     pub const SCALAR: Shape = Shape(Dims::Inline { rank: 0, dims: [0; INLINE] });
 
-    /// A shape with these dims; more than eight are kept on the heap.
+    /// A shape with these dims; more than six are kept on the heap.
     pub fn new(dims: &[usize]) -> Self {
         if dims.len() > INLINE {
             return Shape(Dims::Heap(dims.into()));
@@ -37,16 +37,22 @@ impl Shape {
     }
 
     /// The number of elements; `None` when it does not fit a `usize`.
+    #[inline]
     pub fn elements(&self) -> Option<usize> {
-        // A zero dim makes the tensor empty however large its other dims are.
-        if self.contains(&0) {
-            return Some(0);
+        let mut product = Some(1usize);
+        for dim in &**self {
+            // A zero dim makes the tensor empty however large its other dims are.
+            if *dim == 0 {
+                return Some(0);
+            }
+            product = product.and_then(|product| product.checked_mul(*dim));
         }
-        self.iter().try_fold(1usize, |product, dim| product.checked_mul(*dim))
+        product
     }
 
     /// This shape with its first dim replaced; a scalar stays a scalar.
     #[must_use]
+    #[inline]
     pub fn with_first(mut self, rows: usize) -> Self {
         match &mut self.0 {
             Dims::Inline { rank: 0, .. } => {}
@@ -66,6 +72,7 @@ impl Default for Shape {
 impl Deref for Shape {
     type Target = [usize];
 
+    #[inline]
     fn deref(&self) -> &[usize] {
         match &self.0 {
             Dims::Inline { rank, dims } => &dims[..usize::from(*rank)],

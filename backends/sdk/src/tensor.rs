@@ -22,6 +22,12 @@ pub struct Tensor {
     dtype: DataType,
     shape: Shape,
     data: Buffer,
+    /// What few tensors have; apart, because tensors are moved on the hot path.
+    rare: Option<Box<Rare>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Rare {
     offsets: Option<Buffer>,
     ready: Ready,
 }
@@ -31,10 +37,11 @@ impl Tensor {
     ///
     /// # Errors
     /// [`crate::ErrorKind::InvalidArg`] when the shape does not fit the buffer, or `dtype` is `BYTES`.
+    #[inline]
     pub fn new(dtype: DataType, shape: impl Into<Shape>, data: Buffer) -> Result<Self, Error> {
         let shape = shape.into();
         check_len(dtype, &shape, data.len())?;
-        Ok(Tensor { dtype, shape, data, offsets: None, ready: Ready::Now })
+        Ok(Tensor { dtype, shape, data, rare: None })
     }
 
     /// A tensor of `BYTES` over a data buffer and n+1 offsets (`u64`, host memory).
@@ -44,7 +51,8 @@ impl Tensor {
     pub fn new_bytes(shape: impl Into<Shape>, data: Buffer, offsets: Buffer) -> Result<Self, Error> {
         let shape = shape.into();
         check_offsets(&shape, data.len(), cast_slice(offsets.bytes()?)?)?;
-        Ok(Tensor { dtype: DataType::Bytes, shape, data, offsets: Some(offsets), ready: Ready::Now })
+        let rare = Rare { offsets: Some(offsets), ready: Ready::Now };
+        Ok(Tensor { dtype: DataType::Bytes, shape, data, rare: Some(Box::new(rare)) })
     }
 
     /// A tensor that takes over a `Vec` without copying it.
@@ -81,43 +89,51 @@ impl Tensor {
     /// The same tensor, to be touched only after `ready`.
     #[must_use]
     pub fn with_ready(mut self, ready: Ready) -> Self {
-        self.ready = ready;
+        if ready != self.ready() {
+            self.rare.get_or_insert_default().ready = ready;
+        }
         self
     }
 
     /// The type of the elements.
+    #[inline]
     pub fn dtype(&self) -> DataType {
         self.dtype
     }
 
     /// The dims, outermost first.
+    #[inline]
     pub fn shape(&self) -> &Shape {
         &self.shape
     }
 
     /// The memory of the elements (of `BYTES`: of their contents).
+    #[inline]
     pub fn data(&self) -> &Buffer {
         &self.data
     }
 
     /// The offsets of `BYTES` elements.
+    #[inline]
     pub fn offsets(&self) -> Option<&Buffer> {
-        self.offsets.as_ref()
+        self.rare.as_ref()?.offsets.as_ref()
     }
 
     /// What must have happened before the memory may be touched.
+    #[inline]
     pub fn ready(&self) -> Ready {
-        self.ready
+        self.rare.as_ref().map_or(Ready::Now, |rare| rare.ready)
     }
 
     /// The tensor as something to read.
+    #[inline]
     pub fn view(&self) -> TensorRef<'_> {
         TensorRef {
             dtype: self.dtype,
             shape: &self.shape,
             data: &self.data,
-            offsets: self.offsets.as_ref(),
-            ready: self.ready,
+            offsets: self.offsets(),
+            ready: self.ready(),
         }
     }
 
@@ -138,10 +154,13 @@ impl Tensor {
             return Err(Error::invalid_arg(format!("rows {first}+{rows} of a tensor of shape {}", self.shape)));
         }
         let shape = self.shape.clone().with_first(rows);
-        let elements_per_row = if total == 0 { 0 } else { self.shape.elements().unwrap_or(0) / total };
+        let elements_per_row = self.shape.elements().unwrap_or(0).checked_div(total).unwrap_or(0);
         let (skipped, kept) = (first * elements_per_row, rows * elements_per_row);
-        match (self.dtype.size(), &self.offsets) {
-            (Some(size), _) => Self::new(self.dtype, shape, self.data.slice(skipped * size, kept * size)?),
+        match (self.dtype.size(), self.offsets()) {
+            (Some(size), _) => {
+                let data = self.data.slice(skipped * size, kept * size)?;
+                Ok(Tensor { dtype: self.dtype, shape, data, rare: None })
+            }
             (None, Some(offsets)) => {
                 let offsets = offsets.slice(skipped * 8, (kept + 1) * 8)?;
                 Self::new_bytes(shape, self.data.clone(), offsets)
@@ -163,26 +182,31 @@ pub struct TensorRef<'a> {
 
 impl<'a> TensorRef<'a> {
     /// The type of the elements.
+    #[inline]
     pub fn dtype(&self) -> DataType {
         self.dtype
     }
 
     /// The dims, outermost first.
+    #[inline]
     pub fn shape(&self) -> &'a Shape {
         self.shape
     }
 
     /// The memory of the elements (of `BYTES`: of their contents).
+    #[inline]
     pub fn data(&self) -> &'a Buffer {
         self.data
     }
 
     /// Where the memory lies.
+    #[inline]
     pub fn placement(&self) -> Placement {
         self.data.placement()
     }
 
     /// What must have happened before the memory may be touched.
+    #[inline]
     pub fn ready(&self) -> Ready {
         self.ready
     }
@@ -191,6 +215,7 @@ impl<'a> TensorRef<'a> {
     ///
     /// # Errors
     /// [`crate::ErrorKind::Unsupported`] when the memory is a device's.
+    #[inline]
     pub fn bytes(&self) -> Result<&'a [u8], Error> {
         self.data.bytes()
     }
@@ -235,13 +260,9 @@ impl<'a> TensorRef<'a> {
     ///
     /// Inside a backend, only for memory that outlives the batch; an input may be borrowed from the caller.
     pub fn to_tensor(&self) -> Tensor {
-        Tensor {
-            dtype: self.dtype,
-            shape: self.shape.clone(),
-            data: self.data.clone(),
-            offsets: self.offsets.cloned(),
-            ready: self.ready,
-        }
+        let (offsets, ready) = (self.offsets.cloned(), self.ready);
+        let rare = (offsets.is_some() || ready != Ready::Now).then(|| Box::new(Rare { offsets, ready }));
+        Tensor { dtype: self.dtype, shape: self.shape.clone(), data: self.data.clone(), rare }
     }
 }
 
@@ -254,11 +275,13 @@ pub struct TensorMut<'a> {
 
 impl<'a> TensorMut<'a> {
     /// An output of `dtype` over `bytes`.
+    #[inline]
     pub fn new(dtype: DataType, bytes: &'a mut [u8]) -> Self {
         TensorMut { dtype, bytes }
     }
 
     /// The bytes to write; what they hold before is unspecified.
+    #[inline]
     pub fn bytes(self) -> &'a mut [u8] {
         self.bytes
     }
@@ -303,12 +326,13 @@ fn check_aligned<T: Element>(pointer: *const u8, len: usize) -> Result<(), Error
             align_of::<T>()
         )));
     }
-    if len % size_of::<T>() != 0 {
+    if !len.is_multiple_of(size_of::<T>()) {
         return Err(Error::invalid_arg(format!("tensor of {}: {len} bytes are not whole elements", T::DTYPE)));
     }
     Ok(())
 }
 
+#[inline]
 fn check_len(dtype: DataType, shape: &Shape, found: usize) -> Result<(), Error> {
     let Some(size) = dtype.size() else {
         return Err(Error::invalid_arg("tensor of BYTES: its elements need offsets"));

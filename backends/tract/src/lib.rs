@@ -1,7 +1,7 @@
 //! ONNX by tract: the backend that is linked into every program.
 //!
 //! ```text
-//!   bytes --file--> checked proto --network--> one plan for any batch size, now
+//!   bytes --file--> checked proto --plans----> one plan for any batch size, now
 //!                        |                     plans for the sizes that come often, built by `builder` off the hot path
 //!                        `--signature--> names, types, dims        `-- shelf: which shapes have a plan (bounded)
 //!   instance: checks shapes, copies inputs once into tract's memory, runs, hands outputs over without a copy
@@ -10,7 +10,8 @@
 //! Invariants: 1. a file, however broken, is an error and never a crash: sizes, external data and nesting are checked
 //! before tract sees them, and a panic inside tract while loading becomes an error. 2. External data is read through
 //! [`ModelFiles`] only, so it never leads out of the model's folder. 3. No plan is built while a request waits, unless
-//! tract cannot plan the model for unknown sizes at all. 4. Plans are bounded in number and by the weights' size.
+//! tract cannot plan the model for unknown sizes at all. 4. Plans are bounded in number and by the weights' size. 5. No
+//! plan runs on shapes that it was not made or checked for: tract itself does not look, and would read past its weights.
 //!
 //! Loads run on any thread; instances execute on one thread at a time; one background thread per process builds plans,
 //! and only while there are plans to build.

@@ -1,0 +1,231 @@
+//! A seat: one request in a batch, from the claim to the answer.
+//!
+//! It holds the request's `ask`, says of it what a backend may know, and gets its rows of each output: the whole tensor
+//! when it is alone in the batch, a copy when they are few bytes, else a view. Runs on the thread that executes.
+
+use super::answer::{self, On};
+use super::execution::{Bench, too_small};
+use super::lane::Lane;
+use super::spec::{LaneSpec, bit};
+use super::task::{Ask, HeldAsk, Reply, Ticket};
+use crate::observe::Record;
+use crate::tensor::gather;
+use inferlay_backend_sdk::{Error, ParameterValue, Placement, RequestInfo, Tensor, TensorRef};
+use std::cell::{Cell, RefCell};
+
+/// A request's place in a batch.
+pub(crate) struct Seat {
+    pub(super) ask: HeldAsk,
+    pub(super) fate: RefCell<Fate>,
+    /// Whether this execution has filled the reply.
+    pub(super) has_won: Cell<bool>,
+}
+
+/// Who answers a request of the batch.
+pub(super) enum Fate {
+    /// The batch, with its outputs.
+    Batch,
+    /// The backend, through a responder.
+    Taken,
+    /// The batch, with this error.
+    Failed(Error),
+}
+
+impl Seat {
+    pub(super) fn new(ask: HeldAsk) -> Self {
+        Seat { ask, fate: RefCell::new(Fate::Batch), has_won: Cell::new(false) }
+    }
+
+    pub(super) fn ticket(&self) -> &Ticket {
+        self.ask.item()
+    }
+
+    pub(super) fn is_taken(&self) -> bool {
+        matches!(*self.fate.borrow(), Fate::Taken)
+    }
+
+    /// The error of its own that it was failed with, taken.
+    pub(super) fn failure(&self) -> Option<Error> {
+        let mut fate = self.fate.borrow_mut();
+        match std::mem::replace(&mut *fate, Fate::Batch) {
+            Fate::Failed(error) => Some(error),
+            other => {
+                *fate = other;
+                None
+            }
+        }
+    }
+
+    /// Lets the inputs go and makes the reply known.
+    pub(super) fn answer(mut self, on: On) {
+        self.ask.clear();
+        let ticket = self.ask.let_go();
+        if self.has_won.get() {
+            answer::publish(&ticket, true);
+            answer::tell(ticket, on);
+        } else {
+            answer::release(&ticket);
+        }
+    }
+}
+
+/// Which rows of the batch's outputs.
+#[derive(Clone, Copy)]
+pub(super) struct Rows {
+    pub(super) first: usize,
+    pub(super) rows: usize,
+}
+
+impl Seat {
+    /// Fills the reply, if nobody answered early and no backend will.
+    pub(super) fn win(&self, fill: impl FnOnce(&mut Reply)) {
+        if !self.is_taken() && self.ticket().state.win_running() {
+            fill(&mut self.ticket().reply.lock());
+            self.has_won.set(true);
+        }
+    }
+
+    /// Fills the reply with the whole outputs, which are this seat's alone.
+    pub(super) fn fill_alone(&self, lane: &Lane, bench: &mut Bench, record: &mut Record) {
+        self.win(|reply| {
+            for (index, output) in bench.take_outputs().enumerate() {
+                let tensor = match output {
+                    Some(tensor) if self.wants(index) => self.hand_out(lane, index, tensor, record),
+                    None if self.wants(index) => Err(missing(&lane.spec, index)),
+                    _ => Ok(None),
+                };
+                if !put(reply, tensor) {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Fills the reply with this seat's rows of the outputs.
+    pub(super) fn fill(&self, lane: &Lane, bench: &Bench, rows: Rows, record: &mut Record) {
+        self.win(|reply| {
+            for (index, output) in bench.outputs().enumerate() {
+                let tensor = match output {
+                    Some(tensor) if self.wants(index) => self.part(lane, index, tensor, rows, record),
+                    None if self.wants(index) => Err(missing(&lane.spec, index)),
+                    _ => Ok(None),
+                };
+                if !put(reply, tensor) {
+                    return;
+                }
+            }
+        });
+    }
+
+    fn wants(&self, index: usize) -> bool {
+        self.ask.wanted & bit(index) != 0
+    }
+
+    /// This seat's rows of an output: a copy when they are few bytes, else a view.
+    fn part(
+        &self,
+        lane: &Lane,
+        index: usize,
+        tensor: &Tensor,
+        rows: Rows,
+        record: &mut Record,
+    ) -> Result<Option<Tensor>, Error> {
+        let part = tensor.rows(rows.first, rows.rows)?;
+        if !self.ask.into.is_empty() || part.data().len() > lane.services.tuning.small_output_len_max {
+            return self.hand_out(lane, index, part, record);
+        }
+        record.bytes_copied += part.data().len();
+        gather::copy(&part, &lane.services.blocks).map(Some)
+    }
+
+    /// An output as the request wants it: itself, or `None` when it is in memory of the caller.
+    fn hand_out(
+        &self,
+        lane: &Lane,
+        index: usize,
+        tensor: Tensor,
+        record: &mut Record,
+    ) -> Result<Option<Tensor>, Error> {
+        let Some((_, lent)) = self.ask.into.iter().find(|(output, _)| *output == index) else {
+            return Ok(Some(tensor));
+        };
+        // A backend that wrote there itself has taken it out.
+        let Some(mut lent) = lent.take() else { return Ok(None) };
+        let bytes = tensor.data().bytes()?;
+        if bytes.len() > lent.len() {
+            return Err(too_small(&lane.spec, index, lent.len(), bytes.len()));
+        }
+        lent.write(bytes);
+        record.bytes_copied += bytes.len();
+        Ok(None)
+    }
+}
+
+/// Adds an output to a reply; whether it was no error.
+fn put(reply: &mut Reply, tensor: Result<Option<Tensor>, Error>) -> bool {
+    match tensor {
+        Ok(tensor) => {
+            reply.outputs.push(tensor);
+            true
+        }
+        Err(error) => {
+            reply.outputs.clear();
+            reply.error = Some(error);
+            false
+        }
+    }
+}
+
+impl Seat {
+    pub(super) fn input_tensor(&self, index: usize) -> Result<&Tensor, Error> {
+        let tensor = self.ask.inputs.get(index).and_then(Option::as_ref);
+        tensor.ok_or_else(|| Error::not_found(format!("the request has no input {index}")))
+    }
+
+    fn ask(&self) -> &Ask {
+        &self.ask
+    }
+}
+
+impl RequestInfo for Seat {
+    fn id(&self) -> &str {
+        &self.ask.id
+    }
+
+    fn rows(&self) -> usize {
+        self.ask.rows
+    }
+
+    fn priority(&self) -> u32 {
+        self.ask().level as u32
+    }
+
+    fn deadline_ns(&self) -> Option<u64> {
+        self.ask.deadline
+    }
+
+    fn cancelled(&self) -> bool {
+        self.ticket().state.is_unwanted()
+    }
+
+    fn parameter(&self, name: &str) -> Option<&ParameterValue> {
+        self.ask.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+
+    fn output_wanted(&self, index: usize) -> bool {
+        self.ask.wanted & bit(index) != 0
+    }
+
+    fn output_placement(&self, _index: usize) -> Placement {
+        Placement::HOST
+    }
+
+    fn input(&self, index: usize) -> Result<TensorRef<'_>, Error> {
+        self.input_tensor(index).map(Tensor::view)
+    }
+}
+
+fn missing(spec: &LaneSpec, index: usize) -> Error {
+    let place = spec.place();
+    Error::internal(format!("{place}: the backend did not answer output '{}'", spec.outputs[index].name))
+}
