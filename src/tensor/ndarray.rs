@@ -136,9 +136,9 @@ mod tests {
         let backwards = array.slice_axis(Axis(0), Slice::new(0, None, -1));
         for (view, borrowed) in [(array.view(), true), (middle, true), (columns, false), (backwards, false)] {
             let input = Input::from(&view);
-            assert_eq!((input.is_borrowed(), &**input.tensor().shape()), (borrowed, view.shape()));
+            assert_eq!((input.is_borrowed(), &**input.tensor().unwrap().shape()), (borrowed, view.shape()));
             let elements: Vec<_> = view.iter().copied().collect();
-            assert_eq!(input.tensor().view().as_slice::<i32>().unwrap(), elements);
+            assert_eq!(input.tensor().unwrap().view().as_slice::<i32>().unwrap(), elements);
         }
     }
 
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn scalars_and_empty_arrays_are_tensors_too() {
         let scalar = aview0(&2.5f64);
-        assert!(Input::from(&scalar).tensor().shape().is_empty());
+        assert!(Input::from(&scalar).tensor().unwrap().shape().is_empty());
         assert_eq!(**Array2::<u8>::zeros((0, 7)).into_tensor().shape(), [0, 7]);
         assert!(Tensor::from_vec(vec![2.5f64], Shape::SCALAR).unwrap().ndarray_view::<f64>().unwrap().ndim() == 0);
     }
