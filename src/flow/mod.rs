@@ -13,7 +13,7 @@
 //!   admit            inbox -> waiting room                                           lead, queue |
 //!   step             close a batch, or wait out a delay                              lead, batch |
 //!   claim, depart    QUEUED -> RUNNING each; the instance is this thread's    state, instance <--'
-//!   execute          permit, gather, the backend, the outputs cut into replies   execute, permit
+//!   execute          permit, gather, the backend, outputs cut into replies  execute, execution, seat
 //!   bring            the instance is free; more waits? then lead on                         lead
 //!   answer           inputs let go, reply published, bell, waker or callback              answer
 //! ```
