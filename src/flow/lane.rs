@@ -18,7 +18,9 @@ use super::task::{Notify, Task, Ticket};
 use super::timekeeper::Timed;
 use super::word::{Refusal, Word};
 use crate::observe::{ModelStatistics, Tally};
-use crate::sync::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Doorbell, Home, Inbox, Mutex, Ordering, Pool};
+use crate::sync::{
+    AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Doorbell, Home, Inbox, Mutex, Ordering, Pool,
+};
 use inferlay_backend_sdk::{Error, ErrorKind};
 use std::sync::Arc;
 
@@ -44,8 +46,8 @@ pub(crate) struct Lane {
     pub(super) flights: AtomicUsize,
     /// Their requests, so that a stop can answer for a backend that does not.
     pub(super) taken: Mutex<Vec<Ticket>>,
-    /// Whether callbacks have been so slow here that others should lead while they run.
-    pub(super) has_slow_callbacks: AtomicBool,
+    /// How many times in a row answering was found to be quick; see [`Lane::answers_quickly`].
+    pub(super) quick_answers: AtomicU32,
     /// Set once an execution took longer than the config allows.
     pub(super) is_stuck: AtomicBool,
 }
@@ -116,7 +118,8 @@ impl Lane {
             refusals: Refusals::default(),
             flights: AtomicUsize::new(0),
             taken: Mutex::new(Vec::new()),
-            has_slow_callbacks: AtomicBool::new(false),
+            // Models of the corridor look at the quick way, which has more to go wrong.
+            quick_answers: AtomicU32::new(if cfg!(loom) { u32::MAX } else { 0 }),
             is_stuck: AtomicBool::new(false),
             spec,
             services,
@@ -126,7 +129,7 @@ impl Lane {
     /// A free instance joins. Whoever waits already is served.
     pub(crate) fn add_instance(self: &Arc<Self>, cell: Box<InstanceCell>) {
         self.core.lock().instances.join(cell);
-        if self.word.bring_instance().0 {
+        if self.word.bring_instance(false).0 {
             self.services.workers.lead(self.clone());
         }
     }

@@ -28,10 +28,12 @@ const WOULD_WAIT: Error = Error::fixed(
 /// How many batches a waiting caller leads at most.
 const CALLER_BATCHES_MAX: usize = 2;
 
-/// How often the time that callbacks take is looked at, in executions of an instance.
-const CALLBACKS_MEASURED_EVERY: u64 = 16;
+/// How often the time that answering takes is looked at while it is quick, in executions of an instance.
+const ANSWERS_MEASURED_EVERY: u64 = 16;
+/// How many quick measurements in a row make it quick.
+const ANSWERS_QUICK_MIN: u32 = 4;
 /// Answering a batch for longer than this, in nanoseconds, is slow: a hand-off to another worker costs less.
-const CALLBACKS_SLOW: u64 = 100_000;
+const ANSWERS_SLOW: u64 = 100_000;
 
 /// A thread's turn at leading.
 pub(crate) struct Turn<'a> {
@@ -201,9 +203,10 @@ impl Lane {
         if let Some(timer) = timer {
             self.services.timekeeper.disarm(timer);
         }
-        let is_measured = on == On::Worker && cell.serial.is_multiple_of(CALLBACKS_MEASURED_EVERY);
-        let mut leads = self.bring(cell, &record);
-        if leads && on == On::Worker && self.has_slow_callbacks.load(Ordering::Relaxed) {
+        let keeps = on == On::Worker && cell.own_thread.is_none() && self.answers_quickly();
+        let is_measured = on == On::Worker && (!keeps || cell.serial.is_multiple_of(ANSWERS_MEASURED_EVERY));
+        let mut leads = self.bring(cell, &record, keeps);
+        if leads && !keeps && on == On::Worker {
             // Others lead while the callbacks run.
             self.services.workers.lead(self.clone());
             leads = false;
@@ -213,14 +216,24 @@ impl Lane {
             seat.answer(on);
         }
         if is_measured {
-            let is_slow = self.now().saturating_sub(begun) > CALLBACKS_SLOW;
-            self.has_slow_callbacks.store(is_slow, Ordering::Relaxed);
+            self.answers_took(self.now().saturating_sub(begun));
         }
         leads
     }
 
+    /// Whether a worker keeps the lead while it answers: a client that is woken by its answer and asks again then finds a
+    /// leader, and no second worker is woken for it. Not where callbacks were slow of late: they would hold up the lane.
+    fn answers_quickly(&self) -> bool {
+        self.quick_answers.load(Ordering::Relaxed) >= ANSWERS_QUICK_MIN
+    }
+
+    fn answers_took(&self, ns: u64) {
+        let streak = if ns > ANSWERS_SLOW { 0 } else { self.quick_answers.load(Ordering::Relaxed).saturating_add(1) };
+        self.quick_answers.store(streak, Ordering::Relaxed);
+    }
+
     /// Brings an instance back from its batch. Whether this thread now has the lead.
-    fn bring(self: &Arc<Self>, cell: Box<InstanceCell>, record: &Record) -> bool {
+    fn bring(self: &Arc<Self>, cell: Box<InstanceCell>, record: &Record, keeps: bool) -> bool {
         let index = cell.index;
         let mut core = self.core.lock();
         core.tally.add(record);
@@ -235,26 +248,26 @@ impl Lane {
             }
         };
         drop(core);
-        self.welcome(is_back, retired)
+        self.welcome(is_back, retired, keeps)
     }
 
     /// An instance whose backend had too many batches in flight may take more.
     pub(super) fn unpark(self: &Arc<Self>, cell: Box<InstanceCell>) {
         let retired = self.core.lock().instances.arrive(cell);
-        if self.welcome(true, retired) {
+        if self.welcome(true, retired, false) {
             self.services.workers.lead(self.clone());
         }
     }
 
     /// An instance has arrived, or is parked, or comes too late to be needed. Whether this thread now has the lead.
-    fn welcome(&self, is_back: bool, retired: Option<Box<InstanceCell>>) -> bool {
+    fn welcome(&self, is_back: bool, retired: Option<Box<InstanceCell>>, keeps: bool) -> bool {
         let is_late = retired.is_some();
         drop(retired);
-        is_back && !is_late && self.free_instance()
+        is_back && !is_late && self.free_instance(keeps)
     }
 
-    fn free_instance(&self) -> bool {
-        let (leads, is_stopping) = self.word.bring_instance();
+    fn free_instance(&self, keeps: bool) -> bool {
+        let (leads, is_stopping) = self.word.bring_instance(keeps);
         if is_stopping {
             self.services.drained.ring();
         }
@@ -266,7 +279,7 @@ impl Lane {
             let error =
                 Error::new(ErrorKind::ResourceExhausted, format!("the instance's thread did not start: {error}"));
             execute::refuse(&mut scratch.seats, &error);
-            let leads = self.bring(cell, &Record::default());
+            let leads = self.bring(cell, &Record::default(), false);
             for seat in scratch.seats.drain(..) {
                 seat.answer(on);
             }

@@ -153,12 +153,13 @@ impl Word {
         lead
     }
 
-    /// An instance is free again. Whether whoever brought it now leads, and whether the lane stops.
-    pub(crate) fn bring_instance(&self) -> (bool, bool) {
+    /// An instance is free again. Whether whoever brought it now leads, and whether the lane stops. With `keeps` it leads
+    /// also when nothing waits yet, unless somebody else does.
+    pub(crate) fn bring_instance(&self, keeps: bool) -> (bool, bool) {
         let mut leads = false;
         let before = self.update(|word| {
             let next = word + IDLE;
-            leads = Reading(next).wants_leader();
+            leads = Reading(next).wants_leader() || keeps && !Reading(next).is_led();
             next | if leads { LEADER } else { 0 }
         });
         (leads, before.is_stopping())
@@ -219,7 +220,7 @@ mod tests {
         let word = Word::new();
         assert_eq!(word.reserve(2), Ok(()));
         assert!(!word.publish().1);
-        assert_eq!(word.bring_instance(), (true, false));
+        assert_eq!(word.bring_instance(false), (true, false));
         assert_eq!(word.reserve(2), Ok(()));
         assert!(!word.publish().1);
         assert_eq!(word.reserve(2), Err(Refusal::Full));
@@ -230,7 +231,7 @@ mod tests {
     #[test]
     fn a_leader_resigns_only_from_what_it_has_seen() {
         let word = Word::new();
-        word.bring_instance();
+        word.bring_instance(false);
         assert!(word.take_lead());
         let seen = word.read();
         assert_eq!(word.reserve(2), Ok(()));
@@ -241,7 +242,7 @@ mod tests {
     fn a_caller_takes_an_instance_only_when_nothing_waits() {
         let word = Word::new();
         assert!(!word.take_instance());
-        word.bring_instance();
+        word.bring_instance(false);
         assert_eq!(word.reserve(2), Ok(()));
         assert!(!word.take_instance());
         word.unreserve(1);

@@ -122,7 +122,7 @@ impl Workers {
     }
 
     /// Takes one waiting lead, for tests that lead by hand.
-    #[cfg(any(test, loom))]
+    #[cfg(all(test, loom))]
     pub(crate) fn take_job(&self) -> Option<Arc<Lane>> {
         self.crew.state.lock().jobs.pop_front()
     }
@@ -178,7 +178,7 @@ impl Crew {
     }
 
     fn next(&self, berth: &Arc<Berth>) -> Option<Arc<Lane>> {
-        {
+        let timeout = {
             let mut state = self.state.lock();
             if let Some(lane) = state.jobs.pop_front() {
                 return Some(lane);
@@ -187,9 +187,13 @@ impl Crew {
                 state.forget(berth);
                 return None;
             }
+            // The first to sleep is the last to be woken; it stays, so that a server in use has a worker at hand and its
+            // sleep costs no timer.
+            let is_first = state.asleep.is_empty();
             state.asleep.push(berth.clone());
-        }
-        let rang = berth.bell.wait_for(self.spin_max, Some(ASLEEP_MAX));
+            if is_first { None } else { Some(ASLEEP_MAX) }
+        };
+        let rang = berth.bell.wait_for(self.spin_max, timeout);
         if let Some(lane) = berth.job.lock().take() {
             return Some(lane);
         }

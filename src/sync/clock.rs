@@ -22,10 +22,11 @@ impl Clock {
         }
     }
 
-    /// What this clock shows, or will show, at `instant`; a manual clock takes the real distance from now.
+    /// What this clock shows, or will show, at `instant`; a manual clock takes the real distance from now. 0 for
+    /// an instant that is past.
     pub(crate) fn reading(&self, instant: Instant) -> u64 {
         // An `Instant` does not tell its number; its distance from now does.
-        let left = instant.saturating_duration_since(Instant::now());
+        let Some(left) = instant.checked_duration_since(Instant::now()) else { return 0 };
         self.now().saturating_add(u64::try_from(left.as_nanos()).unwrap_or(u64::MAX))
     }
 

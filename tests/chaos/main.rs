@@ -6,20 +6,23 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may unwrap")]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod ledger;
 
 use common::custom::Custom;
 use common::{Chance, Folder, PATIENCE, block_on, eventually};
 use inferlay::config::DynamicBatching;
 use inferlay::{
-    Buffer, CallerRuns, CancelToken, DataType, Error, ErrorKind, Input, ModelBatch, ModelConfig, ModelHandle, Request,
-    Response, ServerHandle, Tensor,
+    Buffer, CallerRuns, CancelToken, DataType, Error, Input, ModelBatch, ModelConfig, ModelHandle, Request, Response,
+    ServerHandle, Tensor,
 };
 use inferlay_backend_sdk::{Attributes, Batch, Release, Request as Taken, ResponseFlags};
+use ledger::{Ledger, Owned, Receipt, Why};
 use std::collections::BTreeMap;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, Once, mpsc};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, Once, mpsc};
 use std::task::{Context, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -32,102 +35,6 @@ const FAILS: u8 = 1;
 const PANICS: u8 = 2;
 const HANGS: u8 = 3;
 const REFUSES_ONE: u8 = 4;
-
-/// What happened, over all clients.
-#[derive(Default)]
-struct Ledger {
-    submitted: AtomicU64,
-    outcomes: Mutex<BTreeMap<String, u64>>,
-    callbacks_open: AtomicU64,
-    callbacks_lost: AtomicU64,
-    /// Owned inputs that still exist.
-    inputs_alive: AtomicUsize,
-    poison_seen: AtomicU64,
-    stop_began: AtomicBool,
-    stop_ended: AtomicBool,
-    called_after_stop: AtomicU64,
-    wrong: Mutex<Vec<String>>,
-    tokens: Mutex<Vec<CancelToken>>,
-    hang: (Mutex<u64>, Condvar),
-}
-
-impl Ledger {
-    fn wrong(&self, what: String) {
-        self.wrong.lock().unwrap().push(what);
-    }
-
-    fn count(&self, outcome: &str) {
-        *self.outcomes.lock().unwrap().entry(outcome.to_owned()).or_default() += 1;
-    }
-
-    /// Blocks until some other request was made, or for a moment if nobody makes any.
-    fn hang(&self) {
-        let turn = self.hang.0.lock().unwrap();
-        let now = *turn;
-        drop(self.hang.1.wait_timeout_while(turn, Duration::from_millis(2), |turn| *turn < now + 4).unwrap());
-    }
-
-    fn end_hangs(&self) {
-        *self.hang.0.lock().unwrap() += 1;
-        self.hang.1.notify_all();
-    }
-
-    /// Judges one answer. `why` says which errors the request asked for.
-    fn judge(&self, outcome: Result<Option<Vec<u8>>, Error>, input: &[u8], why: Why) {
-        let name = match outcome {
-            Ok(None) => "ok".to_owned(),
-            Ok(Some(found)) => {
-                if found != expected(input) {
-                    self.wrong(format!("for {input:?} the answer was {found:?}"));
-                }
-                "ok".to_owned()
-            }
-            Err(error) => {
-                let is_allowed = match error.kind() {
-                    ErrorKind::Internal if error.message().contains("let a request go without an answer") => true,
-                    ErrorKind::Internal | ErrorKind::Panic => error.message().contains("chaos"),
-                    ErrorKind::ResourceExhausted => true,
-                    ErrorKind::Timeout => why.has_deadline,
-                    ErrorKind::Cancelled => why.has_cancel,
-                    ErrorKind::Unavailable => self.stop_began.load(Ordering::SeqCst),
-                    _ => false,
-                };
-                if !is_allowed {
-                    self.wrong(format!("{why:?}: {error}"));
-                }
-                error.kind().name().to_owned()
-            }
-        };
-        self.count(&name);
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Why {
-    has_deadline: bool,
-    has_cancel: bool,
-}
-
-/// An owned input that is missed when it stays.
-struct Owned(Vec<u8>, Arc<Ledger>);
-
-impl Drop for Owned {
-    fn drop(&mut self) {
-        self.1.inputs_alive.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-/// Goes with a callback; missed when it goes without a call.
-struct Receipt(Arc<Ledger>, bool);
-
-impl Drop for Receipt {
-    fn drop(&mut self) {
-        if !self.1 {
-            self.0.callbacks_lost.fetch_add(1, Ordering::SeqCst);
-        }
-        self.0.callbacks_open.fetch_sub(1, Ordering::SeqCst);
-    }
-}
 
 fn rows(chance: &mut Chance) -> Vec<u8> {
     let mut bytes = Vec::new();
