@@ -121,6 +121,9 @@ fn wake_caller(ticket: &Ticket) {
 
 /// Tells whoever wants to know that the reply is there.
 pub(crate) fn tell(ticket: Ticket, on: On) {
+    if ticket.state.is_blocking() {
+        return;
+    }
     let notify = std::mem::take(&mut *ticket.notify.lock());
     match notify {
         Notify::Nobody => {}

@@ -99,7 +99,7 @@ fn settle(lane: &Lane, seats: &mut [Seat], record: &mut Record) {
         }
         if !seat.has_won.get() {
             record.lost += 1;
-        } else if seat.ticket().reply.lock().error.is_some() {
+        } else if seat.has_failed.get() {
             record.failed += 1;
         }
         if seat.ask.is_traced && seat.has_won.get() {

@@ -34,6 +34,8 @@ const ANSWERS_MEASURED_EVERY: u64 = 16;
 const ANSWERS_QUICK_MIN: u32 = 4;
 /// Answering a batch for longer than this, in nanoseconds, is slow: a hand-off to another worker costs less.
 const ANSWERS_SLOW: u64 = 100_000;
+/// On a single core a hand-off gains nothing, and clients run while they are answered; only a callback that waits is slow.
+const ANSWERS_SLOW_ALONE: u64 = 5_000_000;
 
 /// A thread's turn at leading.
 pub(crate) struct Turn<'a> {
@@ -112,7 +114,15 @@ impl Lane {
                 }
                 Next::Run { cell, started, why } => {
                     turn.batches_left -= 1;
+                    let owes = turn.own.is_some();
+                    if owes {
+                        // Until a caller has answered the others of its batch, the lane is not drained.
+                        self.begin_flight();
+                    }
                     let leads = self.run(cell, &mut scratch, (started, why), turn.on);
+                    if owes {
+                        self.end_flight();
+                    }
                     if !leads {
                         return Scratch::put(scratch);
                     }
@@ -228,7 +238,8 @@ impl Lane {
     }
 
     fn answers_took(&self, ns: u64) {
-        let streak = if ns > ANSWERS_SLOW { 0 } else { self.quick_answers.load(Ordering::Relaxed).saturating_add(1) };
+        let slow = if thread::cores() == 1 { ANSWERS_SLOW_ALONE } else { ANSWERS_SLOW };
+        let streak = if ns > slow { 0 } else { self.quick_answers.load(Ordering::Relaxed).saturating_add(1) };
         self.quick_answers.store(streak, Ordering::Relaxed);
     }
 
@@ -332,7 +343,8 @@ impl Lane {
             answer::cancel(&ticket);
         }
         let seat = Seat::new(HeldAsk::lock(ticket.clone()));
-        let cell = self.core.lock().instances.depart(std::iter::once(&ticket));
+        // Nobody could be told early of a request that this very thread runs: the instance departs without it.
+        let cell = self.core.lock().instances.depart(std::iter::empty());
         let Some(cell) = cell else { return Ok(Some(self.turn_away(seat, ticket))) };
         let mut scratch = Scratch::take();
         scratch.seats.push(seat);

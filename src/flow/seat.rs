@@ -19,6 +19,8 @@ pub(crate) struct Seat {
     pub(super) fate: RefCell<Fate>,
     /// Whether this execution has filled the reply.
     pub(super) has_won: Cell<bool>,
+    /// Whether it was filled with an error.
+    pub(super) has_failed: Cell<bool>,
 }
 
 /// Who answers a request of the batch.
@@ -33,7 +35,7 @@ pub(super) enum Fate {
 
 impl Seat {
     pub(super) fn new(ask: HeldAsk) -> Self {
-        Seat { ask, fate: RefCell::new(Fate::Batch), has_won: Cell::new(false) }
+        Seat { ask, fate: RefCell::new(Fate::Batch), has_won: Cell::new(false), has_failed: Cell::new(false) }
     }
 
     pub(super) fn ticket(&self) -> &Ticket {
@@ -89,7 +91,9 @@ impl Seat {
     /// Fills the reply, if nobody answered early and no backend will.
     pub(super) fn win(&self, fill: impl FnOnce(&mut Reply)) {
         if !self.is_taken() && self.ticket().state.win_running() {
-            fill(&mut self.ticket().reply.lock());
+            let mut reply = self.ticket().reply.lock();
+            fill(&mut reply);
+            self.has_failed.set(reply.error.is_some());
             self.has_won.set(true);
         }
     }

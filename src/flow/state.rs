@@ -93,6 +93,11 @@ impl State {
         self.0.load(Ordering::Acquire) & PHASE == ANSWERED
     }
 
+    /// Whether a caller waits at the bell; nobody else wants to be told then.
+    pub(crate) fn is_blocking(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & BLOCKING != 0
+    }
+
     /// Whether a caller who waits may go on.
     pub(crate) fn is_over(&self) -> bool {
         let word = self.0.load(Ordering::Acquire);

@@ -5,7 +5,7 @@ use super::future::ResponseFuture;
 use super::status::ModelMetadata;
 use super::{Inner, ServerHandle};
 use crate::config::ModelConfig;
-use crate::flow::{Manner, Notify, Refused, Request, Response};
+use crate::flow::{Manner, Notify, Refused, Request, Response, Ticket};
 use crate::observe::ModelStatistics;
 use crate::sync::{Callback, Mutex};
 use inferlay_backend_sdk::Error;
@@ -57,9 +57,10 @@ impl ModelHandle {
     /// [`crate::ErrorKind::Cancelled`], or whatever the backend answers; [`crate::ErrorKind::FailedPrecondition`] inside
     /// a callback or an execution. To get a refused request back, use [`ModelHandle::infer_async`].
     pub fn infer(&self, request: Request<'_>) -> Result<Response, Error> {
-        match self.with(|served| Ok(served.lane.clone())) {
-            Ok(Ok(lane)) => lane.infer(request)?,
-            Ok(Err(error)) | Err(error) => Err(error),
+        // While nothing has changed, the lane is used where it is.
+        match self.current() {
+            Some(served) => served.lane.infer(request)?,
+            None => self.with(|served| served.lane.clone())?.infer(request)?,
         }
     }
 
@@ -68,12 +69,7 @@ impl ModelHandle {
     /// # Errors
     /// As for [`ModelHandle::infer`], for what is known at once; the refusal gives the request back.
     pub fn infer_async(&self, request: Request<'static>) -> Result<ResponseFuture, Refused<'static>> {
-        let lane = match self.with(|served| served.lane.clone()) {
-            Ok(lane) => lane,
-            Err(error) => return Err(Refused { error, request }),
-        };
-        let submitted = lane.submit(request, Notify::Nobody, Manner::Async);
-        submitted.map(|(ticket, _)| ResponseFuture::new(ticket)).map_err(|(refused, _)| refused)
+        self.submit(request, Notify::Nobody).map(ResponseFuture::new)
     }
 
     /// Submits one request and has `callback` called with the answer, once, on a thread of the engine.
@@ -88,12 +84,7 @@ impl ModelHandle {
         request: Request<'static>,
         callback: impl FnOnce(Result<Response, Error>) + Send + 'static,
     ) -> Result<(), Refused<'static>> {
-        let lane = match self.with(|served| served.lane.clone()) {
-            Ok(lane) => lane,
-            Err(error) => return Err(Refused { error, request }),
-        };
-        let notify = Notify::Callback(Callback::new(callback));
-        lane.submit(request, notify, Manner::Async).map(|_| ()).map_err(|(refused, _)| refused)
+        self.submit(request, Notify::Callback(Callback::new(callback))).map(drop)
     }
 
     /// Whether a version serves that this handle would use.
@@ -131,12 +122,33 @@ impl ModelHandle {
         ServerHandle { inner: self.inner.clone() }
     }
 
+    fn submit(&self, request: Request<'static>, notify: Notify) -> Result<Ticket, Refused<'static>> {
+        let newer;
+        let lane = match self.current() {
+            Some(served) => &served.lane,
+            None => match self.with(|served| served.lane.clone()) {
+                Ok(lane) => {
+                    newer = lane;
+                    &newer
+                }
+                Err(error) => return Err(Refused { error, request }),
+            },
+        };
+        // A refused callback is dropped here, uncalled.
+        lane.submit(request, notify, Manner::Async).map(|(ticket, _)| ticket).map_err(|(refused, _)| refused)
+    }
+
+    /// What served when the handle was made, if that still does.
+    fn current(&self) -> Option<&Served> {
+        (self.entry.generation() == self.generation).then_some(&self.served)
+    }
+
     /// Uses what serves now.
     fn with<R>(&self, use_it: impl FnOnce(&Served) -> R) -> Result<R, Error> {
-        let generation = self.entry.generation();
-        if generation == self.generation {
-            return Ok(use_it(&self.served));
+        if let Some(served) = self.current() {
+            return Ok(use_it(served));
         }
+        let generation = self.entry.generation();
         let mut newer = self.newer.lock();
         match &*newer {
             Some((known, _)) if *known == generation => {}

@@ -112,9 +112,10 @@ impl<H: Home, P: Project<H>> Held<H, P> {
 
     /// Ends the ownership of the slot and keeps the count of the item.
     pub(crate) fn let_go(self) -> Pooled<H> {
-        let item = self.item.clone();
-        drop(self);
-        item
+        let held = std::mem::ManuallyDrop::new(self);
+        P::slot(&held.item).release();
+        // SAFETY: `ManuallyDrop` keeps `held` from dropping the item that is read out here, once.
+        unsafe { std::ptr::read(&held.item) }
     }
 
     /// The item whose slot is held.

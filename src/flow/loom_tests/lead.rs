@@ -107,7 +107,7 @@ fn loom_a_worker_that_falls_asleep_takes_the_lead_and_ends_when_told() {
             let outcome = bench.lane.infer(bench.request()).map_err(|refused| refused.error);
             assert!(outcome.unwrap().is_ok());
         }
-        bench.lane.services.workers.stop(0);
+        bench.lane.services.workers.stop();
         assert_eq!(bench.lane.services.workers.len(), 0);
         bench.is_at_rest_with(1);
     });
@@ -126,7 +126,7 @@ fn loom_a_lead_that_waits_for_a_busy_worker_is_taken() {
             }
         }
         assert_eq!(tickets.map(outcome), [Ok(()), Ok(())]);
-        bench.lane.services.workers.stop(0);
+        bench.lane.services.workers.stop();
         bench.is_at_rest_with(2);
     });
 }

@@ -71,12 +71,12 @@ fn loom_a_borrow_ends_with_the_release_while_the_backend_still_computes() {
             let bench = bench.clone();
             move || bench.work()
         });
-        answer::expire(&ticket, On::Service);
+        answer::cancel(&ticket);
         worker.join().unwrap();
-        // Executed or not: nothing reaches `x` any more; once it is released, a deadline answers early again.
-        answer::expire(&ticket, On::Service);
+        // Executed or not: nothing reaches `x` any more; once it is released, a cancel answers early again.
+        answer::cancel(&ticket);
         assert!(ticket.state.is_over());
-        assert_eq!(outcome(ticket), Err(ErrorKind::Timeout));
+        assert_eq!(outcome(ticket), Err(ErrorKind::Cancelled));
         drop(std::mem::take(&mut *bench.taken.lock()));
         bench.work();
         bench.is_at_rest_with(1);
