@@ -46,7 +46,6 @@ impl ModelConfig {
         let mut json = json!({
             "preferred_batch_size": batching.preferred_batch_sizes,
             "max_queue_delay_microseconds": batching.delay_us_max,
-            "preserve_ordering": batching.preserve_ordering,
             "priority_levels": batching.priority_levels,
             "default_priority_level": batching.default_priority_level,
         });

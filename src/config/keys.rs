@@ -119,6 +119,7 @@ fn instance_group(cursor: &Cursor<'_>, report: &mut Report) -> InstanceGroup {
 
 fn dynamic_batching(cursor: &Cursor<'_>, report: &mut Report) -> DynamicBatching {
     cursor.check_keys(&DYNAMIC_BATCHING, report);
+    refuse_ordering(cursor, report);
     let preferred = cursor.key("preferred_batch_size").map(|sizes| sizes.items()).unwrap_or_default();
     let level = |key, report: &mut Report| {
         let level = cursor.key(key).and_then(|level| level.whole(limits::PRIORITY_LEVELS, report));
@@ -133,7 +134,15 @@ fn dynamic_batching(cursor: &Cursor<'_>, report: &mut Report) -> DynamicBatching
         delay_us_max: timeout(cursor, "max_queue_delay_microseconds", report).unwrap_or(0),
         priority_levels: level("priority_levels", report),
         default_priority_level: level("default_priority_level", report),
-        preserve_ordering: flag(cursor, "preserve_ordering", report).unwrap_or(false),
+    }
+}
+
+/// Answers go out as they are ready; a config that wants them in order must not be served otherwise.
+fn refuse_ordering(cursor: &Cursor<'_>, report: &mut Report) {
+    if flag(cursor, "preserve_ordering", report) == Some(true)
+        && let Some(ordering) = cursor.key("preserve_ordering")
+    {
+        ordering.fault::<()>("found true, which is not supported yet, expected false", report);
     }
 }
 

@@ -25,7 +25,7 @@
 //! ```
 //!
 //! Further keys: `name`, `platform`, `default_model_filename`; `priority_levels`, `default_priority_level`,
-//! `preserve_ordering` and `default_queue_policy` (`max_queue_size`, `default_timeout_microseconds`) within
+//! `preserve_ordering` (only `false`) and `default_queue_policy` (`max_queue_size`, `default_timeout_microseconds`) within
 //! `dynamic_batching`. Three are not Triton's: `caller_runs` (`never`, `own_request`, `batch`),
 //! `execution_timeout_microseconds`, and `default_queue_policy` at the top for a model without dynamic batching.
 //! A single value stands for a list of one. Where Triton takes 0 for "no limit" or "default", so do these keys.

@@ -107,8 +107,6 @@ pub struct DynamicBatching {
     pub priority_levels: u32,
     /// The priority of a request without one.
     pub default_priority_level: u32,
-    /// Whether responses leave in the order in which the requests came.
-    pub preserve_ordering: bool,
 }
 
 /// Which versions of a model are served.
@@ -119,7 +117,7 @@ pub enum VersionPolicy {
     Latest(usize),
     /// Every version.
     All,
-    /// These, as far as they are there.
+    /// These, all of which must be there.
     Specific(Vec<u64>),
 }
 

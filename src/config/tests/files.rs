@@ -145,6 +145,10 @@ fn a_mistake_in_how_a_model_is_served_is_named_with_found_and_expected() {
             "1:39: dynamic_batching.preserve_ordering: found 'yes', expected one of true, false",
         ),
         (
+            "dynamic_batching: {preserve_ordering: true}",
+            "1:39: dynamic_batching.preserve_ordering: found true, which is not supported yet, expected false",
+        ),
+        (
             "dynamic_batching: {default_queue_policy: {timeout_action: DELAY}}",
             "1:59: dynamic_batching.default_queue_policy.timeout_action: found 'DELAY', expected one of \
              REJECT",
@@ -229,7 +233,7 @@ dynamic_batching:
   max_queue_delay_microseconds: 500
   priority_levels: 3
   default_priority_level: 2
-  preserve_ordering: true
+  preserve_ordering: false
   default_queue_policy: {max_queue_size: 7, default_timeout_microseconds: 9, timeout_action: REJECT}
 version_policy: {specific: {versions: [1, 3]}}
 parameters: {threads: 010, path: {string_value: /x}, empty: }
@@ -258,7 +262,6 @@ caller_runs: batch
         delay_us_max: 500,
         priority_levels: 3,
         default_priority_level: 2,
-        preserve_ordering: true,
     };
     assert_eq!(config.dynamic_batching, Some(batching));
     assert_eq!(config.version_policy, Some(VersionPolicy::Specific(vec![1, 3])));

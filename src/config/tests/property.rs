@@ -135,14 +135,11 @@ fn groups() -> impl Strategy<Value = Vec<InstanceGroup>> {
 
 fn batching() -> impl Strategy<Value = DynamicBatching> {
     let levels = (0..=1024u32).prop_flat_map(|levels| (Just(levels), levels.min(1)..=levels));
-    (vec(Just(1usize), 0..3), 0..1_000_000u64, levels, any::<bool>()).prop_map(|(sizes, delay, levels, ordering)| {
-        DynamicBatching {
-            preferred_batch_sizes: sizes,
-            delay_us_max: delay,
-            priority_levels: levels.0,
-            default_priority_level: levels.1,
-            preserve_ordering: ordering,
-        }
+    (vec(Just(1usize), 0..3), 0..1_000_000u64, levels).prop_map(|(sizes, delay, levels)| DynamicBatching {
+        preferred_batch_sizes: sizes,
+        delay_us_max: delay,
+        priority_levels: levels.0,
+        default_priority_level: levels.1,
     })
 }
 
