@@ -6,6 +6,7 @@
 
 use super::lane::{self, Lane, Refusals};
 use super::response::Response;
+use super::services::Services;
 use super::task::{HeldReply, Notify, Outcome, Ticket};
 use crate::sync::{Callback, thread};
 use inferlay_backend_sdk::{Error, ErrorKind, LogLevel};
@@ -79,7 +80,7 @@ fn give_up(ticket: &Ticket, error: Error, count: impl FnOnce(&Refusals), on: On)
         let timer = {
             let mut ask = ticket.ask.lock();
             let timer = ask.timer.take();
-            ask.clear();
+            contain(&ticket.home().services, || ask.clear());
             timer
         };
         if let Some(key) = timer {
@@ -140,6 +141,15 @@ pub(crate) fn tell(ticket: Ticket, on: On) {
             let services = ticket.home().services.clone();
             services.messenger.post(callback, ticket);
         }
+    }
+}
+
+/// Runs a destructor of the user's, or what may contain one, on a thread of the engine: it must not unwind there.
+pub(super) fn contain(services: &Services, body: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(body)) {
+        services.log.write(LogLevel::Error, "a destructor of the application panicked; the panic was contained");
+        // Its payload may panic once more when dropped.
+        std::mem::forget(panic);
     }
 }
 

@@ -4,6 +4,7 @@
 //! whoever waits told. The first step and the counting happen here, the others in `lead` and `seat`. A backend that panics
 //! or fails answers its batch with the error.
 
+use super::answer;
 use super::execution::{Bench, Execution};
 use super::instance::InstanceCell;
 use super::lane::Lane;
@@ -40,12 +41,17 @@ pub(super) fn run(
     record.ended = lane.now();
     record.requests = seats.len();
     execution.report(record);
-    let result = result.unwrap_or_else(|panic| Err(panicked(lane, &*panic)));
+    let result = result.unwrap_or_else(|panic| {
+        let error = panicked(lane, &*panic);
+        answer::contain(&lane.services, || drop(panic));
+        Err(error)
+    });
     match result.and_then(|()| bench.finish(&lane.spec)) {
         Ok(()) => fill(lane, seats, bench, record),
         Err(error) => refuse(seats, &error),
     }
-    bench.clear();
+    // Outputs may be the backend's own, with destructors of theirs.
+    answer::contain(&lane.services, || bench.clear());
     settle(lane, seats, record);
     held
 }
@@ -86,7 +92,7 @@ fn fill(lane: &Lane, seats: &mut [Seat], bench: &mut Bench, record: &mut Record)
 }
 
 /// Timers, counts and traces, once the replies are filled.
-fn settle(lane: &Lane, seats: &mut [Seat], record: &mut Record) {
+pub(super) fn settle(lane: &Lane, seats: &mut [Seat], record: &mut Record) {
     for seat in seats {
         record.waited += record.started.saturating_sub(seat.ask.submitted);
         if seat.is_taken() {
@@ -101,6 +107,8 @@ fn settle(lane: &Lane, seats: &mut [Seat], record: &mut Record) {
             record.lost += 1;
         } else if seat.has_failed.get() {
             record.failed += 1;
+        } else {
+            record.good_rows += seat.ask.rows;
         }
         if seat.ask.is_traced && seat.has_won.get() {
             let stations = Stations { submitted: seat.ask.submitted, id: &seat.ask.id, answered: lane.now() };
@@ -112,8 +120,7 @@ fn settle(lane: &Lane, seats: &mut [Seat], record: &mut Record) {
 }
 
 fn panicked(lane: &Lane, panic: &(dyn std::any::Any + Send)) -> Error {
-    let said = panic.downcast_ref::<&str>().copied();
-    let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
+    let said = thread::panic_text(panic);
     let error = Error::new(ErrorKind::Panic, format!("{}: the backend panicked: {said}", lane.spec.place()));
     lane.services.log.write(LogLevel::Error, error.message());
     error

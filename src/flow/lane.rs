@@ -26,6 +26,8 @@ use std::sync::Arc;
 
 const QUEUE_FULL: Error = Error::fixed(ErrorKind::ResourceExhausted, "the model's queue is full");
 const STOPPING: Error = Error::fixed(ErrorKind::Unavailable, "the model no longer takes requests");
+const STUCK: Error =
+    Error::fixed(ErrorKind::Unavailable, "the model does not serve: an execution passed execution_timeout");
 const LATE: Error = Error::fixed(ErrorKind::Timeout, "the deadline passed before the request was submitted");
 
 /// The queue and policy of one model version.
@@ -209,6 +211,7 @@ impl Lane {
                 self.refusals.full.add_one();
                 QUEUE_FULL
             }
+            Refusal::Stopping if self.is_stuck() => STUCK,
             Refusal::Stopping => STOPPING,
         }
     }
@@ -219,7 +222,9 @@ impl Lane {
         while let Some(next) = entry.take() {
             if let Err(back) = self.inbox.push(next) {
                 entry = Some(back);
-                self.admit(&mut self.core.lock());
+                let mut core = self.core.lock();
+                self.admit(&mut core);
+                self.purge(&mut core);
             }
         }
     }
@@ -248,10 +253,19 @@ impl Lane {
         false
     }
 
-    /// Moves submissions from the inbox to the waiting room; the dead ones end here.
+    /// Moves submissions from the inbox to the waiting room, but for those that were answered meanwhile.
     pub(super) fn admit(&self, core: &mut Core) {
         while let Some(entry) = self.inbox.pop() {
-            core.room.push(entry);
+            if entry.item.state.is_queued() {
+                core.room.push(entry);
+            }
+        }
+    }
+
+    /// Drops what was answered while it waited in the room, if there is any: the word counts the living.
+    pub(super) fn purge(&self, core: &mut Core) {
+        if core.room.len() > self.word.read().queued() {
+            core.room.retain(|ticket| ticket.state.is_queued());
         }
     }
 

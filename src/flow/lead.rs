@@ -51,6 +51,11 @@ impl Turn<'_> {
         Turn { on: On::Worker, own: None, batches_left: usize::MAX }
     }
 
+    /// A thread of somebody else leads because no worker could be started.
+    pub(crate) fn stand_in() -> Self {
+        Turn { on: On::Service, own: None, batches_left: usize::MAX }
+    }
+
     fn goes_on(&self) -> bool {
         self.batches_left > 0 && !self.own.is_some_and(|own| own.state.is_over())
     }
@@ -137,6 +142,8 @@ impl Lane {
         let seen = self.word.read();
         let mut core = self.core.lock();
         self.admit(&mut core);
+        // The policy decides by the living alone.
+        self.purge(&mut core);
         let view = core.room.view(self.spec.policy.rows_max.max(1));
         if seen.idle() == 0 || view.len == 0 {
             drop(core);
@@ -290,6 +297,7 @@ impl Lane {
             let error =
                 Error::new(ErrorKind::ResourceExhausted, format!("the instance's thread did not start: {error}"));
             execute::refuse(&mut scratch.seats, &error);
+            execute::settle(self, &mut scratch.seats, &mut Record::default());
             let leads = self.bring(cell, &Record::default(), false);
             for seat in scratch.seats.drain(..) {
                 seat.answer(on);
@@ -304,23 +312,27 @@ impl Lane {
     ///
     /// # Errors
     /// The request itself, if it was not taken; the error that answered it, if it was.
-    pub(crate) fn infer<'a>(self: &Arc<Self>, mut request: Request<'a>) -> Result<Outcome, Refused<'a>> {
+    pub(crate) fn infer<'a>(self: &Arc<Self>, request: Request<'a>) -> Result<Outcome, Refused<'a>> {
         if thread::is_inside() {
             return Err(Refused { error: WOULD_WAIT, request });
         }
+        let borrowed = Borrowed;
+        let outcome = self.infer_borrowed(request);
+        std::mem::forget(borrowed);
+        outcome
+    }
+
+    fn infer_borrowed<'a>(self: &Arc<Self>, mut request: Request<'a>) -> Result<Outcome, Refused<'a>> {
         match self.infer_directly(&mut request) {
             Ok(Some(outcome)) => return Ok(outcome),
             Ok(None) => {}
             Err(error) => return Err(Refused { error, request }),
         }
         let (ticket, leads) = self.submit(request, Notify::Nobody, Manner::Blocking).map_err(|(refused, _)| refused)?;
-        let borrowed = Borrowed;
         if leads {
             self.lead(Turn { on: On::Service, own: Some(&ticket), batches_left: CALLER_BATCHES_MAX });
         }
-        let outcome = self.wait(ticket);
-        std::mem::forget(borrowed);
-        Ok(outcome)
+        Ok(self.wait(ticket))
     }
 
     /// Runs a request on this thread, if that is allowed and nothing is before it; takes the request only then.

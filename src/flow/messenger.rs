@@ -51,15 +51,14 @@ impl Messenger {
             let desk = self.desk.clone();
             state.thread = thread::spawn("inferlay-calls", move || desk.run()).ok();
         }
-        let runs = state.thread.is_some();
-        if runs {
-            state.letters.push_back((callback, ticket));
+        if state.is_stopping && state.thread.is_none() {
+            // The server has stopped: the callback is dropped, uncalled, with what it captured.
+            return;
         }
+        // Without a thread the letter waits for the next one to start it, or for the stop.
+        state.letters.push_back((callback, ticket));
         drop(state);
-        if runs {
-            self.desk.bell.ring();
-        }
-        // Without a thread the callback is dropped, uncalled, with what it captured: the server has stopped.
+        self.desk.bell.ring();
     }
 
     /// Runs what was posted and what those who hold it still post, then ends the thread.
@@ -74,6 +73,9 @@ impl Messenger {
             state.thread.take()
         };
         self.desk.bell.ring();
+        if thread.is_none() && !thread::is_inside() {
+            self.desk.run();
+        }
         thread::join(thread);
     }
 }

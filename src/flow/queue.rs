@@ -2,7 +2,7 @@
 //!
 //! Invariants: 1. within a priority, order is arrival order; a smaller level goes first. 2. `take` begins with the head
 //! and goes on with entries of the head's key, in order, while their rows fit; entries of other keys keep their places.
-//! 3. Every entry leaves once, through `take` or `drain`. 4. `rows` is the sum over all entries.
+//! 3. Every entry leaves once, through `take`, `retain` or `drain`. 4. `rows` is the sum over all entries.
 
 use std::collections::VecDeque;
 
@@ -81,6 +81,20 @@ impl<T> Room<T> {
             self.take_level(level, &mut room, &mut accept);
         }
         self.mixed &= self.len > 1;
+    }
+
+    /// Keeps the entries that `is_alive` says yes to, in their places.
+    pub(crate) fn retain(&mut self, is_alive: impl Fn(&T) -> bool) {
+        for level in &mut self.levels {
+            level.retain(|entry| is_alive(&entry.item));
+        }
+        self.len = self.levels.iter().map(VecDeque::len).sum();
+        self.rows = self.levels.iter().flatten().map(|entry| entry.rows).sum();
+    }
+
+    /// How many entries there are.
+    pub(crate) fn len(&self) -> usize {
+        self.len
     }
 
     /// Passes every entry on, in order.
@@ -205,6 +219,14 @@ mod tests {
         let mut room = room(&[(1, 8, 0, 0), (2, 1, 0, 0)]);
         assert_eq!(take(&mut room, 4), [1]);
         assert_eq!(take(&mut room, 4), [2]);
+    }
+
+    #[test]
+    fn the_dead_leave_and_the_others_keep_their_places() {
+        let mut room = room(&[(1, 2, 7, 0), (2, 1, 8, 0), (3, 1, 7, 1), (4, 3, 7, 0)]);
+        room.retain(|item| *item != 1 && *item != 3);
+        assert_eq!((room.len(), room.view(9)), (2, View { rows: 1, oldest: 1, len: 2 }));
+        assert_eq!((take(&mut room, 9), take(&mut room, 9)), (vec![2], vec![4]));
     }
 
     #[test]

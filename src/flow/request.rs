@@ -213,8 +213,14 @@ pub(crate) fn check(request: &Request<'_>, spec: &LaneSpec) -> Result<Checked, E
         wanted |= bit(find(&spec.outputs, name, "output", spec)?);
     }
     let mut into = SmallVec::new();
-    for (name, _) in &request.into {
+    for (name, memory) in &request.into {
         let index = find(&spec.outputs, name, "output", spec)?;
+        let (found, expected) = (memory.dtype(), spec.outputs[index].dtype);
+        if found != expected && expected.size().is_some() {
+            let place = spec.place();
+            let message = format!("{place}: output '{name}': found memory for {found}, expected {expected}");
+            return Err(Error::invalid_arg(message));
+        }
         if spec.outputs[index].dtype.size().is_none() {
             let place = spec.place();
             return Err(Error::unsupported(format!(

@@ -7,11 +7,12 @@ use super::answer::{self, On};
 use super::execution::{Bench, too_small};
 use super::lane::Lane;
 use super::spec::{LaneSpec, bit};
-use super::task::{Ask, HeldAsk, Reply, Ticket};
+use super::task::{HeldAsk, Reply, Ticket};
 use crate::observe::Record;
 use crate::tensor::gather;
 use inferlay_backend_sdk::{Error, ParameterValue, Placement, RequestInfo, Tensor, TensorRef};
 use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// A request's place in a batch.
 pub(crate) struct Seat {
@@ -61,7 +62,11 @@ impl Seat {
     /// Lets the inputs go and makes the reply known.
     pub(super) fn answer(mut self, on: On) {
         let deadline = self.ask.deadline;
-        self.ask.clear();
+        // Inputs are the application's: letting them go may run its destructors.
+        let cleared = catch_unwind(AssertUnwindSafe(|| self.ask.clear()));
+        if let Err(panic) = cleared {
+            answer::contain(&self.ticket().home().services, || resume_unwind(panic));
+        }
         let ticket = self.ask.let_go();
         if self.has_won.get() {
             answer::publish(&ticket, true);
@@ -194,10 +199,6 @@ impl Seat {
         let tensor = self.ask.inputs.get(index).and_then(Option::as_ref);
         tensor.ok_or_else(|| Error::not_found(format!("the request has no input {index}")))
     }
-
-    fn ask(&self) -> &Ask {
-        &self.ask
-    }
 }
 
 impl RequestInfo for Seat {
@@ -210,7 +211,7 @@ impl RequestInfo for Seat {
     }
 
     fn priority(&self) -> u32 {
-        self.ask().level as u32
+        self.ask.level as u32
     }
 
     fn deadline_ns(&self) -> Option<u64> {
@@ -218,7 +219,8 @@ impl RequestInfo for Seat {
     }
 
     fn cancelled(&self) -> bool {
-        self.ticket().state.is_unwanted()
+        let is_late = |deadline| self.ticket().home().now() >= deadline;
+        self.ticket().state.is_unwanted() || self.ask.deadline.is_some_and(is_late)
     }
 
     fn parameter(&self, name: &str) -> Option<&ParameterValue> {

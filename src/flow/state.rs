@@ -89,6 +89,11 @@ impl State {
         self.0.load(Ordering::Relaxed) & UNWANTED != 0
     }
 
+    /// Whether it still waits for a batch.
+    pub(crate) fn is_queued(&self) -> bool {
+        self.0.load(Ordering::Acquire) & PHASE == QUEUED
+    }
+
     pub(crate) fn is_answered(&self) -> bool {
         self.0.load(Ordering::Acquire) & PHASE == ANSWERED
     }

@@ -28,7 +28,7 @@ pub(crate) struct Workers {
 struct Crew {
     state: Mutex<State>,
     /// Rung by each worker that ends.
-    left: Doorbell,
+    left: Arc<Doorbell>,
     spin_max: u32,
     workers_max: usize,
     log: Arc<Log>,
@@ -58,6 +58,10 @@ struct Berth {
     bell: Doorbell,
     /// Whether its worker is in a backend, out of the engine's reach.
     is_away: AtomicBool,
+    /// Whether a stop looks at `is_away`. Each side writes its own flag before it reads the other's.
+    is_watched: AtomicBool,
+    /// Where that stop waits: the crew's.
+    left: Arc<Doorbell>,
 }
 
 std::thread_local! {
@@ -90,29 +94,39 @@ impl Drop for Away {
 fn mark(is_away: bool) {
     OWN_BERTH.with_borrow(|berth| {
         if let Some(berth) = berth {
-            berth.is_away.store(is_away, Ordering::Release);
+            berth.is_away.store(is_away, Ordering::SeqCst);
+            if is_away && berth.is_watched.load(Ordering::SeqCst) {
+                berth.left.ring();
+            }
         }
     });
 }
 
 impl Workers {
     pub(crate) fn new(spin_max: u32, workers_max: usize, log: Arc<Log>) -> Self {
-        let (state, left) = (Mutex::new(State::default()), Doorbell::new());
+        let (state, left) = (Mutex::new(State::default()), Arc::new(Doorbell::new()));
         Workers { crew: Arc::new(Crew { state, left, spin_max, workers_max, log }) }
     }
 
     /// Has a worker lead `lane`, whose lead was taken for it.
     pub(crate) fn lead(&self, lane: Arc<Lane>) {
-        let mut state = self.crew.state.lock();
-        if let Some(berth) = state.asleep.pop() {
-            drop(state);
-            *berth.job.lock() = Some(lane);
-            berth.bell.ring();
-            return;
-        }
-        state.jobs.push_back(lane);
-        if state.berths.len() < self.crew.workers_max && !state.is_stopping {
-            self.start(&mut state);
+        let failed = {
+            let mut state = self.crew.state.lock();
+            if let Some(berth) = state.asleep.pop() {
+                drop(state);
+                *berth.job.lock() = Some(lane);
+                berth.bell.ring();
+                return;
+            }
+            state.jobs.push_back(lane);
+            self.start(&mut state).err().map(|error| (error, state.berths.is_empty()))
+        };
+        let Some((error, is_alone)) = failed else { return };
+        self.crew.log.write(LogLevel::Error, &format!("no worker thread could be started: {error}"));
+        let job = if is_alone { self.crew.state.lock().jobs.pop_front() } else { None };
+        if let Some(lane) = job {
+            // With no worker at all the lane is led here, for once; callbacks go to the messenger.
+            lane.lead(Turn::stand_in());
         }
     }
 
@@ -127,22 +141,26 @@ impl Workers {
         self.crew.state.lock().jobs.pop_front()
     }
 
-    fn start(&self, state: &mut State) {
+    fn start(&self, state: &mut State) -> std::io::Result<()> {
+        if state.berths.len() >= self.crew.workers_max || state.is_stopping {
+            return Ok(());
+        }
         let crew = self.crew.clone();
         let name = format!("inferlay-{}", state.started);
-        let job = Slot::new(None);
-        let berth = Arc::new(Berth { job, bell: Doorbell::new(), is_away: AtomicBool::new(false) });
+        let berth = Arc::new(Berth {
+            job: Slot::new(None),
+            bell: Doorbell::new(),
+            is_away: AtomicBool::new(false),
+            is_watched: AtomicBool::new(false),
+            left: crew.left.clone(),
+        });
         let own = berth.clone();
-        match thread::spawn(&name, move || crew.run(&own)) {
-            Ok(handle) => {
-                state.berths.push(berth);
-                state.started += 1;
-                state.threads.retain(|thread| !thread::has_ended(thread));
-                state.threads.push(handle);
-            }
-            // The lead waits for a busy worker; with none at all it waits for the next one to be started.
-            Err(error) => self.crew.log.write(LogLevel::Error, &format!("no worker thread could be started: {error}")),
-        }
+        let handle = thread::spawn(&name, move || crew.run(&own))?;
+        state.berths.push(berth);
+        state.started += 1;
+        state.threads.retain(|thread| !thread::has_ended(thread));
+        state.threads.push(handle);
+        Ok(())
     }
 
     /// Ends the threads, but for those that are stuck in a backend, which are left alone.
@@ -158,7 +176,12 @@ impl Workers {
         if thread::is_inside() {
             return;
         }
-        let are_left_away = |state: &State| state.berths.iter().all(|berth| berth.is_away.load(Ordering::Acquire));
+        let is_away = |berth: &Arc<Berth>| {
+            berth.is_watched.store(true, Ordering::SeqCst);
+            berth.is_away.load(Ordering::SeqCst)
+        };
+        // Every one is watched before the first is found at work.
+        let are_left_away = |state: &State| state.berths.iter().filter(|berth| !is_away(berth)).count() == 0;
         while !are_left_away(&self.crew.state.lock()) {
             self.crew.left.wait(0);
         }

@@ -1,20 +1,20 @@
 //! Pooled blocks of host memory.
 //!
 //! Sizes are rounded up to powers of two, from 64 bytes on; each size has a free list, so that taking and returning is
-//! a pop and a push. What lies idle is bounded in bytes.
+//! a pop and a push. What lies idle is bounded.
 //!
 //! Invariants: 1. a block is written by its one owner, or shared and immutable, never both; 2. the memory outlives every
 //! `Buffer` over it; 3. a block on a free list has no owner.
 
 use crate::sync::{AtomicUsize, Home, Ordering, Pool, Pooled};
 use inferlay_backend_sdk::{Buffer, BufferTable, Placement};
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
 const ALIGN: usize = 64;
 const CLASSES: usize = 40;
-/// How many bytes one size may keep idle.
+/// How many bytes one size may keep idle; of a larger size, one block.
 const IDLE_BYTES_MAX: usize = 64 << 20;
 
 /// The pool of a server: one free list per power of two.
@@ -34,6 +34,7 @@ pub(crate) struct Class {
 /// Memory from the system, returned to it when dropped.
 pub(crate) struct Memory {
     pointer: NonNull<u8>,
+    /// 0 when the system had none.
     size: usize,
     bytes: Arc<AtomicUsize>,
 }
@@ -45,13 +46,13 @@ unsafe impl Sync for Memory {}
 
 impl Memory {
     fn new(size: usize, bytes: Arc<AtomicUsize>) -> Self {
-        let layout = layout(size);
+        // Zeroed, because backends get to see it before they have written all of it.
         // SAFETY: the size is not zero: classes begin at 64 bytes.
-        let pointer = unsafe { alloc(layout) };
-        let Some(pointer) = NonNull::new(pointer) else { handle_alloc_error(layout) };
-        // Backends get to see it before they have written all of it.
-        // SAFETY: `size` bytes were just allocated there.
-        unsafe { pointer.write_bytes(0, size) };
+        let pointer = unsafe { alloc_zeroed(layout(size)) };
+        let Some(pointer) = NonNull::new(pointer) else {
+            // A tensor that is too large for this machine is somebody's error, not the end of the process.
+            return Memory { pointer: NonNull::dangling(), size: 0, bytes };
+        };
         bytes.fetch_add(size, Ordering::Relaxed);
         Memory { pointer, size, bytes }
     }
@@ -59,6 +60,9 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
+        if self.size == 0 {
+            return;
+        }
         // SAFETY: allocated in `new` with the same layout.
         unsafe { dealloc(self.pointer.as_ptr(), layout(self.size)) };
         self.bytes.fetch_sub(self.size, Ordering::Relaxed);
@@ -101,7 +105,15 @@ impl BlockPool {
     /// A block of `len` bytes; what it holds is unspecified. `None` when no machine has that much.
     pub(crate) fn take(&self, len: usize) -> Option<Block> {
         let class = (len.max(1).div_ceil(ALIGN)).checked_next_power_of_two()?.trailing_zeros() as usize;
-        Some(Block { memory: Pool::take(self.classes.get(class)?), len })
+        let class = self.classes.get(class)?;
+        let mut memory = Pool::take(class);
+        if memory.size == 0
+            && let Some(empty) = memory.only()
+        {
+            // What the system did not give before it may give now.
+            *empty = class.make();
+        }
+        (memory.size > 0).then_some(Block { memory, len })
     }
 
     /// Bytes taken from the system and not given back.

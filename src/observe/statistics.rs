@@ -67,6 +67,8 @@ pub(crate) struct Record {
     pub(crate) scattered: u64,
     pub(crate) requests: usize,
     pub(crate) rows: usize,
+    /// Rows of the requests that were answered well.
+    pub(crate) good_rows: usize,
     pub(crate) failed: usize,
     /// Requests that a deadline, a cancel or a stop answered while they ran.
     pub(crate) lost: usize,
@@ -110,8 +112,7 @@ impl Tally {
         add(&mut sums.compute_infer, requests, lasted.saturating_sub(record.gathered) * requests);
         add(&mut sums.compute_output, requests, record.scattered * requests);
         sums.execution_count += 1;
-        // Failed requests seldom differ in rows; their share of the batch's rows is counted out.
-        sums.inference_count += record.rows as u64 * good / requests.max(1);
+        sums.inference_count += record.good_rows as u64;
         sums.bytes_copied += record.bytes_copied as u64;
         let last = self.sizes.len() - 1;
         self.sizes[record.rows.min(last)] += 1;

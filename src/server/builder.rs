@@ -212,8 +212,9 @@ impl ServerBuilder {
             tuning: self.tuning,
             log,
         });
-        let (catalog, is_stopping, stopper) = (Catalog::new(), AtomicBool::new(false), Mutex::new(()));
-        let inner = Inner { services, options: self.options, catalog, is_stopping, stopper };
+        let (is_stopping, stopper, leaving) = (AtomicBool::new(false), Mutex::new(()), Mutex::new(Vec::new()));
+        let catalog = Catalog::new();
+        let inner = Inner { services, options: self.options, catalog, is_stopping, stopper, leaving };
         let loader = Loader { services: &inner.services, options: &inner.options, serial: Mutex::new(()) };
         loader.load_all(found, &inner.catalog)?;
         Ok(ServerHandle { inner: Arc::new(inner) })

@@ -121,7 +121,10 @@ impl Entry {
         let place = |version: u64| format!("model '{}' version {version}", self.name);
         if let Some(version) = version {
             return match versions.get(&version) {
-                Some(Version::Ready(served)) => Ok(served.clone()),
+                Some(ready @ Version::Ready(served)) => match served.lane.is_stuck() {
+                    true => Err(Error::unavailable(format!("{} does not serve: {}", place(version), ready.reason()))),
+                    false => Ok(served.clone()),
+                },
                 Some(Version::Unavailable(error)) => Err(unavailable(&place(version), error)),
                 None => {
                     let known: Vec<_> = versions.keys().map(u64::to_string).collect();
@@ -129,10 +132,14 @@ impl Entry {
                 }
             };
         }
-        let ready = versions.values().rev().find_map(|version| version.clone().ready());
-        ready.ok_or_else(|| match versions.last_key_value() {
+        let mut ready = versions.values().rev().filter_map(|version| version.clone().ready());
+        let healthy = ready.find(|served| !served.lane.is_stuck());
+        healthy.ok_or_else(|| match versions.last_key_value() {
             Some((version, Version::Unavailable(error))) => unavailable(&place(*version), error),
-            _ => Error::unavailable(format!("model '{}' has no version that serves", self.name)),
+            Some((version, stuck)) => {
+                Error::unavailable(format!("{} does not serve: {}", place(*version), stuck.reason()))
+            }
+            None => Error::unavailable(format!("model '{}' has no version that serves", self.name)),
         })
     }
 

@@ -13,7 +13,7 @@ use crate::observe::Log;
 use crate::repository::{self, Choice, Found, FoundModel};
 use crate::sync::{AtomicUsize, Mutex, Ordering, thread};
 use inferlay_backend_sdk::{
-    Attributes, Backend, Error, Host, InstanceSpec, LogLevel, Model, ModelFiles, ModelSource, Signature,
+    Attributes, Backend, Error, ErrorKind, Host, InstanceSpec, LogLevel, Model, ModelFiles, ModelSource, Signature,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -86,7 +86,10 @@ impl Loader<'_> {
         let load = |version: u64| {
             let contained = AssertUnwindSafe(|| self.load_version(model, version, partial.clone()));
             catch_unwind(contained)
-                .unwrap_or_else(|_| Err(Error::new(inferlay_backend_sdk::ErrorKind::Panic, "the backend panicked")))
+                .unwrap_or_else(|panic| {
+                    let said = format!("the backend panicked: {}", thread::panic_text(&*panic));
+                    Err(Error::new(ErrorKind::Panic, said))
+                })
                 .map_or_else(Version::Unavailable, Version::Ready)
         };
         chosen.into_iter().map(|version| (version, load(version))).collect()

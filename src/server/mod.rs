@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const INSIDE: Error =
-    Error::fixed(ErrorKind::FailedPrecondition, "a server cannot be stopped from inside a callback or an execution");
+    Error::fixed(ErrorKind::FailedPrecondition, "nothing can be stopped from inside a callback or an execution");
 
 const STOPPED: Error = Error::fixed(ErrorKind::Unavailable, "the server has stopped");
 
@@ -72,6 +72,8 @@ pub(crate) struct Inner {
     is_stopping: AtomicBool,
     /// Held by the one who stops lanes: the bells that tell of drained lanes and ended threads wake one waiter.
     stopper: Mutex<()>,
+    /// Versions that were taken out of the catalog and may still have requests on their way.
+    leaving: Mutex<Vec<Served>>,
 }
 
 impl ServerHandle {
@@ -159,7 +161,8 @@ impl ServerHandle {
         self.model(&name)
     }
 
-    /// Stops serving a model and lets it go: what waits is drained for up to `within`, then answered with an error.
+    /// Stops serving a model and lets it go: what waits is drained for up to `within`, then answered with an error. A
+    /// stop, or the removal of another model, waits until this has returned.
     ///
     /// # Errors
     /// As for [`ServerHandle::stop`], and [`ErrorKind::NotFound`].
@@ -168,9 +171,22 @@ impl ServerHandle {
             return Err(INSIDE);
         }
         let entry = self.inner.catalog.entry(name)?;
-        let removed = entry.clear();
+        if entry.served().is_empty() {
+            return Err(Error::not_found(format!("model '{name}' does not serve")));
+        }
+        let removed = {
+            // In one go: a stop beside this finds the model in the catalog, or among those that leave.
+            let mut leaving = self.inner.leaving.lock();
+            let removed = entry.clear();
+            leaving.extend(removed.iter().cloned());
+            removed
+        };
+        removed.iter().for_each(|served| served.lane.begin_stop());
         let _alone = self.inner.stopper.lock();
-        self.inner.drain(&removed, within)
+        let drained = self.inner.drain(&removed, within);
+        let is_removed = |other: &Served| removed.iter().any(|served| Arc::ptr_eq(&served.lane, &other.lane));
+        self.inner.leaving.lock().retain(|other| !is_removed(other));
+        drained
     }
 
     /// Whether it takes requests at all.
@@ -228,7 +244,11 @@ impl Inner {
     fn stop(&self, within: Duration) -> Result<(), Error> {
         self.is_stopping.store(true, Ordering::Release);
         let _alone = self.stopper.lock();
-        let drained = self.drain(&self.catalog.served(), within);
+        let served = {
+            let leaving = self.leaving.lock();
+            [self.catalog.served(), leaving.clone()].concat()
+        };
+        let drained = self.drain(&served, within);
         self.services.stop();
         drained
     }

@@ -127,7 +127,6 @@ impl<H: Home> Pooled<H> {
     }
 
     /// The object, if this is its only owner.
-    #[cfg(all(test, not(loom)))]
     pub(crate) fn only(&mut self) -> Option<&mut H::Item> {
         if self.fields().owners.load(Ordering::Acquire) != 1 {
             return None;

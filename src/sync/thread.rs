@@ -29,6 +29,12 @@ pub(crate) fn relax() {
     loom::thread::yield_now();
 }
 
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    let said = panic.downcast_ref::<&str>().copied();
+    said.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
 /// How many threads of this process may run at the same time.
 pub(crate) fn cores() -> usize {
     static CORES: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
@@ -95,11 +101,11 @@ pub(crate) fn has_ended(_handle: &JoinHandle<()>) -> bool {
     false
 }
 
-/// Runs `work` on this thread and on up to `helpers` more, until all have returned.
+/// Runs `work` on this thread and on up to `more_max` more, until all have returned.
 #[cfg(not(loom))]
-pub(crate) fn scope(helpers: usize, name: &str, work: &(impl Fn() + Sync)) {
+pub(crate) fn scope(more_max: usize, name: &str, work: &(impl Fn() + Sync)) {
     std::thread::scope(|scope| {
-        for _ in 0..helpers {
+        for _ in 0..more_max {
             // With fewer threads the work takes longer, no more.
             let _started = std::thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, work);
         }
@@ -108,6 +114,6 @@ pub(crate) fn scope(helpers: usize, name: &str, work: &(impl Fn() + Sync)) {
 }
 
 #[cfg(loom)]
-pub(crate) fn scope(_helpers: usize, _name: &str, work: &(impl Fn() + Sync)) {
+pub(crate) fn scope(_more_max: usize, _name: &str, work: &(impl Fn() + Sync)) {
     work();
 }

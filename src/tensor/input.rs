@@ -1,7 +1,7 @@
 //! What a request takes in: owned tensors, or slices of a caller that waits; and memory for its outputs.
 
 use crate::memory::{Lent, borrow};
-use inferlay_backend_sdk::{Element, Error, Shape, Tensor};
+use inferlay_backend_sdk::{DataType, Element, Error, Shape, Tensor};
 use std::marker::PhantomData;
 
 /// One input of a request: an owned [`Tensor`], or a slice that is borrowed for `'a`.
@@ -62,11 +62,17 @@ impl From<Tensor> for Input<'static> {
 /// For a request that is alone in its batch the backend writes there directly; else the engine copies, once.
 #[derive(Debug)]
 pub struct OutputMemory<'a> {
+    dtype: DataType,
     lent: Lent,
     lifetime: PhantomData<&'a mut [u8]>,
 }
 
 impl OutputMemory<'_> {
+    /// The type of the elements that are to be written.
+    pub(crate) fn dtype(&self) -> DataType {
+        self.dtype
+    }
+
     pub(crate) fn into_lent(self) -> Lent {
         self.lent
     }
@@ -74,18 +80,18 @@ impl OutputMemory<'_> {
 
 impl<'a, T: Element> From<&'a mut [T]> for OutputMemory<'a> {
     fn from(elements: &'a mut [T]) -> Self {
-        OutputMemory { lent: Lent::new(elements), lifetime: PhantomData }
+        OutputMemory { dtype: T::DTYPE, lent: Lent::new(elements), lifetime: PhantomData }
     }
 }
 
 impl<'a, T: Element, const N: usize> From<&'a mut [T; N]> for OutputMemory<'a> {
     fn from(elements: &'a mut [T; N]) -> Self {
-        OutputMemory { lent: Lent::new(elements), lifetime: PhantomData }
+        OutputMemory { dtype: T::DTYPE, lent: Lent::new(elements), lifetime: PhantomData }
     }
 }
 
 impl<'a, T: Element> From<&'a mut Vec<T>> for OutputMemory<'a> {
     fn from(elements: &'a mut Vec<T>) -> Self {
-        OutputMemory { lent: Lent::new(elements), lifetime: PhantomData }
+        OutputMemory { dtype: T::DTYPE, lent: Lent::new(elements), lifetime: PhantomData }
     }
 }
