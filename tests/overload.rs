@@ -19,6 +19,8 @@ const ROUND: usize = 20;
 const TIMEOUT: Duration = Duration::from_millis(1);
 /// Timers are as fine as 65.5 us and never early.
 const PAST_TIMEOUT: Duration = Duration::from_micros(1_200);
+/// By how many bytes the process may grow while requests come and go in vain.
+const GROWTH_MAX: usize = 16 << 20;
 
 #[test]
 fn a_flood_behind_a_held_instance_is_answered_and_leaves_nothing_behind() {
@@ -32,10 +34,11 @@ fn a_flood_behind_a_held_instance_is_answered_and_leaves_nothing_behind() {
 
         let mut flood = Flood::new(model.clone(), clock);
         flood.round();
-        let pool_bytes = server.pool_bytes();
+        let (bytes, pool_bytes) = (resident_bytes(), server.pool_bytes());
         (1..REQUESTS / ROUND).for_each(|_| flood.round());
         assert_eq!(flood.expired + flood.refused, REQUESTS);
         assert_eq!(server.pool_bytes(), pool_bytes);
+        let grown = resident_bytes().saturating_sub(bytes);
 
         gate.open();
         assert_eq!(running.wait().unwrap().slice::<f32>("y").unwrap(), answer(1.0));
@@ -43,6 +46,7 @@ fn a_flood_behind_a_held_instance_is_answered_and_leaves_nothing_behind() {
         let statistics = model.statistics().unwrap();
         assert_eq!((statistics.expired_count, statistics.refused_count), (flood.expired as u64, flood.refused as u64));
         assert_eq!((statistics.execution_count, gate.come()), (2, 2), "none of the flood was run");
+        assert!(grown < GROWTH_MAX, "{REQUESTS} requests that are answered still hold {} KiB", grown >> 10);
         server.stop(PATIENCE).unwrap();
     });
 }
@@ -101,4 +105,19 @@ impl Drop for Counted {
     fn drop(&mut self) {
         self.1.fetch_sub(1, Ordering::SeqCst);
     }
+}
+
+/// Physical memory of the process.
+#[cfg(target_os = "linux")]
+fn resident_bytes() -> usize {
+    // The second number, in pages; a page is at least this large.
+    const PAGE: usize = 4096;
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * PAGE
+}
+
+/// Nowhere else is it told by a file.
+#[cfg(not(target_os = "linux"))]
+fn resident_bytes() -> usize {
+    0
 }
