@@ -108,11 +108,12 @@ impl ServerBuilder {
     /// # Examples
     /// ```
     /// use inferlay::{Request, ServerHandle, Tensor};
-    /// let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}, output: {name: y, data_type: FP32, dims: 2}}";
+    /// // The null model's outputs are its inputs, by the same names.
+    /// let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}";
     /// let files = [("config.yaml", config.to_vec())];
     /// let server = ServerHandle::builder().model_in_memory("echo", files).strict().start()?;
     /// let request = Request::new().input("x", Tensor::from_vec(vec![1.0f32, 2.0], [2])?);
-    /// assert_eq!(server.infer("echo", request)?.slice::<f32>("y")?, [1.0, 2.0]);
+    /// assert_eq!(server.infer("echo", request)?.slice::<f32>("x")?, [1.0, 2.0]);
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn model_in_memory<N: Into<String>>(
