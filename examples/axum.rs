@@ -1,14 +1,11 @@
-//! A web service with the engine inside: a folder of models, served by KServe's protocol (version 2, HTTP with JSON).
-//!
+//! A web service with the engine inside: a folder of models by KServe's protocol, version 2 (JSON, FP32 tensors).
 //! `cargo run --release -p inferlay-examples --example axum -- examples/models`
 
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::{Json, Router, routing};
-use inferlay::{DataType, Error, ErrorKind, Request, ServerHandle, Shape, Tensor, TensorRef};
-use serde_json::{Error as JsonError, Value, from_value, json};
+use axum::{Json, Router, extract::Path, extract::State, http::StatusCode as Status, routing};
+use inferlay::{Error, ErrorKind, Request, ServerHandle, Tensor};
+use serde_json::{Value, from_value, json};
 
-type Answer = Result<Json<Value>, (StatusCode, Json<Value>)>;
+type Answer = Result<Json<Value>, (Status, Json<Value>)>;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -20,12 +17,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 pub(crate) fn service(server: ServerHandle) -> Router {
+    let ready =
+        async |State::<ServerHandle>(server)| server.is_ready().then_some(()).ok_or(Status::SERVICE_UNAVAILABLE);
     let models = Router::new().route("/{name}", routing::get(metadata)).route("/{name}/infer", routing::post(infer));
     Router::new().route("/v2/health/ready", routing::get(ready)).nest("/v2/models", models).with_state(server)
-}
-
-async fn ready(State(server): State<ServerHandle>) -> Result<(), StatusCode> {
-    server.is_ready().then_some(()).ok_or(StatusCode::SERVICE_UNAVAILABLE)
 }
 
 async fn metadata(State(server): State<ServerHandle>, Path(name): Path<String>) -> Answer {
@@ -37,36 +32,28 @@ async fn infer(State(server): State<ServerHandle>, Path(name): Path<String>, Jso
     for input in body["inputs"].as_array().into_iter().flatten() {
         request = request.input(input["name"].as_str().unwrap_or_default().to_owned(), tensor(input).map_err(failed)?);
     }
-    let response = server.infer_async(&name, request).map_err(failed)?.await.map_err(failed)?;
-    let outputs = response.outputs().map(output).collect::<Result<Vec<_>, _>>().map_err(failed)?;
-    Ok(Json(json!({ "model_name": name, "model_version": response.version().to_string(), "outputs": outputs })))
+    let reply = server.infer_async(&name, request).map_err(|refused| failed(refused.error))?.await.map_err(failed)?;
+    let mut outputs = Vec::new();
+    for (name, tensor) in reply.outputs() {
+        let data = tensor.as_slice::<f32>().map_err(failed)?;
+        outputs.push(json!({ "name": name, "datatype": "FP32", "shape": **tensor.shape(), "data": data }));
+    }
+    Ok(Json(json!({ "model_name": name, "model_version": reply.version().to_string(), "outputs": outputs })))
 }
 
 fn tensor(input: &Value) -> Result<Tensor, Error> {
-    let wrong = |error: JsonError| Error::invalid_arg(format!("input {}: {error}", input["name"]));
-    let shape = Shape::from(&from_value::<Vec<usize>>(input["shape"].clone()).map_err(wrong)?[..]);
-    match (input["datatype"].as_str(), input["data"].clone()) {
-        (Some("FP32"), data) => Tensor::from_vec(from_value::<Vec<f32>>(data).map_err(wrong)?, shape),
-        (Some("INT64"), data) => Tensor::from_vec(from_value::<Vec<i64>>(data).map_err(wrong)?, shape),
-        (other, _) => Err(Error::unsupported(format!("found datatype {other:?}, expected FP32 or INT64"))),
-    }
+    let (name, datatype) = (&input["name"], &input["datatype"]);
+    let wrong = |error: serde_json::Error| Error::invalid_arg(format!("input {name}: {error}"));
+    let (shape, data): (Vec<usize>, Vec<f32>) = from_value(json!([input["shape"], input["data"]])).map_err(wrong)?;
+    if datatype == "FP32" { Tensor::from_vec(data, &shape[..]) } else { Err(Error::unsupported(datatype.to_string())) }
 }
 
-fn output((name, tensor): (&str, TensorRef<'_>)) -> Result<Value, Error> {
-    let data = match tensor.dtype() {
-        DataType::Int64 => json!(tensor.as_slice::<i64>()?),
-        _ => json!(tensor.as_slice::<f32>()?),
-    };
-    Ok(json!({ "name": name, "datatype": tensor.dtype().name(), "shape": **tensor.shape(), "data": data }))
-}
-
-fn failed(error: impl Into<Error>) -> (StatusCode, Json<Value>) {
-    let error = error.into();
+fn failed(error: Error) -> (Status, Json<Value>) {
     let status = match error.kind() {
-        ErrorKind::InvalidArg => StatusCode::BAD_REQUEST,
-        ErrorKind::NotFound => StatusCode::NOT_FOUND,
-        ErrorKind::ResourceExhausted | ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorKind::InvalidArg => Status::BAD_REQUEST,
+        ErrorKind::NotFound => Status::NOT_FOUND,
+        ErrorKind::ResourceExhausted | ErrorKind::Unavailable => Status::SERVICE_UNAVAILABLE,
+        _ => Status::INTERNAL_SERVER_ERROR,
     };
     (status, Json(json!({ "error": error.to_string() })))
 }

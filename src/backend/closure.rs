@@ -13,6 +13,23 @@ type Function = dyn Fn(&ModelBatch<'_>) -> Result<(), Error> + Send + Sync;
 /// One batch, as the function of a registered model sees it: inputs and outputs by name.
 ///
 /// Where the model batches, the first dim of every input and output is [`ModelBatch::rows`].
+///
+/// # Examples
+/// ```
+/// use inferlay::{DataType, Error, ModelBatch, ModelConfig, Request, ServerHandle, Tensor};
+/// fn negate(batch: &ModelBatch<'_>) -> Result<(), Error> {
+///     let x = batch.input("x")?.as_slice::<f32>()?;
+///     let y = batch.output("y", [batch.rows(), 1])?.as_mut_slice::<f32>()?;
+///     y.iter_mut().zip(x).for_each(|(y, x)| *y = -x);
+///     Ok(())
+/// }
+/// # let server = ServerHandle::builder().start()?;
+/// let config = ModelConfig::new("negate").input("x", DataType::Fp32, [1]).output("y", DataType::Fp32, [1]);
+/// let model = server.register_model(config.max_batch_size(8), negate)?;
+/// let request = Request::new().input("x", Tensor::from_vec(vec![1.0f32, 2.0], [2, 1])?);
+/// assert_eq!(model.infer(request)?.slice::<f32>("y")?, [-1.0, -2.0]);
+/// # Ok::<(), inferlay::Error>(())
+/// ```
 pub struct ModelBatch<'a> {
     batch: &'a dyn Batch,
     signature: &'a Signature,

@@ -97,6 +97,17 @@ pub enum InstanceKind {
 }
 
 /// How requests are batched together.
+///
+/// # Examples
+/// ```
+/// use inferlay::config::{DynamicBatching, ModelConfig};
+/// let batching = DynamicBatching { preferred_batch_sizes: vec![4, 8], delay_us_max: 500, ..DynamicBatching::default() };
+/// let config = ModelConfig::new("a").max_batch_size(8).dynamic_batching(batching.clone());
+/// let text = "dynamic_batching: {preferred_batch_size: [4, 8], max_queue_delay_microseconds: 500}";
+/// assert_eq!(inferlay::config::parse("config.yaml", text)?.dynamic_batching, Some(batching));
+/// # drop(config);
+/// # Ok::<(), inferlay::config::ConfigErrors>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DynamicBatching {
     /// Batch sizes at which a batch does not wait for more; empty: only the largest.
@@ -110,6 +121,15 @@ pub struct DynamicBatching {
 }
 
 /// Which versions of a model are served.
+///
+/// # Examples
+/// ```
+/// use inferlay::config::{VersionPolicy, parse};
+/// let config = parse("config.yaml", "version_policy: {specific: {versions: [1, 3]}}")?;
+/// assert_eq!(config.version_policy, Some(VersionPolicy::Specific(vec![1, 3])));
+/// assert_eq!(VersionPolicy::default(), VersionPolicy::Latest(1));
+/// # Ok::<(), inferlay::config::ConfigErrors>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum VersionPolicy {
@@ -128,6 +148,14 @@ impl Default for VersionPolicy {
 }
 
 /// What a thread that waits for an answer may execute.
+///
+/// # Examples
+/// ```
+/// use inferlay::{CallerRuns, ModelConfig, config::parse};
+/// let config = ModelConfig::new("a").caller_runs(CallerRuns::Never);
+/// assert_eq!(config.caller_runs, parse("config.yaml", "caller_runs: never")?.caller_runs);
+/// # Ok::<(), inferlay::config::ConfigErrors>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CallerRuns {

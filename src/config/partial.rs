@@ -12,6 +12,15 @@ use std::sync::Arc;
 
 /// A config of which any part may be missing: what a file says, or nothing at all. [`PartialConfig::complete`] adds
 /// the rest from the model itself. The fields are those of [`super::ModelConfig`].
+///
+/// # Examples
+/// ```
+/// use inferlay::config::{PartialConfig, parse};
+/// let partial = parse("config.yaml", "max_batch_size: 8")?;
+/// assert_eq!((partial.max_batch_size, partial.backend), (Some(8), None));
+/// assert_eq!(PartialConfig::new().max_batch_size, None);
+/// # Ok::<(), inferlay::config::ConfigErrors>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct PartialConfig {

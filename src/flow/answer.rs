@@ -1,8 +1,9 @@
 //! Answering: exactly once, whoever does it, even when a backend panics or a deadline passes.
 //!
-//! Whoever wins the state word fills the reply, publishes, and tells whoever wants to know. Three parties compete: the one
-//! who ran the batch, the timekeeper, and a cancel. A callback of the user runs on a worker or on the messenger, never on a
-//! caller's thread, never on the timekeeper, never under a lock.
+//! Whoever wins the state word fills the reply, publishes, and tells whoever wants to know. These compete: the one
+//! who ran the batch, the responder of a request that its backend took, the timekeeper (a deadline, or the execution
+//! timeout of a batch that hangs), a cancel, and a stop. A callback of the user runs on a worker, on the thread of an
+//! instance or on the messenger, never on a caller's thread, never on the timekeeper, never under a lock.
 
 use super::lane::{self, Lane, Refusals};
 use super::response::Response;

@@ -3,7 +3,8 @@
 //! The protocol is the word's (see `word`): submit reserves, pushes, publishes; whoever finds a free instance and no
 //! leader takes the lead for a worker. The leader drains the inbox into the waiting room, asks the policy, sends a batch
 //! off on an instance and hands the lead on, resigns, or waits out a delay. Whoever ran the batch brings the instance back
-//! and leads on if more waits.
+//! and leads on if more waits. If nothing does, a worker keeps the lead through its answers as long as these are quick,
+//! because a client that has its answer asks again at once; where they are slow it resigns first.
 //!
 //! Locks: `core` (instances, waiting room, tallies) is held for a few lines at a time, never across `execute`, a release or
 //! a callback; inside it only a pool's free list and an instance's flights may be locked.

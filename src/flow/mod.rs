@@ -47,12 +47,13 @@
 //!
 //! - **The caller's**, the application's own: checks and submits. In a blocking call it executes its own request, or
 //!   with `caller_runs: batch` leads, for two batches at most. It never runs a callback.
-//! - **Workers**, `inferlay-N`, started by a lead that finds none asleep, ended by ten seconds of sleep: they lead,
-//!   execute, and call back for the batches they ran.
+//! - **Workers**, `inferlay-N`, started by a lead that finds none asleep, ended by ten seconds of sleep, but for the first
+//!   to sleep, which stays: they lead, execute, and call back for the batches they ran. While answers are quick, a worker
+//!   keeps the lead through them.
 //! - **`inferlay-own`**, started by the first batch of an instance whose backend is bound to a thread, ended with the
 //!   instance: executes that instance, and calls back for it.
 //! - **The timekeeper**, `inferlay-time`, started by the first deadline or `execution_timeout`: answers what is late.
-//!   It wakes futures but runs no callback.
+//!   It runs no callback, but it wakes futures (a waker that panics is contained) and may write to the log.
 //! - **The messenger**, `inferlay-calls`, started by the first callback that whoever answers must not run: callbacks,
 //!   one after the other.
 //!
@@ -67,6 +68,8 @@
 //!   lane core -> task.ask ----+-> free lists of the pools (tasks; blocks)
 //!                task.ask -> task.reply
 //!                task.ask -> timekeeper
+//!                task.ask -> lane's taken requests
+//!   lane core -> flights of an instance
 //! ```
 //!
 //! The workers, the messenger, the flights of an instance and the traces each have a lock that is innermost. The slots

@@ -76,6 +76,26 @@ impl<'a> Request<'a> {
 
     /// Asks for this output in the caller's own memory, which must be at least as large: written by the backend itself
     /// when the request is alone in its batch, else copied once.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[allow(unused_imports)]
+    /// # use inferlay::{DataType, Input, ModelConfig, Request, ServerHandle, Tensor};
+    /// # let server = ServerHandle::builder().start()?;
+    /// # let config = ModelConfig::new("double").input("x", DataType::Fp32, [2]).output("y", DataType::Fp32, [2]);
+    /// # let double = |batch: &inferlay::ModelBatch<'_>| {
+    /// #     let x = batch.input("x")?.as_slice::<f32>()?;
+    /// #     let y = batch.output("y", [2])?.as_mut_slice::<f32>()?;
+    /// #     y.iter_mut().zip(x).for_each(|(y, x)| *y = 2.0 * x);
+    /// #     Ok(())
+    /// # };
+    /// # let model = server.register_model(config, double)?;
+    /// let (x, mut y) = ([1.0f32, 2.0], [0.0f32; 2]);
+    /// let request = Request::new().input("x", Input::from_slice(&x, [2])?);
+    /// model.infer(request.output_into("y", &mut y))?;
+    /// assert_eq!(y, [2.0, 4.0]);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     #[must_use]
     pub fn output_into(mut self, name: impl Into<Cow<'a, str>>, memory: impl Into<OutputMemory<'a>>) -> Self {
         let name = name.into();
@@ -100,6 +120,27 @@ impl<'a> Request<'a> {
     }
 
     /// A deadline this long after submission.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[allow(unused_imports)]
+    /// # use inferlay::{DataType, Input, ModelConfig, Request, ServerHandle, Tensor};
+    /// # let server = ServerHandle::builder().start()?;
+    /// # let config = ModelConfig::new("double").input("x", DataType::Fp32, [2]).output("y", DataType::Fp32, [2]);
+    /// # let double = |batch: &inferlay::ModelBatch<'_>| {
+    /// #     let x = batch.input("x")?.as_slice::<f32>()?;
+    /// #     let y = batch.output("y", [2])?.as_mut_slice::<f32>()?;
+    /// #     y.iter_mut().zip(x).for_each(|(y, x)| *y = 2.0 * x);
+    /// #     Ok(())
+    /// # };
+    /// # let model = server.register_model(config, double)?;
+    /// use inferlay::ErrorKind;
+    /// use std::time::Duration;
+    /// let request = Request::new().input("x", Tensor::from_vec(vec![1.0f32, 2.0], [2])?);
+    /// let error = model.infer(request.timeout(Duration::ZERO)).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Timeout);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.due = Due::After(timeout);
@@ -121,6 +162,27 @@ impl<'a> Request<'a> {
     }
 
     /// Lets `token` cancel this request, from any thread, also before it is submitted.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[allow(unused_imports)]
+    /// # use inferlay::{DataType, Input, ModelConfig, Request, ServerHandle, Tensor};
+    /// # let server = ServerHandle::builder().start()?;
+    /// # let config = ModelConfig::new("double").input("x", DataType::Fp32, [2]).output("y", DataType::Fp32, [2]);
+    /// # let double = |batch: &inferlay::ModelBatch<'_>| {
+    /// #     let x = batch.input("x")?.as_slice::<f32>()?;
+    /// #     let y = batch.output("y", [2])?.as_mut_slice::<f32>()?;
+    /// #     y.iter_mut().zip(x).for_each(|(y, x)| *y = 2.0 * x);
+    /// #     Ok(())
+    /// # };
+    /// # let model = server.register_model(config, double)?;
+    /// use inferlay::{CancelToken, ErrorKind};
+    /// let token = CancelToken::new();
+    /// let request = Request::new().input("x", Tensor::from_vec(vec![1.0f32, 2.0], [2])?);
+    /// token.cancel();
+    /// assert_eq!(model.infer(request.cancel_with(&token)).unwrap_err().kind(), ErrorKind::Cancelled);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     #[must_use]
     pub fn cancel_with(mut self, token: &CancelToken) -> Self {
         self.cancel = Some(token.clone());
@@ -165,6 +227,27 @@ impl<'a> Request<'a> {
 }
 
 /// A call that was not taken: why, and the request, untouched.
+///
+/// # Examples
+/// ```
+/// # #[allow(unused_imports)]
+/// # use inferlay::{DataType, Input, ModelConfig, Request, ServerHandle, Tensor};
+/// # let server = ServerHandle::builder().start()?;
+/// # let config = ModelConfig::new("double").input("x", DataType::Fp32, [2]).output("y", DataType::Fp32, [2]);
+/// # let double = |batch: &inferlay::ModelBatch<'_>| {
+/// #     let x = batch.input("x")?.as_slice::<f32>()?;
+/// #     let y = batch.output("y", [2])?.as_mut_slice::<f32>()?;
+/// #     y.iter_mut().zip(x).for_each(|(y, x)| *y = 2.0 * x);
+/// #     Ok(())
+/// # };
+/// # let model = server.register_model(config, double)?;
+/// use inferlay::ErrorKind;
+/// let request = Request::new().input("x", Tensor::from_vec(vec![1.0f32; 3], [3])?);
+/// let refused = model.infer_async(request.id("mine")).unwrap_err();
+/// assert_eq!(refused.error.kind(), ErrorKind::InvalidArg);
+/// let mine_again: Request<'static> = refused.request;
+/// # Ok::<(), inferlay::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Refused<'a> {
     /// Why.

@@ -10,13 +10,25 @@ use inferlay_backend_sdk::{Element, Error, Tensor, TensorRef};
 /// that should outlive it is taken with [`Response::tensor`], which shares the memory.
 ///
 /// # Examples
-/// ```no_run
-/// use inferlay::{Request, ServerHandle, Tensor};
-/// let server = ServerHandle::open("models")?;
-/// let request = Request::new().input("image", Tensor::from_vec(vec![0.0f32; 64], [1, 1, 8, 8])?);
-/// let response = server.infer("digits", request)?;
-/// let logits: &[f32] = response.output("logits")?.as_slice()?;
-/// assert_eq!(logits.len(), 10);
+/// ```
+/// # #[allow(unused_imports)]
+/// # use inferlay::{DataType, Input, ModelConfig, Request, ServerHandle, Tensor};
+/// # let server = ServerHandle::builder().start()?;
+/// # let config = ModelConfig::new("double").input("x", DataType::Fp32, [2]).output("y", DataType::Fp32, [2]);
+/// # let double = |batch: &inferlay::ModelBatch<'_>| {
+/// #     let x = batch.input("x")?.as_slice::<f32>()?;
+/// #     let y = batch.output("y", [2])?.as_mut_slice::<f32>()?;
+/// #     y.iter_mut().zip(x).for_each(|(y, x)| *y = 2.0 * x);
+/// #     Ok(())
+/// # };
+/// # let model = server.register_model(config, double)?;
+/// let request = Request::new().input("x", Tensor::from_vec(vec![1.0f32, 2.0], [2])?);
+/// let response = model.infer(request)?;
+/// assert_eq!((response.model(), response.version()), ("double", 1));
+/// assert_eq!(response.output("y")?.as_slice::<f32>()?, [2.0, 4.0]);
+/// let outlives: Tensor = response.tensor("y")?;
+/// drop(response);
+/// assert_eq!(outlives.view().as_slice::<f32>()?, [2.0, 4.0]);
 /// # Ok::<(), inferlay::Error>(())
 /// ```
 pub struct Response {

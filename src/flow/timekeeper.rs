@@ -1,7 +1,8 @@
 //! The timekeeper: one thread, started by the first deadline, that answers what is late.
 //!
-//! It owns the timer wheel under a lock of its own and answers outside of it. It never runs user code: callbacks go to the
-//! messenger. Requests without a deadline never come here.
+//! It owns the timer wheel under a lock of its own and answers outside of it. It never runs a callback: those go to the
+//! messenger. It does wake futures (`Waker::wake` is code of the user's runtime; a panic there is contained), and it may
+//! write to the log. Requests without a deadline never come here.
 
 use super::answer::{self, On};
 use super::lane::Lane;

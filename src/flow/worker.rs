@@ -1,9 +1,10 @@
 //! Threads that lead: a pool for the whole server, and one thread each for instances that must stay on theirs.
 //!
-//! The pool grows when a lead finds no worker asleep and shrinks when a worker has slept for long; a thousand idle models
-//! need none. A lead is given to the worker that fell asleep last, whose stack is still warm. Invariants: 1. a posted lead
-//! is taken by exactly one worker; 2. a worker is asleep only while it stands in `asleep`, and whoever wakes it takes it
-//! out; 3. leads wait in `jobs` only while every worker is busy and no more may be started.
+//! The pool grows when a lead finds no worker asleep and shrinks when a worker has slept for long, down to the one that
+//! fell asleep first; a thousand idle models need no more. A lead is given to the worker that fell asleep last, whose
+//! stack is still warm. Invariants: 1. a posted lead is taken by exactly one worker; 2. a worker is asleep only while it
+//! stands in `asleep`, and whoever wakes it takes it out; 3. a lead that finds no worker asleep is queued in `jobs` and a
+//! worker is started for it, unless there are as many as may be; it waits there until a worker takes it.
 
 use super::answer::On;
 use super::instance::InstanceCell;

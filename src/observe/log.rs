@@ -3,6 +3,18 @@
 use inferlay_backend_sdk::LogLevel;
 
 /// One line of the log.
+///
+/// # Examples
+/// ```
+/// use inferlay::{LogLevel, LogRecord, ServerHandle};
+/// fn print(record: LogRecord<'_>) {
+///     if record.level >= LogLevel::Warning {
+///         eprintln!("{:?}: {}", record.level, record.message);
+///     }
+/// }
+/// let server = ServerHandle::builder().log(print).start()?;
+/// # Ok::<(), inferlay::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LogRecord<'a> {

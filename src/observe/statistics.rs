@@ -17,6 +17,26 @@ pub struct DurationStatistics {
 /// What a model version has done since it was loaded.
 ///
 /// Durations are sums over requests: every request of a batch is charged the batch's whole time, as in Triton.
+///
+/// # Examples
+/// ```
+/// # #[allow(unused_imports)]
+/// # use inferlay::{DataType, Input, ModelConfig, Request, ServerHandle, Tensor};
+/// # let server = ServerHandle::builder().start()?;
+/// # let config = ModelConfig::new("double").input("x", DataType::Fp32, [2]).output("y", DataType::Fp32, [2]);
+/// # let double = |batch: &inferlay::ModelBatch<'_>| {
+/// #     let x = batch.input("x")?.as_slice::<f32>()?;
+/// #     let y = batch.output("y", [2])?.as_mut_slice::<f32>()?;
+/// #     y.iter_mut().zip(x).for_each(|(y, x)| *y = 2.0 * x);
+/// #     Ok(())
+/// # };
+/// # let model = server.register_model(config, double)?;
+/// model.infer(Request::new().input("x", Tensor::from_vec(vec![1.0f32, 2.0], [2])?))?;
+/// let statistics = model.statistics()?;
+/// assert_eq!((statistics.success.count, statistics.fail.count, statistics.queue_len), (1, 0, 0));
+/// let _mean_ns = statistics.success.ns / statistics.success.count;
+/// # Ok::<(), inferlay::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ModelStatistics {

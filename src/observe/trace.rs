@@ -11,6 +11,27 @@ use std::collections::VecDeque;
 const KEPT_MAX: usize = 1 << 16;
 
 /// The way of one request, in nanoseconds on the server's clock.
+///
+/// # Examples
+/// ```
+/// # #[allow(unused_imports)]
+/// # use inferlay::{DataType, Input, ModelConfig, Request, ServerHandle, Tensor};
+/// # let server = ServerHandle::builder().start()?;
+/// # let config = ModelConfig::new("double").input("x", DataType::Fp32, [2]).output("y", DataType::Fp32, [2]);
+/// # let double = |batch: &inferlay::ModelBatch<'_>| {
+/// #     let x = batch.input("x")?.as_slice::<f32>()?;
+/// #     let y = batch.output("y", [2])?.as_mut_slice::<f32>()?;
+/// #     y.iter_mut().zip(x).for_each(|(y, x)| *y = 2.0 * x);
+/// #     Ok(())
+/// # };
+/// # let model = server.register_model(config, double)?;
+/// let request = Request::new().input("x", Tensor::from_vec(vec![1.0f32, 2.0], [2])?);
+/// let response = model.infer(request.traced())?;
+/// let trace = response.trace().expect("it was asked for");
+/// assert!(trace.submitted <= trace.started && trace.started <= trace.ended && trace.ended <= trace.answered);
+/// assert_eq!((trace.batch_requests, trace.cut.name()), (1, "single"));
+/// # Ok::<(), inferlay::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Trace {

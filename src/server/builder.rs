@@ -104,6 +104,18 @@ impl ServerBuilder {
     }
 
     /// Loads one model from memory: its files by name, such as `model.onnx`, and perhaps `config.yaml`.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::{Request, ServerHandle, Tensor};
+    /// // The null model's outputs are its inputs, by the same names.
+    /// let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}";
+    /// let files = [("config.yaml", config.to_vec())];
+    /// let server = ServerHandle::builder().model_in_memory("echo", files).strict().start()?;
+    /// let request = Request::new().input("x", Tensor::from_vec(vec![1.0f32, 2.0], [2])?);
+    /// assert_eq!(server.infer("echo", request)?.slice::<f32>("x")?, [1.0, 2.0]);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn model_in_memory<N: Into<String>>(
         mut self,
         name: impl Into<String>,
@@ -128,12 +140,37 @@ impl ServerBuilder {
     }
 
     /// Calls `report` after each model that was loaded or failed, on the loading threads, one call at a time.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::ServerHandle;
+    /// let files = [("config.yaml", b"backend: nowhere".to_vec())];
+    /// let builder = ServerHandle::builder().model_in_memory("echo", files);
+    /// builder.on_progress(|progress| {
+    ///     assert_eq!((progress.model, progress.done, progress.total), ("echo", 1, 1));
+    ///     assert!(progress.error.is_some());
+    /// }).start()?;
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn on_progress(mut self, report: impl Fn(&Progress<'_>) + Send + Sync + 'static) -> Self {
         self.options.progress = Some(Box::new(report));
         self
     }
 
     /// Sends the server's log to `sink`, which any thread may call, also several at once. Without it there is no log.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::{LogLevel, ServerHandle};
+    /// use std::sync::mpsc;
+    /// let (sender, receiver) = mpsc::channel();
+    /// let files = [("config.yaml", b"backend: nowhere".to_vec())];
+    /// let builder = ServerHandle::builder().model_in_memory("echo", files);
+    /// let _server = builder.log(move |record| sender.send((record.level, record.message.to_owned())).unwrap()).start()?;
+    /// let (level, message) = receiver.recv().unwrap();
+    /// assert!(level >= LogLevel::Warning && message.contains("nowhere"));
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn log(mut self, sink: impl Fn(LogRecord<'_>) + Send + Sync + 'static) -> Self {
         self.log = Log::to(sink);
         self

@@ -17,10 +17,34 @@ const INSIDE: Error = Error::fixed(
 /// request.
 ///
 /// # Examples
-/// ```no_run
-/// # async fn example(model: inferlay::ModelHandle, request: inferlay::Request<'static>) -> Result<(), inferlay::Error> {
-/// let response = model.infer_async(request)?.await?;
-/// # Ok(()) }
+/// ```
+/// # #[allow(unused_imports)]
+/// # use inferlay::{DataType, Input, ModelConfig, Request, ServerHandle, Tensor};
+/// # let server = ServerHandle::builder().start()?;
+/// # let config = ModelConfig::new("double").input("x", DataType::Fp32, [2]).output("y", DataType::Fp32, [2]);
+/// # let double = |batch: &inferlay::ModelBatch<'_>| {
+/// #     let x = batch.input("x")?.as_slice::<f32>()?;
+/// #     let y = batch.output("y", [2])?.as_mut_slice::<f32>()?;
+/// #     y.iter_mut().zip(x).for_each(|(y, x)| *y = 2.0 * x);
+/// #     Ok(())
+/// # };
+/// # let model = server.register_model(config, double)?;
+/// # let block_on = |future: inferlay::ResponseFuture| {
+/// #     let mut future = std::pin::pin!(future);
+/// #     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+/// #     loop {
+/// #         if let std::task::Poll::Ready(answer) = future.as_mut().poll(&mut context) { break answer }
+/// #         std::thread::yield_now();
+/// #     }
+/// # };
+/// # use std::future::Future;
+/// let x = Tensor::from_vec(vec![1.0f32, 2.0], [2])?;
+/// let future = model.infer_async(Request::new().input("x", x.clone()))?;
+/// assert_eq!(future.wait()?.slice::<f32>("y")?, [2.0, 4.0]);
+/// // Or by a runtime, here one of a few lines.
+/// let response = block_on(model.infer_async(Request::new().input("x", x))?)?;
+/// assert_eq!(response.slice::<f32>("y")?, [2.0, 4.0]);
+/// # Ok::<(), inferlay::Error>(())
 /// ```
 #[must_use = "dropping it cancels the request"]
 pub struct ResponseFuture {

@@ -166,6 +166,25 @@ impl ServerHandle {
     ///
     /// # Errors
     /// As for [`ServerHandle::stop`], and [`ErrorKind::NotFound`].
+    ///
+    /// # Examples
+    /// ```
+    /// # #[allow(unused_imports)]
+    /// # use inferlay::{DataType, Input, ModelConfig, Request, ServerHandle, Tensor};
+    /// # let server = ServerHandle::builder().start()?;
+    /// # let config = ModelConfig::new("double").input("x", DataType::Fp32, [2]).output("y", DataType::Fp32, [2]);
+    /// # let double = |batch: &inferlay::ModelBatch<'_>| {
+    /// #     let x = batch.input("x")?.as_slice::<f32>()?;
+    /// #     let y = batch.output("y", [2])?.as_mut_slice::<f32>()?;
+    /// #     y.iter_mut().zip(x).for_each(|(y, x)| *y = 2.0 * x);
+    /// #     Ok(())
+    /// # };
+    /// # let model = server.register_model(config, double)?;
+    /// server.remove_model("double", std::time::Duration::from_secs(1))?;
+    /// assert!(server.model("double").is_err() && !model.is_ready());
+    /// assert!(server.is_live());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn remove_model(&self, name: &str, within: Duration) -> Result<(), Error> {
         if thread::is_inside() {
             return Err(INSIDE);
@@ -200,6 +219,25 @@ impl ServerHandle {
     }
 
     /// Every version of every model, with its state and the reason for it.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[allow(unused_imports)]
+    /// # use inferlay::{DataType, Input, ModelConfig, Request, ServerHandle, Tensor};
+    /// # let server = ServerHandle::builder().start()?;
+    /// # let config = ModelConfig::new("double").input("x", DataType::Fp32, [2]).output("y", DataType::Fp32, [2]);
+    /// # let double = |batch: &inferlay::ModelBatch<'_>| {
+    /// #     let x = batch.input("x")?.as_slice::<f32>()?;
+    /// #     let y = batch.output("y", [2])?.as_mut_slice::<f32>()?;
+    /// #     y.iter_mut().zip(x).for_each(|(y, x)| *y = 2.0 * x);
+    /// #     Ok(())
+    /// # };
+    /// # let model = server.register_model(config, double)?;
+    /// use inferlay::ModelState;
+    /// let models = server.models();
+    /// assert_eq!((&models[0].name[..], models[0].version, models[0].state), ("double", 1, ModelState::Ready));
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn models(&self) -> Vec<ModelStatus> {
         self.inner.catalog.index()
     }
@@ -210,6 +248,25 @@ impl ServerHandle {
     }
 
     /// The traces of the last requests that were traced, as JSON that Perfetto and Chrome (`chrome://tracing`) read.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[allow(unused_imports)]
+    /// # use inferlay::{DataType, Input, ModelConfig, Request, ServerHandle, Tensor};
+    /// # let server = ServerHandle::builder().start()?;
+    /// # let config = ModelConfig::new("double").input("x", DataType::Fp32, [2]).output("y", DataType::Fp32, [2]);
+    /// # let double = |batch: &inferlay::ModelBatch<'_>| {
+    /// #     let x = batch.input("x")?.as_slice::<f32>()?;
+    /// #     let y = batch.output("y", [2])?.as_mut_slice::<f32>()?;
+    /// #     y.iter_mut().zip(x).for_each(|(y, x)| *y = 2.0 * x);
+    /// #     Ok(())
+    /// # };
+    /// # let model = server.register_model(config, double)?;
+    /// let request = Request::new().input("x", Tensor::from_vec(vec![1.0f32, 2.0], [2])?);
+    /// model.infer(request.id("first").traced())?;
+    /// assert!(server.traces_json().contains("first"));
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn traces_json(&self) -> String {
         self.inner.services.tracer.to_json()
     }
@@ -232,6 +289,27 @@ impl ServerHandle {
     /// # Errors
     /// [`ErrorKind::Timeout`], naming the models, when something was left after `within`;
     /// [`ErrorKind::FailedPrecondition`] inside a callback or an execution, where it would wait for itself.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[allow(unused_imports)]
+    /// # use inferlay::{DataType, Input, ModelConfig, Request, ServerHandle, Tensor};
+    /// # let server = ServerHandle::builder().start()?;
+    /// # let config = ModelConfig::new("double").input("x", DataType::Fp32, [2]).output("y", DataType::Fp32, [2]);
+    /// # let double = |batch: &inferlay::ModelBatch<'_>| {
+    /// #     let x = batch.input("x")?.as_slice::<f32>()?;
+    /// #     let y = batch.output("y", [2])?.as_mut_slice::<f32>()?;
+    /// #     y.iter_mut().zip(x).for_each(|(y, x)| *y = 2.0 * x);
+    /// #     Ok(())
+    /// # };
+    /// # let model = server.register_model(config, double)?;
+    /// use inferlay::ErrorKind;
+    /// use std::time::Duration;
+    /// server.stop(Duration::from_secs(1))?;
+    /// let request = Request::new().input("x", Tensor::from_vec(vec![1.0f32, 2.0], [2])?);
+    /// assert_eq!(model.infer(request).unwrap_err().kind(), ErrorKind::Unavailable);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn stop(&self, within: Duration) -> Result<(), Error> {
         if thread::is_inside() {
             return Err(INSIDE);

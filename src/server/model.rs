@@ -15,6 +15,26 @@ use std::sync::Arc;
 ///
 /// Cheap to clone and to use from many threads. It resolves the name once; when another version begins to serve it
 /// finds that one, with one load per request to notice. It does not keep an old version's weights alive.
+///
+/// # Examples
+/// ```
+/// # #[allow(unused_imports)]
+/// # use inferlay::{DataType, Input, ModelConfig, Request, ServerHandle, Tensor};
+/// # let server = ServerHandle::builder().start()?;
+/// # let config = ModelConfig::new("double").input("x", DataType::Fp32, [2]).output("y", DataType::Fp32, [2]);
+/// # let double = |batch: &inferlay::ModelBatch<'_>| {
+/// #     let x = batch.input("x")?.as_slice::<f32>()?;
+/// #     let y = batch.output("y", [2])?.as_mut_slice::<f32>()?;
+/// #     y.iter_mut().zip(x).for_each(|(y, x)| *y = 2.0 * x);
+/// #     Ok(())
+/// # };
+/// # let model = server.register_model(config, double)?;
+/// let handle = server.model("double")?;
+/// let request = Request::new().input("x", Tensor::from_vec(vec![1.0f32, 2.0], [2])?);
+/// assert_eq!(handle.infer(request)?.slice::<f32>("y")?, [2.0, 4.0]);
+/// assert_eq!((handle.name(), handle.version()?), ("double", 1));
+/// # Ok::<(), inferlay::Error>(())
+/// ```
 pub struct ModelHandle {
     inner: Arc<Inner>,
     entry: Arc<Entry>,
@@ -56,6 +76,26 @@ impl ModelHandle {
     /// [`crate::ErrorKind::ResourceExhausted`] when the queue is full; [`crate::ErrorKind::Timeout`],
     /// [`crate::ErrorKind::Cancelled`], or whatever the backend answers; [`crate::ErrorKind::FailedPrecondition`] inside
     /// a callback or an execution. To get a refused request back, use [`ModelHandle::infer_async`].
+    ///
+    /// # Examples
+    /// ```
+    /// # #[allow(unused_imports)]
+    /// # use inferlay::{DataType, Input, ModelConfig, Request, ServerHandle, Tensor};
+    /// # let server = ServerHandle::builder().start()?;
+    /// # let config = ModelConfig::new("double").input("x", DataType::Fp32, [2]).output("y", DataType::Fp32, [2]);
+    /// # let double = |batch: &inferlay::ModelBatch<'_>| {
+    /// #     let x = batch.input("x")?.as_slice::<f32>()?;
+    /// #     let y = batch.output("y", [2])?.as_mut_slice::<f32>()?;
+    /// #     y.iter_mut().zip(x).for_each(|(y, x)| *y = 2.0 * x);
+    /// #     Ok(())
+    /// # };
+    /// # let model = server.register_model(config, double)?;
+    /// let x = [1.0f32, 2.0];
+    /// let request = Request::new().input("x", Input::from_slice(&x, [2])?);
+    /// let response = model.infer(request)?;
+    /// assert_eq!(response.slice::<f32>("y")?, [2.0, 4.0]);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn infer(&self, request: Request<'_>) -> Result<Response, Error> {
         // While nothing has changed, the lane is used where it is.
         match self.current() {
@@ -68,6 +108,26 @@ impl ModelHandle {
     ///
     /// # Errors
     /// As for [`ModelHandle::infer`], for what is known at once; the refusal gives the request back.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[allow(unused_imports)]
+    /// # use inferlay::{DataType, Input, ModelConfig, Request, ServerHandle, Tensor};
+    /// # let server = ServerHandle::builder().start()?;
+    /// # let config = ModelConfig::new("double").input("x", DataType::Fp32, [2]).output("y", DataType::Fp32, [2]);
+    /// # let double = |batch: &inferlay::ModelBatch<'_>| {
+    /// #     let x = batch.input("x")?.as_slice::<f32>()?;
+    /// #     let y = batch.output("y", [2])?.as_mut_slice::<f32>()?;
+    /// #     y.iter_mut().zip(x).for_each(|(y, x)| *y = 2.0 * x);
+    /// #     Ok(())
+    /// # };
+    /// # let model = server.register_model(config, double)?;
+    /// let request = Request::new().input("x", Tensor::from_vec(vec![1.0f32, 2.0], [2])?);
+    /// let future = model.infer_async(request)?;
+    /// // Without a runtime; with one, `future.await` does the same.
+    /// assert_eq!(future.wait()?.slice::<f32>("y")?, [2.0, 4.0]);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn infer_async(&self, request: Request<'static>) -> Result<ResponseFuture, Refused<'static>> {
         self.submit(request, Notify::Nobody).map(ResponseFuture::new)
     }
@@ -79,6 +139,29 @@ impl ModelHandle {
     ///
     /// # Errors
     /// As for [`ModelHandle::infer_async`]; `callback` is then dropped, uncalled.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[allow(unused_imports)]
+    /// # use inferlay::{DataType, Input, ModelConfig, Request, ServerHandle, Tensor};
+    /// # let server = ServerHandle::builder().start()?;
+    /// # let config = ModelConfig::new("double").input("x", DataType::Fp32, [2]).output("y", DataType::Fp32, [2]);
+    /// # let double = |batch: &inferlay::ModelBatch<'_>| {
+    /// #     let x = batch.input("x")?.as_slice::<f32>()?;
+    /// #     let y = batch.output("y", [2])?.as_mut_slice::<f32>()?;
+    /// #     y.iter_mut().zip(x).for_each(|(y, x)| *y = 2.0 * x);
+    /// #     Ok(())
+    /// # };
+    /// # let model = server.register_model(config, double)?;
+    /// let (sender, receiver) = std::sync::mpsc::channel();
+    /// let request = Request::new().input("x", Tensor::from_vec(vec![1.0f32, 2.0], [2])?);
+    /// model.infer_callback(request, move |answer| {
+    ///     let y = answer.and_then(|response| Ok(response.slice::<f32>("y")?.to_vec()));
+    ///     sender.send(y).unwrap_or_default();
+    /// })?;
+    /// assert_eq!(receiver.recv().unwrap()?, [2.0, 4.0]);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn infer_callback(
         &self,
         request: Request<'static>,
@@ -96,6 +179,24 @@ impl ModelHandle {
     ///
     /// # Errors
     /// [`crate::ErrorKind::Unavailable`] when no version serves any more.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[allow(unused_imports)]
+    /// # use inferlay::{DataType, Input, ModelConfig, Request, ServerHandle, Tensor};
+    /// # let server = ServerHandle::builder().start()?;
+    /// # let config = ModelConfig::new("double").input("x", DataType::Fp32, [2]).output("y", DataType::Fp32, [2]);
+    /// # let double = |batch: &inferlay::ModelBatch<'_>| {
+    /// #     let x = batch.input("x")?.as_slice::<f32>()?;
+    /// #     let y = batch.output("y", [2])?.as_mut_slice::<f32>()?;
+    /// #     y.iter_mut().zip(x).for_each(|(y, x)| *y = 2.0 * x);
+    /// #     Ok(())
+    /// # };
+    /// # let model = server.register_model(config, double)?;
+    /// let metadata = model.metadata()?;
+    /// assert_eq!((&metadata.inputs[0].name[..], &metadata.inputs[0].shape[..]), ("x", &[2][..]));
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn metadata(&self) -> Result<ModelMetadata, Error> {
         let versions: Vec<_> = self.entry.served().into_iter().map(|(version, _)| version).collect();
         self.with(|served| ModelMetadata::new(&served.config, versions))
@@ -113,6 +214,26 @@ impl ModelHandle {
     ///
     /// # Errors
     /// As for [`ModelHandle::metadata`].
+    ///
+    /// # Examples
+    /// ```
+    /// # #[allow(unused_imports)]
+    /// # use inferlay::{DataType, Input, ModelConfig, Request, ServerHandle, Tensor};
+    /// # let server = ServerHandle::builder().start()?;
+    /// # let config = ModelConfig::new("double").input("x", DataType::Fp32, [2]).output("y", DataType::Fp32, [2]);
+    /// # let double = |batch: &inferlay::ModelBatch<'_>| {
+    /// #     let x = batch.input("x")?.as_slice::<f32>()?;
+    /// #     let y = batch.output("y", [2])?.as_mut_slice::<f32>()?;
+    /// #     y.iter_mut().zip(x).for_each(|(y, x)| *y = 2.0 * x);
+    /// #     Ok(())
+    /// # };
+    /// # let model = server.register_model(config, double)?;
+    /// model.infer(Request::new().input("x", Tensor::from_vec(vec![1.0f32, 2.0], [2])?))?;
+    /// let statistics = model.statistics()?;
+    /// assert_eq!((statistics.inference_count, statistics.execution_count), (1, 1));
+    /// assert_eq!(statistics.cuts["single"], 1);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn statistics(&self) -> Result<ModelStatistics, Error> {
         self.with(|served| served.lane.statistics())
     }

@@ -32,6 +32,17 @@ pub struct ModelStatus {
 }
 
 /// How far loading has come: one call per version that was loaded or failed.
+///
+/// # Examples
+/// ```
+/// use inferlay::{Progress, ServerHandle};
+/// fn tell(progress: &Progress<'_>) {
+///     let end = progress.error.map_or("ready".to_owned(), |error| error.to_string());
+///     eprintln!("{}/{}: {} version {}: {end}", progress.done, progress.total, progress.model, progress.version);
+/// }
+/// let server = ServerHandle::builder().on_progress(tell).start()?;
+/// # Ok::<(), inferlay::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Progress<'a> {
@@ -48,6 +59,25 @@ pub struct Progress<'a> {
 }
 
 /// What a model takes and gives, in the form of KServe v2's model metadata.
+///
+/// # Examples
+/// ```
+/// # #[allow(unused_imports)]
+/// # use inferlay::{DataType, Input, ModelConfig, Request, ServerHandle, Tensor};
+/// # let server = ServerHandle::builder().start()?;
+/// # let config = ModelConfig::new("double").input("x", DataType::Fp32, [2]).output("y", DataType::Fp32, [2]);
+/// # let double = |batch: &inferlay::ModelBatch<'_>| {
+/// #     let x = batch.input("x")?.as_slice::<f32>()?;
+/// #     let y = batch.output("y", [2])?.as_mut_slice::<f32>()?;
+/// #     y.iter_mut().zip(x).for_each(|(y, x)| *y = 2.0 * x);
+/// #     Ok(())
+/// # };
+/// # let model = server.register_model(config, double)?;
+/// let metadata = model.metadata()?;
+/// assert_eq!((&metadata.platform[..], &metadata.versions[0][..]), ("closure", "1"));
+/// assert_eq!((&metadata.outputs[0].name[..], &metadata.outputs[0].datatype[..]), ("y", "FP32"));
+/// # Ok::<(), inferlay::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ModelMetadata {

@@ -60,6 +60,26 @@ impl From<Tensor> for Input<'static> {
 /// Memory of the caller that an output is to be written into.
 ///
 /// For a request that is alone in its batch the backend writes there directly; else the engine copies, once.
+///
+/// # Examples
+/// ```
+/// # #[allow(unused_imports)]
+/// # use inferlay::{DataType, Input, ModelConfig, Request, ServerHandle, Tensor};
+/// # let server = ServerHandle::builder().start()?;
+/// # let config = ModelConfig::new("double").input("x", DataType::Fp32, [2]).output("y", DataType::Fp32, [2]);
+/// # let double = |batch: &inferlay::ModelBatch<'_>| {
+/// #     let x = batch.input("x")?.as_slice::<f32>()?;
+/// #     let y = batch.output("y", [2])?.as_mut_slice::<f32>()?;
+/// #     y.iter_mut().zip(x).for_each(|(y, x)| *y = 2.0 * x);
+/// #     Ok(())
+/// # };
+/// # let model = server.register_model(config, double)?;
+/// let (x, mut y) = ([1.0f32, 2.0], vec![0.0f32; 2]);
+/// let request = Request::new().input("x", Input::from_slice(&x, [2])?);
+/// model.infer(request.output_into("y", &mut y[..]))?;
+/// assert_eq!(y, [2.0, 4.0]);
+/// # Ok::<(), inferlay::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct OutputMemory<'a> {
     dtype: DataType,

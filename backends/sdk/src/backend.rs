@@ -78,7 +78,7 @@ impl Attributes {
     pub const CALLER_OK: Attributes = Attributes(1);
     /// `execute` of one instance must always run on the same thread.
     pub const INSTANCE_THREAD: Attributes = Attributes(1 << 1);
-    /// `execute` of one instance may run on several threads at once.
+    /// `execute` of one instance may run on several threads at once. The engine does not make use of it yet.
     pub const CONCURRENT_EXECUTE: Attributes = Attributes(1 << 2);
     /// Several models may be loaded at once.
     pub const PARALLEL_LOAD: Attributes = Attributes(1 << 3);
@@ -197,7 +197,7 @@ pub struct Signature {
     pub inputs: Vec<TensorSpec>,
     /// The outputs; backends and batches number them in this order.
     pub outputs: Vec<TensorSpec>,
-    /// Whether the first dim of every input and output is the batch: it is then -1 or missing a fixed size.
+    /// Whether the first dim of every input and output is the batch, given as -1.
     pub batches: bool,
 }
 

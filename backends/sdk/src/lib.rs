@@ -16,6 +16,52 @@
 //! Three ends are separate: the instance is ready for more, the inputs are let go, the final response is sent. For a
 //! backend that answers inside `execute` all three fall together when it returns.
 //!
+//! # A whole backend
+//!
+//! It loads the text of a number, and multiplies by it. [`Backend`] is handed to `ServerBuilder::backend`.
+//!
+//! ```
+//! use inferlay_backend_sdk::*;
+//!
+//! struct Scale;
+//!
+//! impl Backend for Scale {
+//!     fn name(&self) -> &str { "scale" }
+//!     fn version(&self) -> &str { "1" }
+//!     fn file_names(&self) -> &[&str] { &["factor.txt"] }
+//!     fn load(&self, source: &ModelSource<'_>) -> Result<Box<dyn Model>, Error> {
+//!         let text = String::from_utf8_lossy(&source.files.read(source.file_name)?).into_owned();
+//!         let factor = text.trim().parse().map_err(|_| Error::invalid_arg(format!("found '{text}', expected a number")))?;
+//!         let tensor = |name: &str| TensorSpec {
+//!             name: name.to_owned(), dtype: DataType::Fp32, dims: Some(vec![-1, 1]), optional: false,
+//!         };
+//!         let signature = Signature { inputs: vec![tensor("x")], outputs: vec![tensor("y")], batches: true };
+//!         Ok(Box::new(Scaling { factor, signature }))
+//!     }
+//! }
+//!
+//! struct Scaling { factor: f32, signature: Signature }
+//!
+//! impl Model for Scaling {
+//!     fn signature(&self) -> &Signature { &self.signature }
+//!     fn instance(&self, _spec: &InstanceSpec) -> Result<Box<dyn Instance>, Error> {
+//!         Ok(Box::new(Scaler(self.factor)))
+//!     }
+//! }
+//!
+//! struct Scaler(f32);
+//!
+//! impl Instance for Scaler {
+//!     fn execute(&mut self, batch: &dyn Batch) -> Result<(), Error> {
+//!         let x = batch.input(0, Placement::HOST)?;
+//!         let y = batch.output_buffer(0, x.shape().clone())?.as_mut_slice::<f32>()?;
+//!         y.iter_mut().zip(x.as_slice::<f32>()?).for_each(|(y, x)| *y = self.0 * x);
+//!         Ok(())
+//!     }
+//! }
+//! # assert_eq!(Scale.file_names(), ["factor.txt"]);
+//! ```
+//!
 //! Every trait maps one to one onto the table of the plugin ABI; the crate has no dependencies.
 
 #![deny(unsafe_code)]

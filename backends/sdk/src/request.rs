@@ -1,7 +1,8 @@
 //! A request that a backend has taken out of its batch, and the responder that answers it.
 //!
-//! Both are an opaque pointer of the engine with the engine's table of functions, so that taking one costs no
-//! allocation and the same two words cross the plugin ABI. Neither the release nor the answer can be forgotten: dropping
+//! Both are an opaque pointer of the engine with the engine's table of functions: the same two words that cross the
+//! plugin ABI. The engine allocates what the pointer points to when a request is taken; the rest of a batch pays nothing
+//! for it. Neither the release nor the answer can be forgotten: dropping
 //! a [`Request`] releases it, dropping the last [`Responder`] before the final response answers with an error.
 
 use crate::{Error, RequestInfo, Tensor};
