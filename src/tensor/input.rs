@@ -51,7 +51,8 @@ impl<'a> Input<'a> {
     }
 }
 
-impl From<Tensor> for Input<'static> {
+/// Owned: good for any lifetime, that of a borrowed output beside it too.
+impl From<Tensor> for Input<'_> {
     fn from(tensor: Tensor) -> Self {
         Input { tensor: Some(tensor), borrowed: false, lifetime: PhantomData }
     }
