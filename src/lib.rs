@@ -128,7 +128,7 @@ pub use flow::{CancelToken, Refused, Request, Response};
 pub use inferlay_backend_sdk::{
     Backend, DataType, Device, Error, ErrorKind, LogLevel, ParameterValue, RequestInfo, TensorMut,
 };
-pub use observe::{Cut, DurationStatistics, LogRecord, ModelStatistics, Trace};
+pub use observe::{Cut, DurationStatistics, LogRecord, ModelStatistics, Trace, TraceEnd};
 pub use server::{
     ModelHandle, ModelMetadata, ModelState, ModelStatus, Progress, ResponseFuture, ServerBuilder, ServerHandle,
     TensorMetadata,

@@ -236,3 +236,29 @@ fn a_full_queue_refuses_at_once_and_gives_the_request_back() {
         assert_eq!(model.statistics().unwrap().refused_count, 2);
     });
 }
+
+#[test]
+fn a_request_that_is_not_run_or_answered_early_is_traced_as_such() {
+    finishes(|| {
+        let (gate, server) = (Gate::new(), ServerHandle::builder().start().unwrap());
+        let model = server.register_model(doubling("m"), gated(&gate)).unwrap();
+        let running = model.infer_async(ask(1.0).traced().id("running")).unwrap();
+        gate.await_come(1);
+        let waiting = model.infer_async(ask(2.0).traced().id("waiting")).unwrap();
+        for future in [waiting, running] {
+            future.cancel();
+            assert_eq!(future.wait().unwrap_err().kind(), ErrorKind::Cancelled);
+        }
+        gate.open();
+        server.stop(std::time::Duration::from_secs(20)).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&server.traces_json()).unwrap();
+        let end = |event: &serde_json::Value| {
+            let args = &event["args"];
+            (args["id"].as_str().unwrap().to_owned(), args["end"].as_str().unwrap().to_owned())
+        };
+        let mut ends: Vec<_> = json["traceEvents"].as_array().unwrap().iter().map(end).collect();
+        ends.dedup();
+        let expected = [("waiting", "not run"), ("running", "early")];
+        assert_eq!(ends, expected.map(|(id, end)| (id.to_owned(), end.to_owned())));
+    });
+}

@@ -8,7 +8,8 @@
 use super::lane::{self, Lane, Refusals};
 use super::response::Response;
 use super::services::Services;
-use super::task::{HeldReply, Notify, Outcome, Ticket};
+use super::task::{Ask, HeldReply, Notify, Outcome, Ticket};
+use crate::observe::{Record, Stations, TraceEnd};
 use crate::sync::{Callback, thread};
 use inferlay_backend_sdk::{Error, ErrorKind, LogLevel};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -81,6 +82,9 @@ fn give_up(ticket: &Ticket, error: Error, count: impl FnOnce(&Refusals), on: On)
         let timer = {
             let mut ask = ticket.ask.lock();
             let timer = ask.timer.take();
+            if ask.is_traced {
+                trace(ticket, &ask, TraceEnd::NotRun);
+            }
             contain(&ticket.home().services, || ask.clear());
             timer
         };
@@ -99,6 +103,15 @@ fn give_up(ticket: &Ticket, error: Error, count: impl FnOnce(&Refusals), on: On)
         publish(ticket, false);
         tell(ticket.clone(), on);
     }
+}
+
+/// Keeps the trace of a request that no batch answers.
+pub(super) fn trace(ticket: &Ticket, ask: &Ask, end: TraceEnd) {
+    let lane = ticket.home();
+    let now = lane.now();
+    let stations = Stations { submitted: ask.submitted, id: &ask.id, answered: now, end };
+    let record = Record { started: now, ended: now, ..Record::default() };
+    lane.services.tracer.keep(&stations.trace((&lane.spec.model, lane.spec.version), &record));
 }
 
 /// Makes the reply visible. A caller who waits is woken if the memory is released too.

@@ -13,7 +13,7 @@ use super::permit::Permit;
 use super::seat::{Rows, Seat};
 use super::spec::CallerRuns;
 use super::worker::{Away, is_worker};
-use crate::observe::{Record, Stations};
+use crate::observe::{Record, Stations, TraceEnd};
 use crate::sync::thread;
 use inferlay_backend_sdk::{Error, ErrorKind, LogLevel};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -110,12 +110,23 @@ pub(super) fn settle(lane: &Lane, seats: &mut [Seat], record: &mut Record) {
         } else {
             record.good_rows += seat.ask.rows;
         }
-        if seat.ask.is_traced && seat.has_won.get() {
-            let stations = Stations { submitted: seat.ask.submitted, id: &seat.ask.id, answered: lane.now() };
-            let trace = stations.trace((&lane.spec.model, lane.spec.version), record);
-            lane.services.tracer.keep(&trace);
-            seat.ticket().reply.lock().trace = Some(Box::new(trace));
+        if seat.ask.is_traced {
+            trace(lane, seat, record);
         }
+    }
+}
+
+fn trace(lane: &Lane, seat: &Seat, record: &Record) {
+    let end = match (seat.has_won.get(), seat.has_failed.get()) {
+        (true, false) => TraceEnd::Ok,
+        (true, true) => TraceEnd::Error,
+        (false, _) => TraceEnd::Early,
+    };
+    let stations = Stations { submitted: seat.ask.submitted, id: &seat.ask.id, answered: lane.now(), end };
+    let trace = stations.trace((&lane.spec.model, lane.spec.version), record);
+    lane.services.tracer.keep(&trace);
+    if seat.has_won.get() {
+        seat.ticket().reply.lock().trace = Some(Box::new(trace));
     }
 }
 

@@ -17,6 +17,7 @@ use super::timekeeper::Timed;
 use super::timer::Key;
 use crate::backend::taken::{self, TakenRequest, TakenResponder};
 use crate::memory::Lent;
+use crate::observe::{Record, Stations, Trace, TraceEnd};
 use crate::sync::{AtomicBool, Mutex, Ordering};
 use inferlay_backend_sdk::{
     Error, ErrorKind, ParameterValue, Placement, Release, Request, RequestInfo, ResponseFlags, Sent, Tensor, TensorRef,
@@ -60,6 +61,8 @@ pub(super) fn take(ticket: &Ticket, ask: &Ask, flight: Arc<Flight>) -> (Request,
         rows: ask.rows,
         wanted: ask.wanted,
         submitted: ask.submitted,
+        taken: lane.now(),
+        traced: ask.is_traced.then(|| ask.id.clone()),
         timer,
         into: Mutex::new(into),
         holds_memory,
@@ -150,6 +153,10 @@ struct Answerer {
     rows: usize,
     wanted: u64,
     submitted: u64,
+    /// When the backend took it.
+    taken: u64,
+    /// Its name, if it is traced.
+    traced: Option<String>,
     timer: Option<Key>,
     /// Memory of the caller for outputs.
     into: Mutex<Vec<(usize, Lent)>>,
@@ -191,13 +198,16 @@ impl Answerer {
         let services = self.ticket.home().services.clone();
         let _held = services.messenger.hold();
         if !self.ticket.state.win_running() {
+            self.trace(TraceEnd::Early);
             return;
         }
         let outcome = outcome.and_then(|mut outputs| self.write(&mut outputs).map(|()| outputs));
         self.into.lock().clear();
         self.count(outcome.is_err());
+        let trace = self.trace(if outcome.is_err() { TraceEnd::Error } else { TraceEnd::Ok });
         {
             let mut reply = self.ticket.reply.lock();
+            reply.trace = trace;
             match outcome {
                 Ok(outputs) => reply.outputs = outputs,
                 Err(error) => reply.error = Some(error),
@@ -206,6 +216,17 @@ impl Answerer {
         answer::publish(&self.ticket, self.holds_memory);
         // A backend's own thread must not be held up by a user's callback.
         answer::tell(self.ticket.clone(), On::Service);
+    }
+
+    fn trace(&self, end: TraceEnd) -> Option<Box<Trace>> {
+        let id = self.traced.as_ref()?;
+        let lane = self.ticket.home();
+        let now = lane.now();
+        let record = Record { started: self.taken, ended: now, requests: 1, rows: self.rows, ..Record::default() };
+        let stations = Stations { submitted: self.submitted, id, answered: now, end };
+        let trace = stations.trace((&lane.spec.model, lane.spec.version), &record);
+        lane.services.tracer.keep(&trace);
+        Some(Box::new(trace))
     }
 
     fn count(&self, is_failed: bool) {

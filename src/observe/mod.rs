@@ -10,5 +10,5 @@ pub(crate) use log::Log;
 pub use log::LogRecord;
 pub use statistics::{DurationStatistics, ModelStatistics};
 pub(crate) use statistics::{Record, Tally};
-pub use trace::Trace;
 pub(crate) use trace::{Stations, Tracer};
+pub use trace::{Trace, TraceEnd};

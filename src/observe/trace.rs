@@ -29,7 +29,7 @@ const KEPT_MAX: usize = 1 << 16;
 /// let response = model.infer(request.traced())?;
 /// let trace = response.trace().expect("it was asked for");
 /// assert!(trace.submitted <= trace.started && trace.started <= trace.ended && trace.ended <= trace.answered);
-/// assert_eq!((trace.batch_requests, trace.cut.name()), (1, "single"));
+/// assert_eq!((trace.batch_requests, trace.cut.map(|cut| cut.name())), (1, Some("single")));
 /// # Ok::<(), inferlay::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,16 +51,44 @@ pub struct Trace {
     pub ended: u64,
     /// When the answer was ready.
     pub answered: u64,
-    /// Why the batch was closed.
-    pub cut: Cut,
+    /// Why the batch was closed; `None` for a request that was in no batch, or whose backend answered it by itself.
+    pub cut: Option<Cut>,
+    /// How it ended.
+    pub end: TraceEnd,
     /// Requests in the batch.
     pub batch_requests: usize,
     /// Rows of the batch.
     pub batch_rows: usize,
 }
 
+/// How the way of a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TraceEnd {
+    /// It was answered with outputs.
+    Ok,
+    /// It was run and answered with an error.
+    Error,
+    /// A deadline, a cancel or a stop answered it while it ran.
+    Early,
+    /// A deadline, a cancel or a stop answered it before it was run.
+    NotRun,
+}
+
+impl TraceEnd {
+    fn name(self) -> &'static str {
+        match self {
+            TraceEnd::Ok => "ok",
+            TraceEnd::Error => "error",
+            TraceEnd::Early => "early",
+            TraceEnd::NotRun => "not run",
+        }
+    }
+}
+
 /// What only the request knows.
 pub(crate) struct Stations<'a> {
+    pub(crate) end: TraceEnd,
     pub(crate) submitted: u64,
     pub(crate) id: &'a str,
     pub(crate) answered: u64,
@@ -78,7 +106,8 @@ impl Stations<'_> {
             gathered: record.gathered,
             ended: record.ended,
             answered: self.answered,
-            cut: record.why.unwrap_or(Cut::Single),
+            cut: record.why,
+            end: self.end,
             batch_requests: record.requests,
             batch_rows: record.rows,
         }
@@ -135,7 +164,7 @@ impl Trace {
                 "name": name, "cat": self.model, "ph": "X", "pid": 1, "tid": lane,
                 "ts": from as f64 / 1e3, "dur": to.saturating_sub(from) as f64 / 1e3,
                 "args": {
-                    "id": self.id, "version": self.version, "cut": self.cut.name(),
+                    "id": self.id, "version": self.version, "cut": self.cut.map(Cut::name), "end": self.end.name(),
                     "batch_requests": self.batch_requests, "batch_rows": self.batch_rows, "gather_ns": self.gathered,
                 },
             })
