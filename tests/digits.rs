@@ -3,7 +3,7 @@
 // A file that cannot be read must fail the test that wanted it.
 #![allow(clippy::unwrap_used)]
 
-use inferlay::{Input, ManualClock, ModelHandle, Request, ServerHandle, Tensor};
+use inferlay::{ErrorKind, Input, ManualClock, ModelHandle, ModelState, Request, ServerHandle, Tensor};
 use std::path::Path;
 use std::time::Duration;
 
@@ -103,4 +103,24 @@ fn one_model_file_is_served_without_any_config() {
     let model = server.model("model").unwrap();
     let scores: Vec<f32> = expected.pixels.chunks(64 * 50).flat_map(|pixels| blocking(&model, pixels)).collect();
     expected.check(&scores);
+}
+
+#[test]
+fn a_garbage_or_truncated_file_is_told_and_takes_nothing_else_down() {
+    let whole = std::fs::read(folder().join("digits/1/model.onnx")).unwrap();
+    let model = |content: &[u8]| [("model.onnx", content.to_vec())];
+    let server = ServerHandle::builder()
+        .model_in_memory("whole", model(&whole))
+        .model_in_memory("truncated", model(&whole[..whole.len() / 2]))
+        .model_in_memory("garbage", model(&[0xff; 4096]))
+        .model_in_memory("empty", model(&[]))
+        .start()
+        .unwrap();
+    for name in ["truncated", "garbage", "empty"] {
+        let status = server.models().into_iter().find(|status| status.name == name).unwrap();
+        assert_eq!(status.state, ModelState::Unavailable, "{name}");
+        assert!(status.reason.contains("model.onnx"), "{name}: {}", status.reason);
+        assert_eq!(server.model(name).unwrap_err().kind(), ErrorKind::Unavailable, "{name}");
+    }
+    assert!(server.model("whole").unwrap().is_ready());
 }
