@@ -15,14 +15,15 @@
 //! A backend's own test, in full (with `inferlay-backend-sdk`'s feature `conformance` in `dev-dependencies`):
 //! ```no_run
 //! use inferlay_backend_sdk::conformance::{Case, Example, run};
-//! # fn my_backend() -> Box<dyn inferlay_backend_sdk::Backend> { unimplemented!() }
 //! use inferlay_backend_sdk::Tensor;
+//! # fn test(my_backend: fn() -> Box<dyn inferlay_backend_sdk::Backend>) {
 //! let example = Example {
 //!     inputs: vec![Tensor::from_vec(vec![1.0f32, 2.0], [1, 2]).unwrap()],
 //!     outputs: vec![Tensor::from_vec(vec![3.0f32], [1, 1]).unwrap()],
 //! };
 //! let case = Case::new(my_backend(), vec![example]).with_file("model.onnx", vec![0; 8]);
 //! run(&case).assert_passed();
+//! # }
 //! ```
 
 mod case;
