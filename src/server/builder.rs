@@ -242,7 +242,7 @@ impl ServerBuilder {
             timekeeper: Timekeeper::new(self.clock.clone()),
             messenger: Messenger::new(),
             blocks: BlockPool::new(),
-            gate: Box::new(OpenGate::new()),
+            gate: Box::new(OpenGate),
             tracer: Tracer::new(self.trace_every),
             drained: Arc::new(Doorbell::new()),
             clock: self.clock,
