@@ -42,7 +42,7 @@ pub(crate) struct Lane {
     /// Where a leader waits out a delay.
     pub(super) bell: Arc<Doorbell>,
     pub(super) core: Mutex<Core>,
-    tasks: Pool<Lane>,
+    pub(super) tasks: Pool<Lane>,
     pub(crate) refusals: Refusals,
     /// Batches that are owed answers though their instance is back: a backend has taken their requests, or a caller who
     /// led has not told the others yet.
@@ -137,33 +137,54 @@ impl Lane {
         }
     }
 
-    /// Sends a request on its way; `notify` or the task's bell tells of the answer. Never blocks.
+    /// Sends a request on its way; `notify` or the task's bell tells of the answer. Never blocks. Whether the caller of a
+    /// blocking call now leads.
     ///
     /// # Errors
     /// The request itself with the reason: it contradicts the spec, the queue is full, the lane stops, or it is late.
     pub(crate) fn submit<'a>(
         self: &Arc<Self>,
+        request: Request<'a>,
+        notify: Notify,
+        manner: Manner,
+    ) -> Result<(Ticket, bool), Refused<'a>> {
+        let entry = self.accept(request, notify, manner)?;
+        let ticket = entry.item.clone();
+        Ok((ticket, self.enqueue(entry, manner)))
+    }
+
+    /// As [`Lane::submit`], for a caller who keeps no hold of the request.
+    ///
+    /// # Errors
+    /// As for [`Lane::submit`].
+    pub(crate) fn post<'a>(self: &Arc<Self>, request: Request<'a>, notify: Notify) -> Result<(), Refused<'a>> {
+        let entry = self.accept(request, notify, Manner::Async)?;
+        self.enqueue(entry, Manner::Async);
+        Ok(())
+    }
+
+    /// Checks a request, reserves its place and makes it an entry, which must be enqueued.
+    fn accept<'a>(
+        self: &Arc<Self>,
         mut request: Request<'a>,
         notify: Notify,
         manner: Manner,
-    ) -> Result<(Ticket, bool), (Refused<'a>, Notify)> {
-        let refuse = |error, request, notify| Err((Refused { error, request }, notify));
+    ) -> Result<Entry<Ticket>, Refused<'a>> {
         let checked = match check(&request, &self.spec) {
             Ok(checked) => checked,
-            Err(error) => return refuse(error, request, notify),
+            Err(error) => return Err(Refused { error, request }),
         };
         let now = self.services.clock.now();
         let deadline = self.due(&request, now);
         if deadline.is_some_and(|deadline| deadline <= now) {
             self.refusals.expired.add_one();
-            return refuse(LATE, request, notify);
+            return Err(Refused { error: LATE, request });
         }
         if let Err(refusal) = self.word.reserve(self.spec.queued_max) {
-            return refuse(self.refusal(refusal), request, notify);
+            return Err(Refused { error: self.refusal(refusal), request });
         }
         let token = request.cancel_token().cloned();
-        let ticket = self.fill(&mut request, &checked, now, deadline);
-        *ticket.notify.lock() = notify;
+        let ticket = self.fill(&mut request, &checked, (now, deadline), notify);
         ticket.state.queue(checked.is_lent, manner == Manner::Blocking);
         if let Some(deadline) = deadline {
             // The key must be in its place before anybody can answer, and the answer looks for it there.
@@ -173,16 +194,14 @@ impl Lane {
         if token.is_some_and(|token| !token.watch(&ticket)) {
             answer::cancel(&ticket);
         }
-        self.push(Entry {
-            rows: checked.rows,
-            key: checked.key,
-            level: checked.level,
-            arrived: now,
-            deadline: deadline.unwrap_or(u64::MAX),
-            item: ticket.clone(),
-        });
-        let leads = self.publish(checked.rows, manner);
-        Ok((ticket, leads))
+        let deadline = deadline.unwrap_or(u64::MAX);
+        Ok(Entry { rows: checked.rows, key: checked.key, level: checked.level, arrived: now, deadline, item: ticket })
+    }
+
+    fn enqueue(self: &Arc<Self>, entry: Entry<Ticket>, manner: Manner) -> bool {
+        let rows = entry.rows;
+        self.push(entry);
+        self.publish(rows, manner)
     }
 
     pub(super) fn due(&self, request: &Request<'_>, now: u64) -> Option<u64> {
@@ -194,16 +213,16 @@ impl Lane {
         self: &Arc<Self>,
         request: &mut Request<'_>,
         checked: &Checked,
-        now: u64,
-        deadline: Option<u64>,
+        (now, deadline): (u64, Option<u64>),
+        notify: Notify,
     ) -> Ticket {
-        let ticket = Pool::take(self);
-        let mut ask = ticket.ask.lock();
-        (ask.submitted, ask.deadline) = (now, deadline);
-        request.fill(&mut ask, &self.spec, checked);
-        ask.is_traced |= self.services.tracer.samples();
-        drop(ask);
-        ticket
+        Pool::take_with(self, |task| {
+            *task.notify.get_mut() = notify;
+            let ask = task.ask.get_mut();
+            (ask.submitted, ask.deadline) = (now, deadline);
+            request.fill(ask, &self.spec, checked);
+            ask.is_traced |= self.services.tracer.samples();
+        })
     }
 
     pub(super) fn refusal(&self, refusal: Refusal) -> Error {

@@ -68,6 +68,8 @@ pub(crate) struct Scratch {
     bench: Bench,
     /// Requests that the leader found too late.
     late: Vec<Ticket>,
+    /// The request of the caller who ran it himself, answered.
+    own: Option<Ticket>,
 }
 
 std::thread_local! {
@@ -229,8 +231,10 @@ impl Lane {
             leads = false;
         }
         let begun = if is_measured { self.now() } else { 0 };
-        for seat in scratch.seats.drain(..) {
-            seat.answer(on);
+        let Scratch { seats, own, .. } = scratch;
+        for seat in seats.drain(..) {
+            // Of a batch of one that its caller runs, this is the caller's; of others it may go.
+            *own = seat.answer(on, &self.services);
         }
         if is_measured {
             self.answers_took(self.now().saturating_sub(begun));
@@ -300,7 +304,7 @@ impl Lane {
             execute::settle(self, &mut scratch.seats, &mut Record::default());
             let leads = self.bring(cell, &Record::default(), false);
             for seat in scratch.seats.drain(..) {
-                seat.answer(on);
+                seat.answer(on, &self.services);
             }
             if leads {
                 self.services.workers.lead(self.clone());
@@ -328,7 +332,7 @@ impl Lane {
             Ok(None) => {}
             Err(error) => return Err(Refused { error, request }),
         }
-        let (ticket, leads) = self.submit(request, Notify::Nobody, Manner::Blocking).map_err(|(refused, _)| refused)?;
+        let (ticket, leads) = self.submit(request, Notify::Nobody, Manner::Blocking)?;
         if leads {
             self.lead(Turn { on: On::Service, own: Some(&ticket), batches_left: CALLER_BATCHES_MAX });
         }
@@ -349,30 +353,32 @@ impl Lane {
             return Ok(None);
         }
         let token = request.cancel_token().cloned();
-        let ticket = self.fill(request, &checked, now, deadline);
+        let ticket = self.fill(request, &checked, (now, deadline), Notify::Nobody);
         ticket.state.run_directly(checked.is_lent);
         if token.is_some_and(|token| !token.watch(&ticket)) {
             answer::cancel(&ticket);
         }
-        let seat = Seat::new(HeldAsk::lock(ticket.clone()));
+        // The seat has the ticket: where nobody else got one, by a token or from a backend that takes the request, there
+        // is no other side to agree with.
+        let seat = Seat::new(HeldAsk::lock(ticket));
         // Nobody could be told early of a request that this very thread runs: the instance departs without it.
         let cell = self.core.lock().instances.depart(std::iter::empty());
-        let Some(cell) = cell else { return Ok(Some(self.turn_away(seat, ticket))) };
+        let Some(cell) = cell else { return Ok(self.turn_away(seat)) };
         let mut scratch = Scratch::take();
         scratch.seats.push(seat);
         let leads = self.run(cell, &mut scratch, (now, why), On::Service);
+        let own = scratch.own.take();
         Scratch::put(scratch);
         if leads {
             self.services.workers.lead(self.clone());
         }
-        Ok(Some(self.wait(ticket)))
+        Ok(own.map(|ticket| self.wait(ticket)))
     }
 
     /// Answers a caller who was given an instance by the word just before the lane was swept and its instances retired.
-    fn turn_away(self: &Arc<Self>, mut seat: Seat, ticket: Ticket) -> Outcome {
+    fn turn_away(self: &Arc<Self>, mut seat: Seat) -> Option<Outcome> {
         execute::refuse(std::slice::from_mut(&mut seat), &answer::STOPPED);
-        seat.answer(On::Service);
-        self.wait(ticket)
+        seat.answer(On::Service, &self.services).map(|ticket| self.wait(ticket))
     }
 
     /// Waits for answer and release, both.

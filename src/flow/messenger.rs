@@ -104,7 +104,10 @@ impl Desk {
                 (state.letters.pop_front(), state.is_stopping)
             };
             match letter {
-                Some((callback, ticket)) => answer::call(callback, ticket),
+                Some((callback, ticket)) => {
+                    let services = ticket.home().services.clone();
+                    answer::call(callback, ticket, &services);
+                }
                 None if is_stopping => return,
                 None => self.bell.wait(0),
             }

@@ -6,6 +6,7 @@
 use super::answer::{self, On};
 use super::execution::{Bench, too_small};
 use super::lane::Lane;
+use super::services::Services;
 use super::spec::{LaneSpec, bit};
 use super::task::{HeldAsk, Reply, Ticket};
 use crate::observe::Record;
@@ -59,19 +60,22 @@ impl Seat {
         }
     }
 
-    /// Lets the inputs go and makes the reply known.
-    pub(super) fn answer(mut self, on: On) {
+    /// Lets the inputs go and makes the reply known. The ticket, if a caller waits for it.
+    pub(super) fn answer(mut self, on: On, services: &Services) -> Option<Ticket> {
         let deadline = self.ask.deadline;
         // Inputs are the application's: letting them go may run its destructors.
         let cleared = catch_unwind(AssertUnwindSafe(|| self.ask.clear()));
         if let Err(panic) = cleared {
-            answer::contain(&self.ticket().home().services, || resume_unwind(panic));
+            answer::contain(services, || resume_unwind(panic));
         }
         let ticket = self.ask.let_go();
         if self.has_won.get() {
             answer::publish(&ticket, true);
-            answer::tell(ticket, on);
-            return;
+            if ticket.state.is_blocking() {
+                return Some(ticket);
+            }
+            answer::tell(ticket, on, services);
+            return None;
         }
         match self.fate.into_inner() {
             Fate::Taken { holds_memory: true } => {}
@@ -82,6 +86,7 @@ impl Seat {
             }
             _ => answer::release(&ticket),
         }
+        ticket.state.is_blocking().then_some(ticket)
     }
 }
 
@@ -95,8 +100,9 @@ pub(super) struct Rows {
 impl Seat {
     /// Fills the reply, if nobody answered early and no backend will.
     pub(super) fn win(&self, fill: impl FnOnce(&mut Reply)) {
-        if !self.is_taken() && self.ticket().state.win_running() {
-            let mut reply = self.ticket().reply.lock();
+        let ticket = self.ticket();
+        if !self.is_taken() && ticket.state.win_running(ticket.is_sole()) {
+            let mut reply = ticket.reply.lock();
             fill(&mut reply);
             self.has_failed.set(reply.error.is_some());
             self.has_won.set(true);

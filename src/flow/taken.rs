@@ -197,7 +197,7 @@ impl Answerer {
     fn answer(&self, outcome: Result<SmallVec<[Option<Tensor>; 2]>, Error>) {
         let services = self.ticket.home().services.clone();
         let _held = services.messenger.hold();
-        if !self.ticket.state.win_running() {
+        if !self.ticket.state.win_running(false) {
             self.trace(TraceEnd::Early);
             return;
         }
@@ -215,7 +215,7 @@ impl Answerer {
         }
         answer::publish(&self.ticket, self.holds_memory);
         // A backend's own thread must not be held up by a user's callback.
-        answer::tell(self.ticket.clone(), On::Service);
+        answer::tell(self.ticket.clone(), On::Service, &services);
     }
 
     fn trace(&self, end: TraceEnd) -> Option<Box<Trace>> {

@@ -5,7 +5,7 @@ use super::future::ResponseFuture;
 use super::status::ModelMetadata;
 use super::{Inner, ServerHandle};
 use crate::config::ModelConfig;
-use crate::flow::{Manner, Notify, Refused, Request, Response, Ticket};
+use crate::flow::{Lane, Manner, Notify, Refused, Request, Response};
 use crate::observe::ModelStatistics;
 use crate::sync::{Callback, Mutex};
 use inferlay_backend_sdk::Error;
@@ -129,7 +129,8 @@ impl ModelHandle {
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn infer_async(&self, request: Request<'static>) -> Result<ResponseFuture, Refused<'static>> {
-        self.submit(request, Notify::Nobody).map(ResponseFuture::new)
+        self.send(request, |lane, request| lane.submit(request, Notify::Nobody, Manner::Async))
+            .map(|(ticket, _)| ResponseFuture::new(ticket))
     }
 
     /// Submits one request and has `callback` called with the answer, once, on a thread of the engine.
@@ -167,7 +168,8 @@ impl ModelHandle {
         request: Request<'static>,
         callback: impl FnOnce(Result<Response, Error>) + Send + 'static,
     ) -> Result<(), Refused<'static>> {
-        self.submit(request, Notify::Callback(Callback::new(callback))).map(drop)
+        let notify = Notify::Callback(Callback::new(callback));
+        self.send(request, |lane, request| lane.post(request, notify))
     }
 
     /// Whether a version serves that this handle would use.
@@ -243,20 +245,19 @@ impl ModelHandle {
         ServerHandle { inner: self.inner.clone() }
     }
 
-    fn submit(&self, request: Request<'static>, notify: Notify) -> Result<Ticket, Refused<'static>> {
-        let newer;
-        let lane = match self.current() {
-            Some(served) => &served.lane,
-            None => match self.with(|served| served.lane.clone()) {
-                Ok(lane) => {
-                    newer = lane;
-                    &newer
-                }
-                Err(error) => return Err(Refused { error, request }),
-            },
-        };
-        // A refused callback is dropped here, uncalled.
-        lane.submit(request, notify, Manner::Async).map(|(ticket, _)| ticket).map_err(|(refused, _)| refused)
+    /// Gives a request to the lane that serves now.
+    fn send<R>(
+        &self,
+        request: Request<'static>,
+        send: impl FnOnce(&Arc<Lane>, Request<'static>) -> Result<R, Refused<'static>>,
+    ) -> Result<R, Refused<'static>> {
+        if let Some(served) = self.current() {
+            return send(&served.lane, request);
+        }
+        match self.with(|served| served.lane.clone()) {
+            Ok(lane) => send(&lane, request),
+            Err(error) => Err(Refused { error, request }),
+        }
     }
 
     /// What served when the handle was made, if that still does.
