@@ -316,22 +316,22 @@ impl Lane {
     ///
     /// # Errors
     /// The request itself, if it was not taken; the error that answered it, if it was.
-    pub(crate) fn infer<'a>(self: &Arc<Self>, request: Request<'a>) -> Result<Outcome, Refused<'a>> {
+    pub(crate) fn infer<'a>(self: &Arc<Self>, mut request: Request<'a>) -> Result<Outcome, Refused<'a>> {
         if thread::is_inside() {
             return Err(Refused { error: WOULD_WAIT, request });
         }
         let borrowed = Borrowed;
-        let outcome = self.infer_borrowed(request);
+        let outcome = match self.infer_directly(&mut request) {
+            Ok(Some(outcome)) => Ok(outcome),
+            Ok(None) => self.infer_queued(request),
+            Err(error) => Err(Refused { error, request }),
+        };
         std::mem::forget(borrowed);
         outcome
     }
 
-    fn infer_borrowed<'a>(self: &Arc<Self>, mut request: Request<'a>) -> Result<Outcome, Refused<'a>> {
-        match self.infer_directly(&mut request) {
-            Ok(Some(outcome)) => return Ok(outcome),
-            Ok(None) => {}
-            Err(error) => return Err(Refused { error, request }),
-        }
+    #[inline(never)]
+    fn infer_queued<'a>(self: &Arc<Self>, request: Request<'a>) -> Result<Outcome, Refused<'a>> {
         let (ticket, leads) = self.submit(request, Notify::Nobody, Manner::Blocking)?;
         if leads {
             self.lead(Turn { on: On::Service, own: Some(&ticket), batches_left: CALLER_BATCHES_MAX });

@@ -55,6 +55,7 @@ enum Due {
 
 impl<'a> Request<'a> {
     /// A request without inputs.
+    #[inline]
     pub fn new() -> Self {
         Self::default()
     }
@@ -62,6 +63,7 @@ impl<'a> Request<'a> {
     /// Adds an input: an owned [`Tensor`], or an [`Input`] that borrows. For a model that batches, the first dim is the
     /// number of rows, the same for all inputs.
     #[must_use]
+    #[inline]
     pub fn input(mut self, name: impl Into<Cow<'a, str>>, input: impl Into<Input<'a>>) -> Self {
         self.inputs.push((name.into(), input.into()));
         self
@@ -212,15 +214,26 @@ impl<'a> Request<'a> {
     /// Moves the parts into the lane's task, where backends find them by index. The shell that is left is worth nothing;
     /// it is emptied in place because moving a request costs more than all else here.
     pub(crate) fn fill(&mut self, ask: &mut Ask, spec: &LaneSpec, checked: &Checked) {
-        ask.inputs.resize_with(spec.inputs.len(), || None);
         for ((_, input), index) in self.inputs.iter_mut().zip(&checked.order) {
-            ask.inputs[*index] = input.take();
+            if *index >= ask.inputs.len() {
+                ask.inputs.resize_with(*index, || None);
+                ask.inputs.push(input.take());
+            } else {
+                ask.inputs[*index] = input.take();
+            }
         }
-        for ((_, memory), index) in self.into.drain(..).zip(&checked.into) {
-            ask.into.push((*index, Cell::new(Some(memory.into_lent()))));
+        ask.inputs.resize_with(spec.inputs.len(), || None);
+        // Most requests have none of these, and a look is cheaper than emptying an empty list.
+        if !self.into.is_empty() {
+            let memory = self.into.drain(..).zip(&checked.into);
+            ask.into.extend(memory.map(|((_, memory), index)| (*index, Cell::new(Some(memory.into_lent())))));
         }
-        ask.id.push_str(&self.id);
-        ask.parameters.append(&mut self.parameters);
+        if !self.id.is_empty() {
+            ask.id.push_str(&self.id);
+        }
+        if !self.parameters.is_empty() {
+            ask.parameters.append(&mut self.parameters);
+        }
         (ask.rows, ask.wanted, ask.level) = (checked.rows, checked.wanted, checked.level);
         ask.is_traced = self.is_traced;
     }

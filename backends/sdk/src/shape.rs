@@ -27,6 +27,7 @@ impl Shape {
     pub const SCALAR: Shape = Shape(Dims::Inline { rank: 0, dims: [0; INLINE] });
 
     /// A shape with these dims; more than six are kept on the heap.
+    #[inline]
     pub fn new(dims: &[usize]) -> Self {
         if dims.len() > INLINE {
             return Shape(Dims::Heap(dims.into()));
