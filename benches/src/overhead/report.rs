@@ -22,7 +22,7 @@ pub(super) fn print(rounds: &[Vec<Figures>], arguments: &Arguments) -> Result<()
     }
     let cores = cores();
     writeln!(out, "{} round(s), {cores} core(s); medians", rounds.first().map_or(0, Vec::len))?;
-    table(&mut out, &cases, ("of floor", &|name| speed_of_floor(rounds, name)))?;
+    table(&mut out, &cases, "of floor", |name| speed_of_floor(rounds, name))?;
     for aim in aims(rounds, &cases, cores == 1) {
         writeln!(out, "{}", aim.line())?;
     }
@@ -38,7 +38,8 @@ pub(crate) fn cores() -> usize {
 pub(crate) fn table(
     out: &mut impl Write,
     cases: &[Figures],
-    (last, ratio): (&str, &dyn Fn(&str) -> Option<f64>),
+    last: &str,
+    ratio: impl Fn(&str) -> Option<f64>,
 ) -> io::Result<()> {
     writeln!(
         out,

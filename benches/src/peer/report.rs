@@ -31,14 +31,10 @@ pub(super) fn print(rounds: &[Vec<Figures>], footprints: &[Footprint], arguments
     }
     let cores = cores();
     writeln!(out, "{} round(s), {cores} core(s); medians", rounds.first().map_or(0, Vec::len))?;
-    table(
-        &mut out,
-        &cases,
-        ("of peer", &|name| {
-            let (_, theirs) = PAIRS.iter().find(|(ours, _)| *ours == name)?;
-            ratio(rounds, (name, theirs), |figures| figures.req_per_s)
-        }),
-    )?;
+    table(&mut out, &cases, "of peer", |name| {
+        let (_, theirs) = PAIRS.iter().find(|(ours, _)| *ours == name)?;
+        ratio(rounds, (name, theirs), |figures| figures.req_per_s)
+    })?;
     for footprint in footprints {
         line(&mut out, footprint)?;
     }

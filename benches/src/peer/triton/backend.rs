@@ -10,6 +10,9 @@ use std::process::Command;
 
 const SOURCE: &str = include_str!("../../../native/identity.c");
 
+const FLAGS: &[&str] =
+    &["-std=c11", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-shared", "-fPIC", "-fvisibility=hidden"];
+
 /// A compiled backend of this name, in a folder of backends.
 pub(crate) struct Backend {
     library: PathBuf,
@@ -33,7 +36,8 @@ impl Backend {
         let (source, library) = (home.join("identity.c"), home.join(format!("libtriton_{}.so", Self::NAME)));
         fs::write(&source, SOURCE)?;
         let told = Command::new("cc")
-            .args(["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-fvisibility=hidden", "-o"])
+            .args(FLAGS)
+            .arg("-o")
             .args([&library, &source])
             .arg(triton)
             .output()
