@@ -1,7 +1,7 @@
-//! Benchmarks of the engine beside a floor, or beside the bare backend, measured in the same run.
+//! Benchmarks of the engine beside a floor, the bare backend, or a peer, measured in the same run.
 //!
 //! `overhead` is what a request costs when the model costs nothing; `digits` is what is left of a real network's
-//! throughput. See `README.md` for the method and the figures.
+//! throughput; `peer` is `overhead` beside Triton's in-process library. See `README.md` for the method and the figures.
 #![deny(unsafe_code)]
 
 mod allocations;
@@ -14,6 +14,7 @@ mod machine;
 mod measure;
 mod models;
 mod overhead;
+mod peer;
 
 use arguments::{Arguments, USAGE};
 use std::error::Error;
@@ -42,6 +43,8 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     }
     match arguments.bench.as_str() {
         "overhead" => overhead::run(arguments),
+        "peer" => peer::run(arguments),
+        child if peer::is_child(child) => peer::run_child(arguments),
         #[cfg(feature = "tract")]
         "digits" => digits::run(arguments),
         #[cfg(not(feature = "tract"))]
