@@ -68,8 +68,6 @@ pub(crate) struct Scratch {
     bench: Bench,
     /// Requests that the leader found too late.
     late: Vec<Ticket>,
-    /// The request of the caller who ran it himself, answered.
-    own: Option<Ticket>,
 }
 
 std::thread_local! {
@@ -99,6 +97,14 @@ impl Scratch {
     }
 }
 
+/// What is left when a batch was run and answered.
+pub(super) struct Ran {
+    /// Whether this thread now has the lead.
+    pub(super) leads: bool,
+    /// The last request, if a caller waits for it: of a batch of one that its caller ran, his own.
+    last: Option<Ticket>,
+}
+
 enum Next {
     /// Somebody else leads, or will when there is something to lead.
     Resigned,
@@ -126,7 +132,7 @@ impl Lane {
                         // Until a caller has answered the others of its batch, the lane is not drained.
                         self.begin_flight();
                     }
-                    let leads = self.run(cell, &mut scratch, (started, why), turn.on);
+                    let leads = self.run(cell, &mut scratch, (started, why), turn.on).leads;
                     if owes {
                         self.end_flight();
                     }
@@ -205,14 +211,14 @@ impl Lane {
         }
     }
 
-    /// Runs the batch in the scratch and answers it. Whether this thread now has the lead.
+    /// Runs the batch in the scratch and answers it.
     pub(super) fn run(
         self: &Arc<Self>,
         mut cell: Box<InstanceCell>,
         scratch: &mut Scratch,
         (started, why): (u64, Cut),
         on: On,
-    ) -> bool {
+    ) -> Ran {
         let timer = self.spec.execution_timeout.map(|timeout| {
             let late = Timed::Execution { lane: Arc::downgrade(self), index: cell.index, serial: cell.serial };
             self.services.timekeeper.arm(started.saturating_add(timeout), late)
@@ -231,15 +237,14 @@ impl Lane {
             leads = false;
         }
         let begun = if is_measured { self.now() } else { 0 };
-        let Scratch { seats, own, .. } = scratch;
-        for seat in seats.drain(..) {
-            // Of a batch of one that its caller runs, this is the caller's; of others it may go.
-            *own = seat.answer(on, &self.services);
+        let mut last = None;
+        for seat in scratch.seats.drain(..) {
+            last = seat.answer(on, &self.services);
         }
         if is_measured {
             self.answers_took(self.now().saturating_sub(begun));
         }
-        leads
+        Ran { leads, last }
     }
 
     /// Whether a worker keeps the lead while it answers: a client that is woken by its answer and asks again then finds a
@@ -366,13 +371,12 @@ impl Lane {
         let Some(cell) = cell else { return Ok(self.turn_away(seat)) };
         let mut scratch = Scratch::take();
         scratch.seats.push(seat);
-        let leads = self.run(cell, &mut scratch, (now, why), On::Service);
-        let own = scratch.own.take();
+        let ran = self.run(cell, &mut scratch, (now, why), On::Service);
         Scratch::put(scratch);
-        if leads {
+        if ran.leads {
             self.services.workers.lead(self.clone());
         }
-        Ok(own.map(|ticket| self.wait(ticket)))
+        Ok(ran.last.map(|ticket| self.wait(ticket)))
     }
 
     /// Answers a caller who was given an instance by the word just before the lane was swept and its instances retired.
