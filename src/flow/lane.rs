@@ -14,6 +14,7 @@ use super::instance::{InstanceCell, Instances};
 use super::queue::{Entry, Room};
 use super::request::{Checked, Refused, Request, check};
 use super::services::Services;
+use super::slowness;
 use super::spec::LaneSpec;
 use super::task::{Notify, Task, Ticket};
 use super::timekeeper::Timed;
@@ -49,8 +50,8 @@ pub(crate) struct Lane {
     pub(super) flights: AtomicUsize,
     /// Their requests, so that a stop can answer for a backend that does not.
     pub(super) taken: Mutex<Vec<Ticket>>,
-    /// How many times in a row answering was found to be quick; see [`Lane::answers_quickly`].
-    pub(super) quick_answers: AtomicU32,
+    /// How slow answering has been of late; see [`Lane::answers_quickly`].
+    pub(super) slowness: AtomicU32,
     /// Set once an execution took longer than the config allows.
     pub(super) is_stuck: AtomicBool,
 }
@@ -122,7 +123,7 @@ impl Lane {
             flights: AtomicUsize::new(0),
             taken: Mutex::new(Vec::new()),
             // Models of the corridor look at the quick way, which has more to go wrong.
-            quick_answers: AtomicU32::new(if cfg!(loom) { u32::MAX } else { 0 }),
+            slowness: AtomicU32::new(if cfg!(loom) { 0 } else { slowness::NEW }),
             is_stuck: AtomicBool::new(false),
             spec,
             services,

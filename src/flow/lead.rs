@@ -9,6 +9,7 @@ use super::lane::{Core, Lane, Manner};
 use super::queue::Entry;
 use super::request::{Refused, Request, check};
 use super::seat::Seat;
+use super::slowness;
 use super::spec::CallerRuns;
 use super::task::{CancelToken, HeldAsk, Notify, Outcome, Ticket};
 use super::timekeeper::Timed;
@@ -28,10 +29,10 @@ const WOULD_WAIT: Error = Error::fixed(
 /// How many batches a waiting caller leads at most.
 const CALLER_BATCHES_MAX: usize = 2;
 
-/// How often the time that answering takes is looked at while it is quick, in executions of an instance.
+/// How often the time that answering takes is looked at while it is quick and batches are small, in executions.
 const ANSWERS_MEASURED_EVERY: u64 = 16;
-/// How many quick measurements in a row make it quick.
-const ANSWERS_QUICK_MIN: u32 = 4;
+/// From this many requests on, the two looks at the clock weigh nothing, and every batch is measured.
+const ANSWERS_MEASURED_LEN: usize = 8;
 /// Answering a batch for longer than this, in nanoseconds, is slow: a hand-off to another worker costs less.
 const ANSWERS_SLOW: u64 = 100_000;
 /// On a single core a hand-off gains nothing, and clients run while they are answered; only a callback that waits is slow.
@@ -229,7 +230,9 @@ impl Lane {
             self.services.timekeeper.disarm(timer);
         }
         let keeps = on == On::Worker && cell.own_thread.is_none() && self.answers_quickly();
-        let is_measured = on == On::Worker && (!keeps || cell.serial.is_multiple_of(ANSWERS_MEASURED_EVERY));
+        let is_due =
+            !keeps || record.requests >= ANSWERS_MEASURED_LEN || cell.serial.is_multiple_of(ANSWERS_MEASURED_EVERY);
+        let is_measured = on == On::Worker && is_due;
         let mut leads = self.bring(cell, &record, keeps);
         if leads && !keeps && on == On::Worker {
             // Others lead while the callbacks run.
@@ -250,13 +253,13 @@ impl Lane {
     /// Whether a worker keeps the lead while it answers: a client that is woken by its answer and asks again then finds a
     /// leader, and no second worker is woken for it. Not where callbacks were slow of late: they would hold up the lane.
     fn answers_quickly(&self) -> bool {
-        self.quick_answers.load(Ordering::Relaxed) >= ANSWERS_QUICK_MIN
+        slowness::is_quick(self.slowness.load(Ordering::Relaxed))
     }
 
     fn answers_took(&self, ns: u64) {
         let slow = if thread::cores() == 1 { ANSWERS_SLOW_ALONE } else { ANSWERS_SLOW };
-        let streak = if ns > slow { 0 } else { self.quick_answers.load(Ordering::Relaxed).saturating_add(1) };
-        self.quick_answers.store(streak, Ordering::Relaxed);
+        let next = slowness::after(self.slowness.load(Ordering::Relaxed), ns > slow);
+        self.slowness.store(next, Ordering::Relaxed);
     }
 
     /// Brings an instance back from its batch. Whether this thread now has the lead.
