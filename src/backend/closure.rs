@@ -103,6 +103,9 @@ impl ModelBatch<'_> {
 
     /// What one request says about itself; `index < len()`.
     ///
+    /// # Panics
+    /// When the batch has no such request. As any panic of the function, it answers the batch with an error.
+    ///
     /// # Examples
     /// ```
     /// # use inferlay::{DataType, Error, ModelBatch, ModelConfig, Request, ServerHandle, Tensor};
@@ -226,6 +229,9 @@ impl ModelBatch<'_> {
     }
 
     /// Answers one request with an error, whatever becomes of the others; `index < len()`.
+    ///
+    /// # Panics
+    /// When the batch has no such request. As any panic of the function, it answers the batch with an error.
     ///
     /// # Examples
     /// ```
