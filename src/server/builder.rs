@@ -345,7 +345,7 @@ impl ServerBuilder {
     /// ```
     /// # use inferlay::{Request, ServerHandle, Tensor};
     /// use inferlay::ManualClock;
-    /// use std::time::Duration;
+    /// # use std::time::Duration;
     /// # let config = "{backend: 'null', max_batch_size: 8, input: {name: x, data_type: FP32, dims: 2}, \
     /// #     dynamic_batching: {max_queue_delay_microseconds: 60000000}}";
     /// # let builder = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config.into())]);

@@ -1,7 +1,7 @@
 //! The rule that every public item shows how it is used: its documentation has an example that `cargo test --doc` runs.
 //!
-//! What is `pub` without more counts as public, because the lint `unreachable_pub` is denied: structs, enums, traits and
-//! their methods, functions and type aliases. Fields and variants are shown by their type, constants of a type too.
+//! What is `pub` without more counts as public, because the lint `unreachable_pub` is denied: structs, enums, traits
+//! and their methods, functions and type aliases. Fields and variants are shown by their type, constants of a type too.
 
 use crate::source::{Source, Token, closing, item_end};
 use crate::{Violation, within};

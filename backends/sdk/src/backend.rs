@@ -10,8 +10,8 @@ use std::path::PathBuf;
 ///
 /// # Examples
 /// ```
-/// use inferlay_backend_sdk::{Backend, Error, Model, ModelSource};
-/// struct Mine;
+/// # use inferlay_backend_sdk::{Backend, Error, Model, ModelSource};
+/// # struct Mine;
 /// impl Backend for Mine {
 ///     fn name(&self) -> &str { "mine" }
 ///     fn version(&self) -> &str { "1.2" }
@@ -20,8 +20,8 @@ use std::path::PathBuf;
 ///         Err(Error::unsupported(format!("{}: not today", source.file_name)))
 ///     }
 /// }
-/// let backend: Box<dyn Backend> = Box::new(Mine);
-/// assert_eq!(backend.name(), "mine");
+/// # let backend: Box<dyn Backend> = Box::new(Mine);
+/// # assert_eq!((backend.name(), backend.version()), ("mine", "1.2"));
 /// ```
 pub trait Backend: Send + Sync {
     /// Its name in configs, such as `tract`.
@@ -108,6 +108,10 @@ pub trait Backend: Send + Sync {
     /// ```
     /// # use inferlay_backend_sdk::*;
     /// # struct Mine;
+    /// # fn number(bytes: &[u8]) -> Result<f32, Error> {
+    /// #     let number = str::from_utf8(bytes).ok().and_then(|text| text.parse().ok());
+    /// #     number.ok_or_else(|| Error::invalid_arg("found no number, expected one"))
+    /// # }
     /// # struct Scaling(f32, Signature);
     /// # impl Model for Scaling {
     /// #     fn signature(&self) -> &Signature { &self.1 }
@@ -116,9 +120,8 @@ pub trait Backend: Send + Sync {
     /// impl Backend for Mine {
     ///     fn load(&self, source: &ModelSource<'_>) -> Result<Box<dyn Model>, Error> {
     ///         let bytes = source.files.read(source.file_name)?;
-    ///         let number = str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok());
-    ///         let refused = || Error::invalid_arg("found no number, expected one").at(source.file_name);
-    ///         Ok(Box::new(Scaling(number.ok_or_else(refused)?, source.config.clone())))
+    ///         let factor = number(&bytes).map_err(|error| error.at(source.file_name))?;
+    ///         Ok(Box::new(Scaling(factor, source.config.clone())))
     ///     }
     ///     // …
     /// #     fn name(&self) -> &str { "mine" }
@@ -139,8 +142,7 @@ pub trait Backend: Send + Sync {
 ///
 /// # Examples
 /// ```
-/// use inferlay_backend_sdk::{Error, Instance, InstanceSpec, Model, Signature};
-/// # use inferlay_backend_sdk::{Batch, Device};
+/// # use inferlay_backend_sdk::{Batch, Device, Error, Instance, InstanceSpec, Model, Signature};
 /// struct Scaling { factor: f32, signature: Signature }
 /// # struct Scaler(f32);
 /// # impl Instance for Scaler { fn execute(&mut self, _batch: &dyn Batch) -> Result<(), Error> { Ok(()) } }
@@ -150,8 +152,8 @@ pub trait Backend: Send + Sync {
 ///         Ok(Box::new(Scaler(self.factor)))
 ///     }
 /// }
-/// let model = Scaling { factor: 0.5, signature: Signature::default() };
-/// assert!(model.instance(&InstanceSpec { index: 0, device: Device::Cpu, threads_max: 1 }).is_ok());
+/// # let model = Scaling { factor: 0.5, signature: Signature::default() };
+/// # assert!(model.instance(&InstanceSpec { index: 0, device: Device::Cpu, threads_max: 1 }).is_ok());
 /// ```
 pub trait Model: Send + Sync {
     /// What the model itself says of its inputs and outputs, which completes and checks the config.
@@ -184,10 +186,7 @@ pub trait Model: Send + Sync {
     /// # impl Instance for Scaler { fn execute(&mut self, _batch: &dyn Batch) -> Result<(), Error> { Ok(()) } }
     /// impl Model for Scaling {
     ///     fn instance(&self, spec: &InstanceSpec) -> Result<Box<dyn Instance>, Error> {
-    ///         match spec.device {
-    ///             Device::Cpu => Ok(Box::new(Scaler)),
-    ///             device => Err(Error::unsupported(format!("found {device:?}, expected the processor"))),
-    ///         }
+    ///         if spec.device == Device::Cpu { Ok(Box::new(Scaler)) } else { Err(Error::unsupported("no device")) }
     ///     }
     ///     // …
     /// #     fn signature(&self) -> &Signature { &self.0 }
@@ -241,8 +240,7 @@ pub trait Model: Send + Sync {
 /// # Examples
 /// ```
 /// # use inferlay_backend_sdk::*;
-/// use inferlay_backend_sdk::{Batch, Error, Instance, Placement};
-/// struct Negate;
+/// # struct Negate;
 /// impl Instance for Negate {
 ///     fn execute(&mut self, batch: &dyn Batch) -> Result<(), Error> {
 ///         let x = batch.input(0, Placement::HOST)?;

@@ -245,26 +245,20 @@ pub trait Batch {
     /// # Examples
     /// ```
     /// # use inferlay_backend_sdk::*;
-    /// # struct Negate;
-    /// impl Instance for Negate {
-    ///     fn execute(&mut self, batch: &dyn Batch) -> Result<(), Error> {
-    ///         let request = batch.take(0)?;
-    ///         std::thread::spawn(move || {
-    ///             let x = request.info().input(0)?.as_slice::<f32>()?[0];
-    ///             let responder = request.responder();
-    ///             request.release(Release::Done);
-    ///             responder.respond([(0, Tensor::from_vec(vec![-x], [1, 1])?)])
-    ///         });
-    ///         Ok(())
-    ///     }
-    /// }
     /// # #[cfg(feature = "conformance")] {
     /// # let (dtype, dims) = (DataType::Fp32, Some(vec![-1, 1]));
     /// # let spec = |name: &str| TensorSpec { name: name.into(), dtype, dims: dims.clone(), optional: false };
     /// # let signature = Signature { inputs: vec![spec("x")], outputs: vec![spec("y")], batches: true };
-    /// # let request = conformance::TestRequest::new(&[Tensor::from_vec(vec![1.0f32], [1, 1])?]);
-    /// # let answers = conformance::TestBatch::new(&signature, vec![request]).execute(&mut Negate).unwrap();
-    /// # assert_eq!(answers[0].clone()?[&0].view().as_slice::<f32>()?, [-1.0]);
+    /// # let request = |x: f32| conformance::TestRequest::new(&[Tensor::from_vec(vec![x], [1, 1]).unwrap()]);
+    /// # let batch = conformance::TestBatch::new(&signature, vec![request(1.0), request(2.0)]);
+    /// # let batch: &dyn Batch = &batch;
+    /// // x is 1 in the first request.
+    /// let request = batch.take(0)?;
+    /// let (x, responder) = (request.info().input(0)?.as_slice::<f32>()?[0], request.responder());
+    /// request.release(Release::Done);
+    /// // `execute` may return now. The answer comes from another thread.
+    /// let y = Tensor::from_vec(vec![-x], [1, 1])?;
+    /// std::thread::spawn(move || responder.respond([(0, y)])).join().unwrap()?;
     /// # }
     /// # Ok::<(), Error>(())
     /// ```

@@ -70,8 +70,8 @@ impl Buffer {
     ///
     /// # Examples
     /// ```
-    /// use inferlay_backend_sdk::{Buffer, BufferTable, Placement};
-    /// use std::{ptr::NonNull, sync::Arc};
+    /// # use inferlay_backend_sdk::{Buffer, BufferTable, Placement};
+    /// # use std::{ptr::NonNull, sync::Arc};
     /// // SAFETY of both: the owner is a count of an `Arc<[u8; 3]>`, as made below.
     /// static COUNTED: BufferTable = BufferTable {
     ///     retain: |owner| unsafe { Arc::increment_strong_count(owner.cast::<[u8; 3]>().as_ptr()) },
@@ -81,7 +81,7 @@ impl Buffer {
     /// let owner = NonNull::new(Arc::into_raw(memory.clone()).cast_mut()).unwrap();
     /// // SAFETY: the count keeps the memory, which nobody writes while it is shared.
     /// let buffer = unsafe { Buffer::from_owner(owner.cast(), 3, Placement::HOST, owner.cast(), &COUNTED) };
-    /// assert_eq!((buffer.bytes().unwrap(), Arc::strong_count(&memory)), (&[1, 2, 3][..], 2));
+    /// # assert_eq!((buffer.bytes().unwrap(), Arc::strong_count(&memory)), (&[1, 2, 3][..], 2));
     /// drop(buffer);
     /// assert_eq!(Arc::strong_count(&memory), 1);
     /// ```

@@ -102,15 +102,13 @@ pub type Sent<'a> = Result<&'a mut dyn Iterator<Item = (usize, Tensor)>, Error>;
 ///
 /// # Examples
 /// ```
-/// use inferlay_backend_sdk::{Responder, ResponderTable};
-/// use std::{ptr::NonNull, sync::atomic::{AtomicUsize, Ordering}};
+/// # use inferlay_backend_sdk::{Responder, ResponderTable};
+/// # use std::{ptr::NonNull, sync::atomic::{AtomicUsize, Ordering}};
+/// # static SENT: AtomicUsize = AtomicUsize::new(0);
 /// // The engine's side: here it only counts what is sent.
-/// static SENT: AtomicUsize = AtomicUsize::new(0);
 /// static TABLE: ResponderTable = ResponderTable {
 ///     send: |_responder, _outputs, _flags| Ok(_ = SENT.fetch_add(1, Ordering::Relaxed)),
-///     cancelled: |_responder| false,
-///     credit: |_responder| 1,
-///     free: |_responder| (),
+///     cancelled: |_responder| false, credit: |_responder| 1, free: |_responder| (),
 /// };
 /// // SAFETY: no function of the table uses the pointer.
 /// let responder = unsafe { Responder::from_raw(NonNull::dangling(), &TABLE) };

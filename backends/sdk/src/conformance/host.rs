@@ -99,8 +99,8 @@ impl TestBatch {
         }
     }
 
-    /// Executes the batch and waits until each request is answered and released: one answer per request. One that is not
-    /// answered half a minute after `execute` has returned never was.
+    /// Executes the batch and waits until each request is answered and released: one answer per request. One that is
+    /// not answered half a minute after `execute` has returned never was.
     ///
     /// # Errors
     /// A sentence for each promise that the backend broke: a request never answered, answered twice, never released, or
