@@ -7,6 +7,8 @@
 // A file that cannot be read must fail the test that wanted it.
 #![allow(clippy::unwrap_used)]
 
+#[path = "house/examples.rs"]
+mod examples;
 #[path = "house/source.rs"]
 mod source;
 
@@ -113,6 +115,11 @@ fn threads_locks_and_time_come_from_sync() {
 #[test]
 fn every_file_opens_with_what_it_is() {
     refuse(&violations(&rust_sources(), missing_opening));
+}
+
+#[test]
+fn every_public_item_has_an_example() {
+    refuse(&violations(&rust_sources(), examples::missing_examples));
 }
 
 #[test]

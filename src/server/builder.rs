@@ -92,12 +92,34 @@ impl Default for ServerBuilder {
 
 impl ServerBuilder {
     /// Loads the models of this folder: `<folder>/<model>/<version>/<file>`.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::ServerHandle;
+    /// # let folder = std::env::temp_dir().join(format!("inferlay-doc-repository-{}", std::process::id()));
+    /// # std::fs::create_dir_all(folder.join("echo/1")).unwrap();
+    /// # let config = "{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}";
+    /// # std::fs::write(folder.join("echo/config.yaml"), config).unwrap();
+    /// // <folder>/echo/config.yaml and <folder>/echo/1/
+    /// let server = ServerHandle::builder().repository(&folder).start()?;
+    /// assert_eq!(server.model("echo")?.version()?, 1);
+    /// # std::fs::remove_dir_all(folder).unwrap();
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn repository(mut self, folder: impl Into<PathBuf>) -> Self {
         self.repositories.push(folder.into());
         self
     }
 
     /// Loads one model from one file; it is named by the file's stem.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::ServerHandle;
+    /// let server = ServerHandle::builder().model_file("examples/models/digits/1/model.onnx").start()?;
+    /// assert_eq!(server.models()[0].name, "model");
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn model_file(mut self, file: impl Into<PathBuf>) -> Self {
         self.files.push(file.into());
         self
@@ -127,6 +149,28 @@ impl ServerBuilder {
     }
 
     /// Adds a backend. One of the same name as a linked one takes its place.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Backend, Error, ServerHandle};
+    /// # use inferlay_backend_sdk::{Model, ModelSource};
+    /// # use std::sync::Arc;
+    /// # struct Mirror;
+    /// # impl Backend for Mirror {
+    /// #     fn name(&self) -> &str { "mirror" }
+    /// #     fn version(&self) -> &str { "1" }
+    /// #     fn file_names(&self) -> &[&str] { &[] }
+    /// #     fn load(&self, source: &ModelSource<'_>) -> Result<Box<dyn Model>, Error> {
+    /// #         inferlay_backend_null::NullBackend.load(source)
+    /// #     }
+    /// # }
+    /// // `Mirror` implements `Backend` and is named "mirror".
+    /// let config = b"{backend: mirror, input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+    /// let builder = ServerHandle::builder().model_in_memory("m", [("config.yaml", config)]);
+    /// let server = builder.backend(Arc::new(Mirror)).strict().start()?;
+    /// assert_eq!(server.model("m")?.config()?.backend, "mirror");
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn backend(mut self, backend: Arc<dyn Backend>) -> Self {
         self.options.backends.retain(|known| known.name() != backend.name());
         self.options.backends.insert(0, backend);
@@ -134,6 +178,16 @@ impl ServerBuilder {
     }
 
     /// Makes the start fail if any model fails to load.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::{ModelState, ServerHandle};
+    /// let files = || [("config.yaml", b"backend: nowhere".to_vec())];
+    /// let server = ServerHandle::builder().model_in_memory("broken", files()).start()?;
+    /// assert_eq!(server.models()[0].state, ModelState::Unavailable);
+    /// assert!(ServerHandle::builder().model_in_memory("broken", files()).strict().start().is_err());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn strict(mut self) -> Self {
         self.options.is_strict = true;
         self
@@ -177,24 +231,69 @@ impl ServerBuilder {
     }
 
     /// Who may execute besides the workers, for models whose config does not say.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Request, ServerHandle, Tensor};
+    /// use inferlay::CallerRuns;
+    /// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+    /// # let builder = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]);
+    /// let server = builder.caller_runs(CallerRuns::Never).start()?;
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [2])?;
+    /// server.infer("echo", Request::new().input("x", x))?;
+    /// assert_eq!(server.workers_len(), 1);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn caller_runs(mut self, caller_runs: CallerRuns) -> Self {
         self.options.caller_runs = caller_runs;
         self
     }
 
     /// How many models are loaded at once; by default one less than there are cores.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::ServerHandle;
+    /// // One model after the other.
+    /// let server = ServerHandle::builder().load_threads_max(1).start()?;
+    /// assert!(server.is_ready());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn load_threads_max(mut self, threads: usize) -> Self {
         self.options.load_threads_max = threads.max(1);
         self
     }
 
     /// How many threads one execution may use; 1 by default, which serves several requests at once best.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::ServerHandle;
+    /// // For one request at a time that should use every core.
+    /// let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    /// let server = ServerHandle::builder().execution_threads_max(cores).start()?;
+    /// assert!(server.is_ready());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn execution_threads_max(mut self, threads: usize) -> Self {
         self.options.execution_threads_max = threads.max(1);
         self
     }
 
     /// How many turns a thread spins before it sleeps, at most; 0 for none. Nothing spins on a single core.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Request, ServerHandle, Tensor};
+    /// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+    /// # let builder = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]);
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [2])?;
+    /// // Leaves the cores to others: threads sleep at once.
+    /// let server = builder.spin_max(0).start()?;
+    /// let future = server.infer_async("echo", Request::new().input("x", x))?;
+    /// assert_eq!(future.wait()?.slice::<f32>("x")?, [1.0, 2.0]);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn spin_max(mut self, turns: u32) -> Self {
         self.tuning.spin_max = turns;
         self
@@ -202,18 +301,64 @@ impl ServerBuilder {
 
     /// Up to how many bytes a request's part of a batch's output is copied into its response; a larger one is a view that
     /// keeps the whole output alive. 4096 by default.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Request, ServerHandle, Tensor};
+    /// # let config = "{backend: 'null', max_batch_size: 2, input: {name: x, data_type: FP32, dims: 2}, \
+    /// #     dynamic_batching: {max_queue_delay_microseconds: 60000000}}";
+    /// # let builder = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config.into())]);
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [1, 2])?;
+    /// // Never copies: each response of a batch keeps the batch's whole output alive.
+    /// let server = builder.small_output_len_max(0).start()?;
+    /// let ask = || server.infer_async("echo", Request::new().input("x", x.clone()));
+    /// let (first, second) = (ask()?, ask()?);
+    /// assert_eq!(first.wait()?.slice::<f32>("x")?, second.wait()?.slice::<f32>("x")?);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn small_output_len_max(mut self, len: usize) -> Self {
         self.tuning.small_output_len_max = len;
         self
     }
 
     /// Traces one in so many requests; 0, the default, for none.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Request, ServerHandle, Tensor};
+    /// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+    /// # let builder = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]);
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [2])?;
+    /// let server = builder.trace_every(2).start()?;
+    /// let ask = || server.infer("echo", Request::new().input("x", x.clone()));
+    /// assert!(ask()?.trace().is_some() && ask()?.trace().is_none() && ask()?.trace().is_some());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn trace_every(mut self, requests: u32) -> Self {
         self.trace_every = requests;
         self
     }
 
     /// Goes by a clock that stands still until it is advanced, for tests.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Request, ServerHandle, Tensor};
+    /// use inferlay::ManualClock;
+    /// # use std::time::Duration;
+    /// # let config = "{backend: 'null', max_batch_size: 8, input: {name: x, data_type: FP32, dims: 2}, \
+    /// #     dynamic_batching: {max_queue_delay_microseconds: 60000000}}";
+    /// # let builder = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config.into())]);
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [1, 2])?;
+    /// let clock = ManualClock::new();
+    /// let server = builder.manual_clock(&clock).start()?;
+    /// // The model waits for up to a minute to fill a batch.
+    /// let future = server.infer_async("echo", Request::new().input("x", x))?;
+    /// assert!(!future.is_ready());
+    /// clock.advance(Duration::from_secs(60));
+    /// assert_eq!(future.wait()?.slice::<f32>("x")?, [1.0, 2.0]);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn manual_clock(mut self, clock: &ManualClock) -> Self {
         self.clock = Clock::Manual(clock.clone());
         self
@@ -224,6 +369,16 @@ impl ServerBuilder {
     /// # Errors
     /// [`crate::ErrorKind::NotFound`] or [`crate::ErrorKind::InvalidArg`] for a folder or file that is not one; a model
     /// that fails to load does not fail the start, unless [`ServerBuilder::strict`] says so.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::{ErrorKind, ServerHandle};
+    /// let server = ServerHandle::builder().start()?;
+    /// assert!(server.is_live() && server.models().is_empty());
+    /// let error = ServerHandle::builder().repository("no/such/folder").start().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::NotFound);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn start(self) -> Result<ServerHandle, Error> {
         let mut found =
             if self.repositories.is_empty() { Found::default() } else { repository::scan(&self.repositories)? };

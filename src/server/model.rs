@@ -54,6 +54,16 @@ impl ModelHandle {
     }
 
     /// The model's name.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::ServerHandle;
+    /// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+    /// # let server = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]).strict().start()?;
+    /// # let model = server.model("echo")?;
+    /// assert_eq!(model.name(), "echo");
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn name(&self) -> &str {
         &self.served.config.name
     }
@@ -62,6 +72,19 @@ impl ModelHandle {
     ///
     /// # Errors
     /// [`crate::ErrorKind::Unavailable`] when none does any more.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::ServerHandle;
+    /// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+    /// # let server = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]).strict().start()?;
+    /// # let model = server.model("echo")?;
+    /// use std::time::Duration;
+    /// assert_eq!(model.version()?, 1);
+    /// server.remove_model("echo", Duration::from_secs(1))?;
+    /// assert!(model.version().is_err());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn version(&self) -> Result<u64, Error> {
         self.with(|served| served.lane.spec.version)
     }
@@ -173,6 +196,19 @@ impl ModelHandle {
     }
 
     /// Whether a version serves that this handle would use.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::ServerHandle;
+    /// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+    /// # let server = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]).strict().start()?;
+    /// # let model = server.model("echo")?;
+    /// use std::time::Duration;
+    /// assert!(model.is_ready());
+    /// server.remove_model("echo", Duration::from_secs(1))?;
+    /// assert!(!model.is_ready());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn is_ready(&self) -> bool {
         self.with(|served| !served.lane.is_stopping()).unwrap_or(false)
     }
@@ -208,6 +244,17 @@ impl ModelHandle {
     ///
     /// # Errors
     /// As for [`ModelHandle::metadata`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::ServerHandle;
+    /// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+    /// # let server = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]).strict().start()?;
+    /// # let model = server.model("echo")?;
+    /// let config = model.config()?;
+    /// assert_eq!((&config.backend[..], config.max_batch_size, config.queue_size_max), ("null", 0, 4096));
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn config(&self) -> Result<ModelConfig, Error> {
         self.with(|served| (*served.config).clone())
     }
@@ -241,6 +288,18 @@ impl ModelHandle {
     }
 
     /// The server that it belongs to.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::ServerHandle;
+    /// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+    /// # let server = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]).strict().start()?;
+    /// # let model = server.model("echo")?;
+    /// // The handle alone keeps the server alive.
+    /// drop(server);
+    /// assert!(model.server().is_live());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn server(&self) -> ServerHandle {
         ServerHandle { inner: self.inner.clone() }
     }
