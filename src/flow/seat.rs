@@ -154,12 +154,21 @@ impl Seat {
         rows: Rows,
         record: &mut Record,
     ) -> Result<Option<Tensor>, Error> {
+        let Services { blocks, tuning, .. } = &*lane.services;
+        let small_max = tuning.small_output_len_max;
+        if !self.ask.into.is_empty() {
+            return self.hand_out(lane, index, tensor.rows(rows.first, rows.rows)?, record);
+        }
+        if let Some(copy) = gather::copy_rows(tensor, (rows.first, rows.rows), small_max, blocks)? {
+            record.bytes_copied += copy.data().len();
+            return Ok(Some(copy));
+        }
         let part = tensor.rows(rows.first, rows.rows)?;
-        if !self.ask.into.is_empty() || part.data().len() > lane.services.tuning.small_output_len_max {
-            return self.hand_out(lane, index, part, record);
+        if part.data().len() > small_max {
+            return Ok(Some(part));
         }
         record.bytes_copied += part.data().len();
-        gather::copy(&part, &lane.services.blocks).map(Some)
+        gather::copy(&part, blocks).map(Some)
     }
 
     /// An output as the request wants it: itself, or `None` when it is in memory of the caller.
