@@ -98,6 +98,11 @@ pub trait RequestInfo {
     /// A parameter by its name.
     fn parameter(&self, name: &str) -> Option<&ParameterValue>;
 
+    /// A parameter by its number, with its name; `None` past the last.
+    fn parameter_at(&self, _index: usize) -> Option<(&str, &ParameterValue)> {
+        None
+    }
+
     /// Whether this request wants output `index`.
     fn output_wanted(&self, index: usize) -> bool;
 

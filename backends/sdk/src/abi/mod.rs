@@ -7,8 +7,8 @@
 //! ```
 //!
 //! The names are those of `include/inferlay_backend.h`, which is generated from these files; they are the contract, the
-//! comments included. [`crate::export_backend!`] makes a table of the Rust traits, [`table`] does so for a backend that is
-//! linked in.
+//! comments included. [`crate::export_backend!`] makes a table of the Rust traits in a plugin, [`Table`] in the same
+//! process.
 //!
 //! Invariants, which hold for every version with the same major:
 //! 1. Tables and descriptors begin with `struct_size`. They grow at the end only; a reader reads what both sizes promise.
@@ -26,13 +26,21 @@
 #![allow(non_camel_case_types)]
 
 mod backend;
+mod convert;
+mod export;
 mod host;
 mod layout;
+mod signature;
 mod tensor;
+mod tensors;
 mod value;
 
 pub use backend::*;
+pub use convert::*;
+pub use export::{Table, entry};
 pub use host::*;
 pub use layout::*;
+pub use signature::{SignatureTable, signature};
 pub use tensor::*;
+pub use tensors::{Described, describe, described, hand_over, shape};
 pub use value::*;
