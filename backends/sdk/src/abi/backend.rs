@@ -220,3 +220,8 @@ pub struct inferlay_abi_backend {
 /// does no work. It returns its table, also to a host of another major or an older minor: the host decides, and says why.
 /// NULL: it cannot work with this host at all.
 pub type inferlay_abi_entry_fn = unsafe extern "C" fn(host: *const inferlay_abi_host) -> *const inferlay_abi_backend;
+
+// SAFETY: a table is a constant, and so is what it points to.
+unsafe impl Send for inferlay_abi_backend {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for inferlay_abi_backend {}

@@ -530,3 +530,8 @@ pub struct inferlay_abi_host {
     /// Ends a span and frees it. `span` may be NULL.
     pub span_end: unsafe extern "C" fn(span: *mut inferlay_abi_span),
 }
+
+// SAFETY: a table is a constant, and so are its strings.
+unsafe impl Send for inferlay_abi_host {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for inferlay_abi_host {}

@@ -27,11 +27,6 @@ use std::sync::OnceLock;
 #[derive(Debug)]
 pub struct Table(inferlay_abi_backend);
 
-// SAFETY: the table and all that it points to are immutable once made, and never freed.
-unsafe impl Send for Table {}
-// SAFETY: as for `Send`.
-unsafe impl Sync for Table {}
-
 impl Table {
     /// The table of the backend that `B::default()` makes, once per server. What it points to is leaked: make one per
     /// process.
