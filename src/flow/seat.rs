@@ -242,6 +242,10 @@ impl RequestInfo for Seat {
         self.ask.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
+    fn parameter_at(&self, index: usize) -> Option<(&str, &ParameterValue)> {
+        self.ask.parameters.get(index).map(|(name, value)| (name.as_str(), value))
+    }
+
     fn output_wanted(&self, index: usize) -> bool {
         self.ask.wanted & bit(index) != 0
     }

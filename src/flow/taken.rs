@@ -132,6 +132,10 @@ impl RequestInfo for Taken {
         self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
+    fn parameter_at(&self, index: usize) -> Option<(&str, &ParameterValue)> {
+        self.parameters.get(index).map(|(name, value)| (name.as_str(), value))
+    }
+
     fn output_wanted(&self, index: usize) -> bool {
         self.wanted & bit(index) != 0
     }

@@ -5,7 +5,7 @@ use super::gate::OpenGate;
 use super::load::Loader;
 use super::status::Progress;
 use super::{Inner, ServerHandle};
-use crate::backend;
+use crate::backend::{self, Surroundings, TrustedTable};
 use crate::config::CallerRuns;
 use crate::flow::{Messenger, Services, Timekeeper, Tuning, Workers};
 use crate::memory::BlockPool;
@@ -34,6 +34,7 @@ pub struct ServerBuilder {
     repositories: Vec<PathBuf>,
     files: Vec<PathBuf>,
     in_memory: Vec<(String, MemoryModel)>,
+    tables: Vec<TrustedTable>,
     options: Options,
     log: Log,
     clock: Clock,
@@ -44,6 +45,8 @@ pub struct ServerBuilder {
 /// What loading and lanes go by.
 pub(super) struct Options {
     pub(super) backends: Vec<Arc<dyn Backend>>,
+    /// Where others are looked for.
+    pub(super) directories: backend::Directories,
     pub(super) is_strict: bool,
     pub(super) caller_runs: CallerRuns,
     pub(super) load_threads_max: usize,
@@ -57,6 +60,17 @@ type MemoryModel = Vec<(String, Vec<u8>)>;
 type ProgressFn = dyn Fn(&Progress<'_>) + Send + Sync;
 
 impl Options {
+    /// Adds a backend, in the place of one of the same name.
+    fn add(&mut self, backend: Arc<dyn Backend>) {
+        self.backends.retain(|known| known.name() != backend.name());
+        self.backends.insert(0, backend);
+    }
+
+    /// What a backend behind a table is given of the server.
+    pub(super) fn surroundings(&self, log: &Arc<Log>, clock: &Clock) -> Surroundings {
+        Surroundings { log: log.clone(), clock: clock.clone(), threads_max: self.execution_threads_max }
+    }
+
     pub(super) fn report(&self, progress: &Progress<'_>) {
         if let Some(report) = &self.progress {
             report(progress);
@@ -71,6 +85,7 @@ impl Default for ServerBuilder {
     fn default() -> Self {
         let options = Options {
             backends: backend::builtin(),
+            directories: backend::Directories::default(),
             is_strict: false,
             caller_runs: CallerRuns::OwnRequest,
             load_threads_max: thread::cores().saturating_sub(1).max(1),
@@ -81,6 +96,7 @@ impl Default for ServerBuilder {
             repositories: Vec::new(),
             files: Vec::new(),
             in_memory: Vec::new(),
+            tables: Vec::new(),
             options,
             log: Log::default(),
             clock: Clock::System,
@@ -172,8 +188,32 @@ impl ServerBuilder {
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn backend(mut self, backend: Arc<dyn Backend>) -> Self {
-        self.options.backends.retain(|known| known.name() != backend.name());
-        self.options.backends.insert(0, backend);
+        self.options.add(backend);
+        self
+    }
+
+    /// Adds the backend of a table in memory. One of the same name as a linked one takes its place.
+    #[allow(dead_code, reason = "for applications in C, whose functions are a feature")]
+    pub(crate) fn backend_table(mut self, table: TrustedTable) -> Self {
+        self.tables.push(table);
+        self
+    }
+
+    /// Looks in this directory for backends that are not linked in: a model whose config says `backend: foo` is served by
+    /// `libinferlay_backend_foo.so`. Several are searched in the order in which they are given; without any, it is
+    /// `inferlay/backends` beside the executable or shared library that holds the engine. Its files run as part of this
+    /// process, so only its owner should be able to write there. A model's own folder is never searched.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::ServerHandle;
+    /// let config = b"{backend: elsewhere, input: {name: x, data_type: FP32, dims: 2}}";
+    /// let builder = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config.to_vec())]);
+    /// let error = builder.backend_directory("/opt/backends").strict().start().unwrap_err();
+    /// assert!(error.message().contains("found no 'libinferlay_backend_elsewhere.so' in: /opt/backends"));
+    /// ```
+    pub fn backend_directory(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.options.directories.add(directory.into());
         self
     }
 
@@ -379,7 +419,7 @@ impl ServerBuilder {
     /// assert_eq!(error.kind(), ErrorKind::NotFound);
     /// # Ok::<(), inferlay::Error>(())
     /// ```
-    pub fn start(self) -> Result<ServerHandle, Error> {
+    pub fn start(mut self) -> Result<ServerHandle, Error> {
         let mut found =
             if self.repositories.is_empty() { Found::default() } else { repository::scan(&self.repositories)? };
         let files = self.files.iter().map(|file| repository::open_file(file));
@@ -392,6 +432,10 @@ impl ServerBuilder {
             }
         }
         let log = Arc::new(self.log);
+        for table in self.tables {
+            let surroundings = self.options.surroundings(&log, &self.clock);
+            self.options.add(table.begin("a backend in memory", surroundings)?);
+        }
         let services = Arc::new(Services {
             workers: Workers::new(self.tuning.spin_max, self.tuning.workers_max, log.clone()),
             timekeeper: Timekeeper::new(self.clock.clone()),

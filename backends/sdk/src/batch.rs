@@ -450,6 +450,11 @@ pub trait RequestInfo {
     /// ```
     fn parameter(&self, name: &str) -> Option<&ParameterValue>;
 
+    /// A parameter by its number, with its name; `None` past the last.
+    fn parameter_at(&self, _index: usize) -> Option<(&str, &ParameterValue)> {
+        None
+    }
+
     /// Whether this request wants output `index`.
     ///
     /// # Examples

@@ -1,0 +1,107 @@
+//! The C header of the plugin ABI: generated from `src/abi`, committed, and compared here.
+//!
+//! `INFERLAY_BLESS=1 cargo test -p inferlay-backend-sdk --test header` writes it anew.
+
+// A test may unwrap: what cannot be read must fail it.
+#![allow(clippy::unwrap_used)]
+
+use cbindgen::{Builder, Config};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The order in which a reader wants them.
+const SOURCES: [&str; 4] = ["value.rs", "tensor.rs", "host.rs", "backend.rs"];
+
+#[test]
+fn the_committed_header_is_the_generated_one() {
+    let (path, generated) = (header(), generate());
+    if std::env::var_os("INFERLAY_BLESS").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, &generated).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap();
+    assert!(committed == generated, "{} is not what src/abi says: write it anew, see the top", path.display());
+}
+
+#[test]
+fn the_header_compiles_alone_and_twice_in_every_language_of_c() {
+    let compilers = [("gcc", "g++"), ("clang", "clang++")];
+    let there = |name: &str| Command::new(name).arg("--version").output().is_ok_and(|told| told.status.success());
+    let mut compiled = 0;
+    for (c, cpp) in compilers {
+        let languages = [(c, "c", ["c99", "c11"].as_slice()), (cpp, "c++", ["c++11", "c++17", "c++20"].as_slice())];
+        for (compiler, language, standards) in languages.into_iter().filter(|(compiler, ..)| there(compiler)) {
+            for standard in standards {
+                compile(compiler, language, standard);
+                compiled += 1;
+            }
+        }
+    }
+    assert!(compiled > 0, "no C compiler was found");
+}
+
+/// Compiles a file that includes the header twice and uses its macros.
+fn compile(compiler: &str, language: &str, standard: &str) {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("header-{compiler}-{standard}"));
+    std::fs::create_dir_all(&folder).unwrap();
+    let source = folder.join("twice.c");
+    std::fs::write(&source, TWICE).unwrap();
+    let mut command = Command::new(compiler);
+    command.args(["-x", language, &format!("-std={standard}"), "-Wall", "-Wextra", "-Wpedantic", "-Werror"]);
+    command.args(["-fsyntax-only", "-I"]).arg(header().parent().unwrap()).arg(&source);
+    let told = command.output().unwrap();
+    assert!(told.status.success(), "{compiler} -std={standard}:\n{}", String::from_utf8_lossy(&told.stderr));
+}
+
+const TWICE: &str = r#"
+#include "inferlay_backend.h"
+#include "inferlay_backend.h"
+
+static const inferlay_abi_status refusal = INFERLAY_ABI_STATUS(INFERLAY_ABI_CODE_UNSUPPORTED, "not here");
+
+const inferlay_abi_status *check(const inferlay_abi_host *host, const inferlay_abi_batch *batch);
+const inferlay_abi_status *check(const inferlay_abi_host *host, const inferlay_abi_batch *batch) {
+    inferlay_abi_tensor tensor = INFERLAY_ABI_TENSOR_INIT;
+    if (!INFERLAY_ABI_HAS(inferlay_abi_host, host, span_end)) {
+        return &refusal;
+    }
+    return host->batch_input(batch, 0, NULL, &tensor);
+}
+
+INFERLAY_ABI_EXPORT const inferlay_abi_backend *inferlay_backend_twice(const inferlay_abi_host *host);
+const inferlay_abi_backend *inferlay_backend_twice(const inferlay_abi_host *host) {
+    (void)host;
+    return NULL;
+}
+"#;
+
+fn header() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../include/inferlay_backend.h")
+}
+
+fn generate() -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let config = Config::from_file(folder.join("cbindgen.toml")).unwrap();
+    let mut builder = Builder::new().with_config(config);
+    for source in SOURCES {
+        builder = builder.with_src(folder.join("src/abi").join(source));
+    }
+    let mut header = Vec::new();
+    builder.generate().unwrap().write(&mut header);
+    spaced(&String::from_utf8(header).unwrap())
+}
+
+/// With an empty line before each commented field and function, which cbindgen does without.
+fn spaced(header: &str) -> String {
+    let mut spaced = String::new();
+    let mut before = "";
+    for line in header.lines() {
+        if line.starts_with("    // ") && before.ends_with(';') {
+            spaced.push('\n');
+        }
+        spaced.push_str(line.trim_end());
+        spaced.push('\n');
+        before = line;
+    }
+    spaced
+}
