@@ -115,6 +115,11 @@ pub trait RequestInfo {
         0
     }
 
+    /// The sequence that it belongs to, where that has a name instead of a number; empty for none.
+    fn correlation_text(&self) -> &str {
+        ""
+    }
+
     /// Whether it starts its sequence.
     fn sequence_start(&self) -> bool {
         false
