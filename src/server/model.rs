@@ -243,7 +243,7 @@ impl ModelHandle {
         ServerHandle { inner: self.inner.clone() }
     }
 
-    fn submit(&self, request: Request<'static>, notify: Notify) -> Result<Ticket, Refused<'static>> {
+    fn submit<'a>(&self, request: Request<'a>, notify: Notify) -> Result<Ticket, Refused<'a>> {
         let newer;
         let lane = match self.current() {
             Some(served) => &served.lane,
@@ -257,6 +257,29 @@ impl ModelHandle {
         };
         // A refused callback is dropped here, uncalled.
         lane.submit(request, notify, Manner::Async).map(|(ticket, _)| ticket).map_err(|(refused, _)| refused)
+    }
+
+    /// As [`ModelHandle::infer_callback`], for a request whose names alone are borrowed: its inputs are owned by counts,
+    /// and its memory for outputs is good until the answer.
+    #[cfg(feature = "capi")]
+    pub(crate) fn infer_shared<'a>(
+        &self,
+        request: Request<'a>,
+        callback: Callback<crate::flow::Outcome>,
+    ) -> Result<(), Refused<'a>> {
+        self.submit(request, Notify::Callback(callback)).map(drop)
+    }
+
+    /// Has `callback` called on a thread of the server, soon; once the server has stopped it is dropped, uncalled.
+    #[cfg(feature = "capi")]
+    pub(crate) fn post(&self, callback: Callback<()>) {
+        self.inner.services.messenger.post_call(callback);
+    }
+
+    /// The server's pool of memory.
+    #[cfg(feature = "capi")]
+    pub(crate) fn blocks(&self) -> &crate::memory::BlockPool {
+        &self.inner.services.blocks
     }
 
     /// What served when the handle was made, if that still does.
