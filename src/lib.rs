@@ -111,6 +111,9 @@
 
 #[allow(unsafe_code)]
 mod backend;
+#[cfg(feature = "capi")]
+#[allow(unsafe_code)]
+mod capi;
 pub mod config;
 mod flow;
 #[allow(unsafe_code)]
@@ -130,8 +133,8 @@ pub use inferlay_backend_sdk::{
 };
 pub use observe::{Cut, DurationStatistics, LogRecord, ModelStatistics, Trace, TraceEnd};
 pub use server::{
-    ModelHandle, ModelMetadata, ModelState, ModelStatus, Progress, ResponseFuture, ServerBuilder, ServerHandle,
-    TensorMetadata,
+    BackendStatus, ModelHandle, ModelMetadata, ModelState, ModelStatus, Progress, ResponseFuture, ServerBuilder,
+    ServerHandle, TensorMetadata,
 };
 pub use sync::ManualClock;
 pub use tensor::{Buffer, Element, Input, OutputMemory, Shape, Tensor, TensorRef};

@@ -45,12 +45,16 @@ mod nearest;
 mod partial;
 mod path;
 mod read;
+#[cfg(feature = "capi")]
+mod server;
 mod tree;
 
 pub use check::check_model_name;
 pub use error::{ConfigError, ConfigErrors};
 pub use model::{CallerRuns, DynamicBatching, InstanceGroup, InstanceKind, ModelConfig, TensorConfig, VersionPolicy};
 pub use partial::{PartialConfig, PartialTensor};
+#[cfg(feature = "capi")]
+pub(crate) use server::parse_server;
 
 use error::{Report, Source};
 use std::sync::Arc;

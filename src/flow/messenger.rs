@@ -23,12 +23,21 @@ struct Desk {
 
 #[derive(Default)]
 struct State {
-    letters: VecDeque<(Callback<Outcome>, Ticket)>,
+    letters: VecDeque<Letter>,
     /// How many may still post, or are running callbacks themselves.
     held: usize,
     is_waited_for: bool,
     is_stopping: bool,
     thread: Option<thread::JoinHandle<()>>,
+}
+
+/// What is to be called.
+enum Letter {
+    /// A callback, with the answer of a request.
+    Answer(Callback<Outcome>, Ticket),
+    /// A function that wants no more than a thread of the engine.
+    #[cfg(feature = "capi")]
+    Call(Callback<()>),
 }
 
 impl Messenger {
@@ -46,6 +55,16 @@ impl Messenger {
 
     /// Has `callback` called with the answer of `ticket`, soon.
     pub(crate) fn post(&self, callback: Callback<Outcome>, ticket: Ticket) {
+        self.put(Letter::Answer(callback, ticket));
+    }
+
+    /// Has `callback` called soon; after a stop it is dropped, uncalled.
+    #[cfg(feature = "capi")]
+    pub(crate) fn post_call(&self, callback: Callback<()>) {
+        self.put(Letter::Call(callback));
+    }
+
+    fn put(&self, letter: Letter) {
         let mut state = self.desk.state.lock();
         if state.thread.is_none() && !state.is_stopping {
             let desk = self.desk.clone();
@@ -53,10 +72,11 @@ impl Messenger {
         }
         if state.is_stopping && state.thread.is_none() {
             // The server has stopped: the callback is dropped, uncalled, with what it captured.
-            return;
+            drop(state);
+            return drop(letter);
         }
         // Without a thread the letter waits for the next one to start it, or for the stop.
-        state.letters.push_back((callback, ticket));
+        state.letters.push_back(letter);
         drop(state);
         self.desk.bell.ring();
     }
@@ -104,9 +124,15 @@ impl Desk {
                 (state.letters.pop_front(), state.is_stopping)
             };
             match letter {
-                Some((callback, ticket)) => {
+                Some(Letter::Answer(callback, ticket)) => {
                     let services = ticket.home().services.clone();
                     answer::call(callback, ticket, &services);
+                }
+                #[cfg(feature = "capi")]
+                Some(Letter::Call(callback)) => {
+                    let _inside = thread::Inside::enter();
+                    let call = std::panic::AssertUnwindSafe(|| callback.call(()));
+                    let _contained = std::panic::catch_unwind(call);
                 }
                 None if is_stopping => return,
                 None => self.bell.wait(0),

@@ -108,11 +108,17 @@ pub(crate) use instance::InstanceCell;
 pub(crate) use lane::{Lane, Manner};
 pub(crate) use messenger::Messenger;
 pub(crate) use permit::Gate;
+#[cfg(feature = "capi")]
+pub(crate) use request::Description;
 pub use request::{Refused, Request};
+#[cfg(feature = "capi")]
+pub(crate) use response::Answered;
 pub use response::Response;
 pub(crate) use services::{Services, Tuning};
 pub(crate) use spec::{CallerRuns, LaneSpec, Port};
 pub use task::CancelToken;
+#[cfg(feature = "capi")]
+pub(crate) use task::{HeldReply, Sequence};
 pub(crate) use task::{Notify, Outcome, Ticket};
 pub(crate) use timekeeper::Timekeeper;
 pub(crate) use word::{INSTANCES_MAX, QUEUED_MAX};

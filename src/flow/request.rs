@@ -5,7 +5,7 @@
 //! index. From there on only checked values travel.
 
 use super::spec::{LaneSpec, Port, bit};
-use super::task::{Ask, CancelToken};
+use super::task::{Ask, CancelToken, Sequence};
 use crate::tensor::{Input, OutputMemory};
 use inferlay_backend_sdk::{Error, ParameterValue, Tensor};
 use smallvec::SmallVec;
@@ -43,6 +43,7 @@ pub struct Request<'a> {
     parameters: Vec<(String, ParameterValue)>,
     cancel: Option<CancelToken>,
     is_traced: bool,
+    sequence: Option<&'a Sequence>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,6 +51,8 @@ enum Due {
     #[default]
     Unsaid,
     At(Instant),
+    #[cfg(feature = "capi")]
+    AtNs(u64),
     After(Duration),
 }
 
@@ -327,6 +330,8 @@ impl<'a> Request<'a> {
     pub(crate) fn due(&self, now: u64, timeout_default: Option<u64>, at: impl Fn(Instant) -> u64) -> Option<u64> {
         match self.due {
             Due::At(instant) => Some(at(instant)),
+            #[cfg(feature = "capi")]
+            Due::AtNs(deadline) => Some(deadline),
             Due::After(timeout) => Some(now.saturating_add(u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX))),
             Due::Unsaid => timeout_default.map(|timeout| now.saturating_add(timeout)),
         }
@@ -361,6 +366,56 @@ impl<'a> Request<'a> {
         }
         (ask.rows, ask.wanted, ask.level) = (checked.rows, checked.wanted, checked.level);
         ask.is_traced = self.is_traced;
+        if let Some(sequence) = self.sequence {
+            ask.sequence.clone_from(sequence);
+        }
+    }
+}
+
+/// What a request says beside its tensors, as the C door brings it; 0 stands for nothing said.
+#[cfg(feature = "capi")]
+pub(crate) struct Description<'a> {
+    pub(crate) id: &'a str,
+    /// On the system's monotonic clock.
+    pub(crate) deadline_ns: u64,
+    pub(crate) timeout_ns: u64,
+    pub(crate) priority: u32,
+    pub(crate) is_traced: bool,
+    pub(crate) sequence: &'a Sequence,
+    pub(crate) parameters: &'a [(String, ParameterValue)],
+}
+
+/// The same as the methods above, in place: moving a request costs more than filling it.
+#[cfg(feature = "capi")]
+impl<'a> Request<'a> {
+    pub(crate) fn push_input(&mut self, name: &'a str, input: Input<'a>) {
+        self.inputs.push((name.into(), input));
+    }
+
+    pub(crate) fn push_output(&mut self, name: &'a str) {
+        self.outputs.push(name.into());
+    }
+
+    pub(crate) fn push_output_into(&mut self, name: &'a str, memory: OutputMemory<'a>) {
+        self.outputs.push(name.into());
+        self.into.push((name.into(), memory));
+    }
+
+    pub(crate) fn watch_with(&mut self, token: &CancelToken) {
+        self.cancel = Some(token.clone());
+    }
+
+    pub(crate) fn describe(&mut self, said: Description<'a>) {
+        self.id = said.id.into();
+        self.due = match (said.deadline_ns, said.timeout_ns) {
+            (0, 0) => Due::Unsaid,
+            (0, timeout) => Due::After(Duration::from_nanos(timeout)),
+            (deadline, _) => Due::AtNs(deadline),
+        };
+        self.priority = Some(said.priority);
+        self.is_traced = said.is_traced;
+        self.sequence = (!said.sequence.is_none()).then_some(said.sequence);
+        self.parameters.extend_from_slice(said.parameters);
     }
 }
 
@@ -436,8 +491,8 @@ pub(crate) fn check(request: &Request<'_>, spec: &LaneSpec) -> Result<Checked, E
     let mut into = SmallVec::new();
     for (name, memory) in &request.into {
         let index = find(&spec.outputs, name, "output", spec)?;
-        let (found, expected) = (memory.dtype(), spec.outputs[index].dtype);
-        if found != expected && expected.size().is_some() {
+        let expected = spec.outputs[index].dtype;
+        if let Some(found) = memory.dtype().filter(|found| *found != expected && expected.size().is_some()) {
             let place = spec.place();
             let message = format!("{place}: output '{name}': found memory for {found}, expected {expected}");
             return Err(Error::invalid_arg(message));

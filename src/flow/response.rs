@@ -1,7 +1,13 @@
 //! The answer as the caller reads it: named outputs, views of the memory that the backend wrote.
 
 use super::task::HeldReply;
+#[cfg(feature = "capi")]
+use super::task::Written;
 use crate::observe::Trace;
+#[cfg(feature = "capi")]
+use crate::{sync::Ordering, tensor::gather};
+#[cfg(feature = "capi")]
+use inferlay_backend_sdk::{Buffer, BufferTable, DataType};
 use inferlay_backend_sdk::{Element, Error, Tensor, TensorRef};
 
 /// The outputs of one request.
@@ -203,10 +209,68 @@ impl Response {
     }
 }
 
+/// An output as the C door reads it.
+#[cfg(feature = "capi")]
+pub(crate) enum Answered<'a> {
+    /// A tensor of the response.
+    Tensor(&'a Tensor),
+    /// In memory of the caller.
+    Written { dtype: DataType, written: &'a Written },
+}
+
+/// A response as a pointer with counts of its own, for the C door.
+#[cfg(feature = "capi")]
+impl Response {
+    /// The response as a pointer with one count: to be made one again when the last is given up.
+    pub(crate) fn into_raw(self) -> std::ptr::NonNull<()> {
+        self.reply.handles.store(1, Ordering::Relaxed);
+        std::mem::ManuallyDrop::new(self).reply.as_raw()
+    }
+
+    /// One more count.
+    pub(crate) fn retain(&self) {
+        self.reply.handles.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One count less; whether it was the last.
+    pub(crate) fn release(&self) -> bool {
+        self.reply.handles.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// Every output with its name, in the model's order, wherever it lies.
+    pub(crate) fn answered(&self) -> impl Iterator<Item = (&str, Answered<'_>)> {
+        let reply = &self.reply;
+        let ports = reply.item().home().spec.outputs.iter().enumerate();
+        ports.filter_map(move |(index, port)| {
+            let tensor = reply.outputs.get(index).and_then(Option::as_ref).map(Answered::Tensor);
+            let written = || {
+                let written = reply.written.iter().find(|written| written.index == index)?;
+                Some(Answered::Written { dtype: port.dtype, written })
+            };
+            Some((port.name.as_str(), tensor.or_else(written)?))
+        })
+    }
+
+    /// Copies the outputs whose memory is owned through `table`.
+    ///
+    /// # Errors
+    /// `RESOURCE_EXHAUSTED` when there is no memory for that.
+    pub(crate) fn copy_foreign(&mut self, table: &'static BufferTable) -> Result<(), Error> {
+        let lane = self.reply.item().home().clone();
+        for tensor in self.reply.outputs.iter_mut().flatten() {
+            let is_foreign = |buffer: &Buffer| buffer.is_owned_through(table);
+            if is_foreign(tensor.data()) || tensor.offsets().is_some_and(is_foreign) {
+                *tensor = gather::copy(tensor, &lane.services.blocks)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Drop for Response {
     fn drop(&mut self) {
         // A token or a timer may keep the task for longer, but not what the backend wrote.
-        self.reply.outputs.clear();
+        self.reply.clear_outputs();
     }
 }
 

@@ -8,7 +8,7 @@ use super::execution::{Bench, too_small};
 use super::lane::Lane;
 use super::services::Services;
 use super::spec::{LaneSpec, bit};
-use super::task::{HeldAsk, Reply, Ticket};
+use super::task::{HeldAsk, Reply, Ticket, Written};
 use crate::observe::Record;
 use crate::tensor::gather;
 use inferlay_backend_sdk::{Error, ParameterValue, Placement, RequestInfo, Tensor, TensorRef};
@@ -114,7 +114,7 @@ impl Seat {
         self.win(|reply| {
             for (index, output) in bench.take_outputs().enumerate() {
                 let tensor = match output {
-                    Some(tensor) if self.wants(index) => self.hand_out(lane, index, tensor, record),
+                    Some(tensor) if self.wants(index) => self.hand_out(lane, index, tensor, record, &mut reply.written),
                     None if self.wants(index) => Err(missing(&lane.spec, index)),
                     _ => Ok(None),
                 };
@@ -130,7 +130,9 @@ impl Seat {
         self.win(|reply| {
             for (index, output) in bench.outputs().enumerate() {
                 let tensor = match output {
-                    Some(tensor) if self.wants(index) => self.part(lane, index, tensor, rows, record),
+                    Some(tensor) if self.wants(index) => {
+                        self.part((lane, index), tensor, rows, record, &mut reply.written)
+                    }
                     None if self.wants(index) => Err(missing(&lane.spec, index)),
                     _ => Ok(None),
                 };
@@ -148,16 +150,16 @@ impl Seat {
     /// This seat's rows of an output: a copy when they are few bytes, else a view.
     fn part(
         &self,
-        lane: &Lane,
-        index: usize,
+        (lane, index): (&Lane, usize),
         tensor: &Tensor,
         rows: Rows,
         record: &mut Record,
+        written: &mut Vec<Written>,
     ) -> Result<Option<Tensor>, Error> {
         let Services { blocks, tuning, .. } = &*lane.services;
         let small_max = tuning.small_output_len_max;
         if !self.ask.into.is_empty() {
-            return self.hand_out(lane, index, tensor.rows(rows.first, rows.rows)?, record);
+            return self.hand_out(lane, index, tensor.rows(rows.first, rows.rows)?, record, written);
         }
         if let Some(copy) = gather::copy_rows(tensor, (rows.first, rows.rows), small_max, blocks)? {
             record.bytes_copied += copy.data().len();
@@ -178,18 +180,24 @@ impl Seat {
         index: usize,
         tensor: Tensor,
         record: &mut Record,
+        written: &mut Vec<Written>,
     ) -> Result<Option<Tensor>, Error> {
         let Some((_, lent)) = self.ask.into.iter().find(|(output, _)| *output == index) else {
             return Ok(Some(tensor));
         };
-        // A backend that wrote there itself has taken it out.
-        let Some(mut lent) = lent.take() else { return Ok(None) };
         let bytes = tensor.data().bytes()?;
+        let (shape, len) = (tensor.shape().clone(), bytes.len());
+        let Some(mut lent) = lent.take() else {
+            // A backend that wrote there itself has taken it out.
+            written.push(Written { index, shape, len, address: bytes.as_ptr().expose_provenance() });
+            return Ok(None);
+        };
         if bytes.len() > lent.len() {
             return Err(too_small(&lane.spec, index, lent.len(), bytes.len()));
         }
         lent.write(bytes);
-        record.bytes_copied += bytes.len();
+        record.bytes_copied += len;
+        written.push(Written { index, shape, len, address: lent.address() });
         Ok(None)
     }
 }
@@ -202,7 +210,7 @@ fn put(reply: &mut Reply, tensor: Result<Option<Tensor>, Error>) -> bool {
             true
         }
         Err(error) => {
-            reply.outputs.clear();
+            reply.clear_outputs();
             reply.error = Some(error);
             false
         }
@@ -256,6 +264,22 @@ impl RequestInfo for Seat {
 
     fn input(&self, index: usize) -> Result<TensorRef<'_>, Error> {
         self.input_tensor(index).map(Tensor::view)
+    }
+
+    fn correlation_id(&self) -> u64 {
+        self.ask.sequence.id
+    }
+
+    fn correlation_text(&self) -> &str {
+        &self.ask.sequence.text
+    }
+
+    fn sequence_start(&self) -> bool {
+        self.ask.sequence.starts
+    }
+
+    fn sequence_end(&self) -> bool {
+        self.ask.sequence.ends
     }
 }
 

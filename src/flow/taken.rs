@@ -12,7 +12,7 @@ use super::instance::InFlight;
 use super::lane::Lane;
 use super::seat::missing;
 use super::spec::bit;
-use super::task::{Ask, Ticket};
+use super::task::{Ask, Sequence, Ticket, Written};
 use super::timekeeper::Timed;
 use super::timer::Key;
 use crate::backend::taken::{self, TakenRequest, TakenResponder};
@@ -76,6 +76,7 @@ pub(super) fn take(ticket: &Ticket, ask: &Ask, flight: Arc<Flight>) -> (Request,
         wanted: ask.wanted,
         level: ask.level,
         deadline: ask.deadline,
+        sequence: ask.sequence.clone(),
         answerer: Arc::new(answerer),
     });
     (request, holds_memory)
@@ -89,6 +90,7 @@ struct Taken {
     wanted: u64,
     level: usize,
     deadline: Option<u64>,
+    sequence: Sequence,
     answerer: Arc<Answerer>,
 }
 
@@ -148,6 +150,22 @@ impl RequestInfo for Taken {
         let tensor = self.inputs.get(index).and_then(Option::as_ref);
         tensor.map(Tensor::view).ok_or_else(|| Error::not_found(format!("the request has no input {index}")))
     }
+
+    fn correlation_id(&self) -> u64 {
+        self.sequence.id
+    }
+
+    fn correlation_text(&self) -> &str {
+        &self.sequence.text
+    }
+
+    fn sequence_start(&self) -> bool {
+        self.sequence.starts
+    }
+
+    fn sequence_end(&self) -> bool {
+        self.sequence.ends
+    }
 }
 
 /// Answers one taken request.
@@ -186,7 +204,8 @@ impl Answerer {
     }
 
     /// Writes the outputs for which the caller lent memory there. The request was won.
-    fn write(&self, outputs: &mut [Option<Tensor>]) -> Result<(), Error> {
+    fn write(&self, outputs: &mut [Option<Tensor>]) -> Result<Vec<Written>, Error> {
+        let mut written = Vec::new();
         for (index, mut lent) in self.into.lock().drain(..) {
             let Some(tensor) = outputs[index].take() else { continue };
             let bytes = tensor.data().bytes()?;
@@ -194,8 +213,10 @@ impl Answerer {
                 return Err(too_small(&self.ticket.home().spec, index, lent.len(), bytes.len()));
             }
             lent.write(bytes);
+            let (shape, len) = (tensor.shape().clone(), bytes.len());
+            written.push(Written { index, shape, len, address: lent.address() });
         }
-        Ok(())
+        Ok(written)
     }
 
     fn answer(&self, outcome: Result<SmallVec<[Option<Tensor>; 2]>, Error>) {
@@ -205,7 +226,7 @@ impl Answerer {
             self.trace(TraceEnd::Early);
             return;
         }
-        let outcome = outcome.and_then(|mut outputs| self.write(&mut outputs).map(|()| outputs));
+        let outcome = outcome.and_then(|mut outputs| self.write(&mut outputs).map(|written| (outputs, written)));
         self.into.lock().clear();
         self.count(outcome.is_err());
         let trace = self.trace(if outcome.is_err() { TraceEnd::Error } else { TraceEnd::Ok });
@@ -213,7 +234,7 @@ impl Answerer {
             let mut reply = self.ticket.reply.lock();
             reply.trace = trace;
             match outcome {
-                Ok(outputs) => reply.outputs = outputs,
+                Ok((outputs, written)) => (reply.outputs, reply.written) = (outputs, written),
                 Err(error) => reply.error = Some(error),
             }
         }

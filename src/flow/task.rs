@@ -11,7 +11,7 @@ use super::timer::Key;
 use crate::memory::Lent;
 use crate::observe::Trace;
 use crate::sync::{Callback, Doorbell, Held, Mutex, Pooled, Slot};
-use inferlay_backend_sdk::{Error, ParameterValue, Tensor};
+use inferlay_backend_sdk::{Error, ParameterValue, Shape, Tensor};
 use smallvec::SmallVec;
 use std::cell::Cell;
 use std::sync::Arc;
@@ -50,6 +50,29 @@ pub(crate) struct Ask {
     pub(crate) timer: Option<Key>,
     pub(crate) submitted: u64,
     pub(crate) is_traced: bool,
+    pub(crate) sequence: Sequence,
+}
+
+/// The sequence that a request belongs to: by a number or a text, and whether it is the first or last of it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sequence {
+    /// 0 for none.
+    pub(crate) id: u64,
+    /// Empty for none.
+    pub(crate) text: String,
+    pub(crate) starts: bool,
+    pub(crate) ends: bool,
+}
+
+impl Sequence {
+    pub(crate) fn is_none(&self) -> bool {
+        self.id == 0 && self.text.is_empty() && !self.starts && !self.ends
+    }
+
+    fn clear(&mut self) {
+        self.text.clear();
+        (self.id, self.starts, self.ends) = (0, false, false);
+    }
 }
 
 impl Ask {
@@ -60,6 +83,7 @@ impl Ask {
         self.id.clear();
         self.parameters.clear();
         (self.deadline, self.timer, self.is_traced) = (None, None, false);
+        self.sequence.clear();
     }
 }
 
@@ -67,8 +91,29 @@ impl Ask {
 #[derive(Default)]
 pub(crate) struct Reply {
     pub(crate) outputs: SmallVec<[Option<Tensor>; 2]>,
+    /// The outputs that went to memory of the caller.
+    pub(crate) written: Vec<Written>,
     pub(crate) error: Option<Error>,
     pub(crate) trace: Option<Box<Trace>>,
+    /// Handles of the C door on it.
+    #[cfg(feature = "capi")]
+    pub(crate) handles: crate::sync::AtomicUsize,
+}
+
+/// An output that went to memory of the caller: what of it, and where.
+pub(crate) struct Written {
+    pub(crate) index: usize,
+    pub(crate) shape: Shape,
+    pub(crate) address: usize,
+    pub(crate) len: usize,
+}
+
+impl Reply {
+    /// Lets the outputs go and keeps the capacity.
+    pub(crate) fn clear_outputs(&mut self) {
+        self.outputs.clear();
+        self.written.clear();
+    }
 }
 
 /// What a callback is given.
@@ -126,7 +171,7 @@ impl Task {
         self.state.reset();
         self.ask.get_mut().clear();
         let reply = self.reply.get_mut();
-        reply.outputs.clear();
+        reply.clear_outputs();
         (reply.error, reply.trace) = (None, None);
         *self.notify.get_mut() = Notify::Nobody;
         self.bell.reset();
@@ -233,6 +278,17 @@ impl CancelToken {
     /// ```
     pub fn is_cancelled(&self) -> bool {
         self.inner.state.lock().is_cancelled
+    }
+
+    /// Cancels nothing any more. None of its requests is on its way.
+    #[cfg(feature = "capi")]
+    pub(crate) fn reset(&self) {
+        let answered = {
+            let mut state = self.inner.state.lock();
+            state.is_cancelled = false;
+            std::mem::take(&mut state.tickets)
+        };
+        drop(answered);
     }
 
     /// Watches over a request that is about to be submitted; false when it is cancelled already.

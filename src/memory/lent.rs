@@ -35,6 +35,20 @@ impl Lent {
         Lent { len: size_of_val(elements), pointer: NonNull::from(elements).cast() }
     }
 
+    /// Memory of a caller by its address.
+    ///
+    /// # Safety
+    /// The memory is good for writing and nobody else's until the engine has released the request that it goes to.
+    #[cfg(feature = "capi")]
+    pub(crate) unsafe fn from_raw(pointer: NonNull<u8>, len: usize) -> Self {
+        Lent { pointer, len }
+    }
+
+    /// Where it lies, as a number.
+    pub(crate) fn address(&self) -> usize {
+        self.pointer.as_ptr().expose_provenance()
+    }
+
     /// How many bytes there are.
     pub(crate) fn len(&self) -> usize {
         self.len

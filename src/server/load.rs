@@ -95,6 +95,18 @@ impl Loader<'_> {
         chosen.into_iter().map(|version| (version, load(version))).collect()
     }
 
+    /// Loads the one version of a model that is to serve.
+    ///
+    /// # Errors
+    /// Whatever keeps it from serving.
+    pub(super) fn load_one(&self, model: &FoundModel) -> Result<(u64, Served), Error> {
+        let (version, place) = self.load(model).pop().ok_or_else(|| Error::not_found("no version to be loaded"))?;
+        match place {
+            Version::Ready(served) => Ok((version, served)),
+            Version::Unavailable(error) => Err(error.at(format_args!("model '{}'", model.name.escape_debug()))),
+        }
+    }
+
     fn config(&self, model: &FoundModel) -> Result<(PartialConfig, Vec<u64>), Error> {
         let partial = match &model.config {
             Some(text) => config::parse(&text.label, &text.text)?,

@@ -17,15 +17,16 @@ mod status;
 pub use builder::ServerBuilder;
 pub use future::ResponseFuture;
 pub use model::ModelHandle;
-pub use status::{ModelMetadata, ModelState, ModelStatus, Progress, TensorMetadata};
+pub use status::{BackendStatus, ModelMetadata, ModelState, ModelStatus, Progress, TensorMetadata};
 
 use crate::backend::{ClosureModel, ModelBatch};
 use crate::config::ModelConfig;
 use crate::flow::{Refused, Request, Response, Services};
+use crate::observe::{Gauges, ModelStatistics, metrics_text};
 use crate::repository;
 use crate::sync::{AtomicBool, Mutex, Ordering, thread};
 use builder::Options;
-use catalog::{Catalog, Served};
+use catalog::{Catalog, Entry, Served};
 use inferlay_backend_sdk::{Attributes, Error, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
@@ -235,12 +236,17 @@ impl ServerHandle {
         let served = load::serve(&self.inner.services, &self.inner.options, (config, 1), model, Attributes::CALLER_OK)?;
         let entry = self.inner.catalog.entry_or_new(&name);
         entry.put_first(1, served)?;
-        if self.inner.is_stopping.load(Ordering::Acquire) {
-            // Whoever stops may have looked before.
-            entry.clear().iter().for_each(|served| served.lane.end_stop());
-            return Err(STOPPED);
-        }
+        self.give_up_if_stopping(&entry)?;
         self.model(&name)
+    }
+
+    /// Takes back what was put into the catalog just now, if the server stops: whoever stops may have looked before.
+    fn give_up_if_stopping(&self, entry: &Entry) -> Result<(), Error> {
+        if self.is_live() {
+            return Ok(());
+        }
+        entry.clear().iter().for_each(|served| served.lane.end_stop());
+        Err(STOPPED)
     }
 
     /// Stops serving a model and lets it go: what waits is drained for up to `within`, then answered with an error. A
@@ -342,6 +348,71 @@ impl ServerHandle {
     /// ```
     pub fn models(&self) -> Vec<ModelStatus> {
         self.inner.catalog.index()
+    }
+
+    /// Loads one model of one file, named by the file's stem, while the server runs. Blocks until it is loaded.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] or [`ErrorKind::InvalidArg`] for what is not a model's file;
+    /// [`ErrorKind::AlreadyExists`] when the name is taken; [`ErrorKind::Unavailable`] when the server stops; and
+    /// whatever keeps the model from serving.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{ErrorKind, ServerHandle};
+    /// let server = ServerHandle::builder().start()?;
+    /// assert_eq!(server.load_file("nowhere/model.onnx").unwrap_err().kind(), ErrorKind::NotFound);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn load_file(&self, file: impl AsRef<Path>) -> Result<ModelHandle, Error> {
+        let found = repository::open_file(file.as_ref())?;
+        if !self.is_live() {
+            return Err(STOPPED);
+        }
+        let entry = self.inner.catalog.entry_or_new(&found.name);
+        let loader =
+            load::Loader { services: &self.inner.services, options: &self.inner.options, serial: Mutex::new(()) };
+        let (version, served) = loader.load_one(&found)?;
+        entry.put_first(version, served)?;
+        self.give_up_if_stopping(&entry)?;
+        self.model(&found.name)
+    }
+
+    /// What every version that serves has done since it was loaded.
+    ///
+    /// # Examples
+    /// ```
+    /// let server = inferlay::ServerHandle::builder().start()?;
+    /// assert!(server.statistics().is_empty());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn statistics(&self) -> Vec<ModelStatistics> {
+        self.inner.catalog.served().iter().map(|served| served.lane.statistics()).collect()
+    }
+
+    /// The same as metrics, in the text format of Prometheus, with Triton's names where it has them.
+    ///
+    /// # Examples
+    /// ```
+    /// let server = inferlay::ServerHandle::builder().start()?;
+    /// assert!(server.metrics_text().contains("# TYPE nv_inference_count counter"));
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn metrics_text(&self) -> String {
+        let gauges = Gauges { worker_threads: self.workers_len() as u64, pool_bytes: self.pool_bytes() as u64 };
+        metrics_text(&self.statistics(), &gauges)
+    }
+
+    /// The backends there are, in the order in which they are asked whether a file is theirs.
+    ///
+    /// # Examples
+    /// ```
+    /// let server = inferlay::ServerHandle::builder().start()?;
+    /// assert!(server.backends().iter().any(|backend| backend.name == "null"));
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn backends(&self) -> Vec<BackendStatus> {
+        self.inner.options.backends.iter().map(|backend| BackendStatus::new(&**backend)).collect()
     }
 
     /// Traces one in so many requests from now on; 0: none but those that ask for it.

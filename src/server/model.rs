@@ -305,11 +305,11 @@ impl ModelHandle {
     }
 
     /// Gives a request to the lane that serves now.
-    fn send<R>(
+    fn send<'a, R>(
         &self,
-        request: Request<'static>,
-        send: impl FnOnce(&Arc<Lane>, Request<'static>) -> Result<R, Refused<'static>>,
-    ) -> Result<R, Refused<'static>> {
+        request: Request<'a>,
+        send: impl FnOnce(&Arc<Lane>, Request<'a>) -> Result<R, Refused<'a>>,
+    ) -> Result<R, Refused<'a>> {
         if let Some(served) = self.current() {
             return send(&served.lane, request);
         }
@@ -317,6 +317,29 @@ impl ModelHandle {
             Ok(lane) => send(&lane, request),
             Err(error) => Err(Refused { error, request }),
         }
+    }
+
+    /// As [`ModelHandle::infer_callback`], for a request whose names alone are borrowed: its inputs are owned by counts,
+    /// and its memory for outputs is good until the answer.
+    #[cfg(feature = "capi")]
+    pub(crate) fn infer_shared<'a>(
+        &self,
+        request: Request<'a>,
+        callback: Callback<crate::flow::Outcome>,
+    ) -> Result<(), Refused<'a>> {
+        self.send(request, |lane, request| lane.post(request, Notify::Callback(callback)))
+    }
+
+    /// Has `callback` called on a thread of the server, soon; once the server has stopped it is dropped, uncalled.
+    #[cfg(feature = "capi")]
+    pub(crate) fn post(&self, callback: Callback<()>) {
+        self.inner.services.messenger.post_call(callback);
+    }
+
+    /// The server's pool of memory.
+    #[cfg(feature = "capi")]
+    pub(crate) fn blocks(&self) -> &crate::memory::BlockPool {
+        &self.inner.services.blocks
     }
 
     /// What served when the handle was made, if that still does.

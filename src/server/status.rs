@@ -1,7 +1,7 @@
 //! What a server says of its models: states, metadata, progress. Plain values, ready to be written as JSON.
 
 use crate::config::{ModelConfig, TensorConfig};
-use inferlay_backend_sdk::Error;
+use inferlay_backend_sdk::{Attributes, Backend, Error};
 use serde::Serialize;
 
 /// The state of one version of a model.
@@ -51,6 +51,47 @@ pub struct ModelStatus {
     pub state: ModelState,
     /// Why it is in that state; empty when it serves.
     pub reason: String,
+}
+
+/// A backend that models can be served by.
+///
+/// # Examples
+/// ```
+/// let server = inferlay::ServerHandle::builder().start()?;
+/// let null = server.backends().pop().unwrap();
+/// assert_eq!((&null.name[..], null.file_names.len()), ("null", 0));
+/// # Ok::<(), inferlay::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct BackendStatus {
+    /// Its name in configs.
+    pub name: String,
+    /// The version of its framework.
+    pub version: String,
+    /// The file names or extensions from which its models are recognised.
+    pub file_names: Vec<String>,
+    /// What it promises and needs.
+    pub attributes: Vec<&'static str>,
+}
+
+impl BackendStatus {
+    pub(super) fn new(backend: &dyn Backend) -> Self {
+        const NAMES: [(Attributes, &str); 5] = [
+            (Attributes::CALLER_OK, "CALLER_OK"),
+            (Attributes::INSTANCE_THREAD, "INSTANCE_THREAD"),
+            (Attributes::CONCURRENT_EXECUTE, "CONCURRENT_EXECUTE"),
+            (Attributes::PARALLEL_LOAD, "PARALLEL_LOAD"),
+            (Attributes::EXECUTES_MODEL_CODE, "EXECUTES_MODEL_CODE"),
+        ];
+        let attributes = backend.attributes();
+        BackendStatus {
+            name: backend.name().to_owned(),
+            version: backend.version().to_owned(),
+            file_names: backend.file_names().iter().map(|name| (*name).to_owned()).collect(),
+            attributes: NAMES.iter().filter(|(flag, _)| attributes.contains(*flag)).map(|(_, name)| *name).collect(),
+        }
+    }
 }
 
 /// How far loading has come: one call per version that was loaded or failed.

@@ -27,6 +27,8 @@ pub(crate) use clock::Clock;
 pub use clock::ManualClock;
 pub(crate) use doorbell::Doorbell;
 pub(crate) use inbox::Inbox;
+#[cfg(all(feature = "capi", not(loom)))]
+pub(crate) use lock::{Condvar, deadline};
 pub(crate) use lock::{Mutex, MutexGuard};
 #[cfg(all(test, loom))]
 pub(crate) use model::{model, spawn};

@@ -173,6 +173,12 @@ impl<H: Home> Pooled<H> {
         std::mem::ManuallyDrop::new(self).node.cast()
     }
 
+    /// As [`Pooled::into_raw`], for a count that is to be forgotten.
+    #[cfg(feature = "capi")]
+    pub(crate) fn as_raw(&self) -> NonNull<()> {
+        self.node.cast()
+    }
+
     /// The count that `into_raw` turned into a pointer.
     ///
     /// # Safety

@@ -141,6 +141,23 @@ impl<H: Home, P: Project<H>> Held<H, P> {
         unsafe { std::ptr::read(&held.item) }
     }
 
+    /// The ownership as a pointer, to be given back by [`Held::from_raw`] once it is forgotten here.
+    #[cfg(feature = "capi")]
+    pub(crate) fn as_raw(&self) -> std::ptr::NonNull<()> {
+        self.item.as_raw()
+    }
+
+    /// The ownership that a pointer stands for.
+    ///
+    /// # Safety
+    /// `raw` came from [`Held::as_raw`] of the same type, and of the two at most one is dropped.
+    #[cfg(feature = "capi")]
+    pub(crate) unsafe fn from_raw(raw: std::ptr::NonNull<()>) -> Self {
+        // SAFETY: the caller's promise.
+        let item = unsafe { Pooled::from_raw(raw) };
+        Held { item, project: PhantomData, value: PhantomData }
+    }
+
     /// The item whose slot is held.
     pub(crate) fn item(&self) -> &Pooled<H> {
         &self.item

@@ -58,6 +58,12 @@ impl<'a> Input<'a> {
         self.borrowed
     }
 
+    /// A tensor over memory of a caller that waits, which the borrow of `'a` stands for.
+    #[cfg(feature = "capi")]
+    pub(crate) fn lent(tensor: Tensor) -> Self {
+        Input { tensor: Some(tensor), borrowed: true, lifetime: PhantomData }
+    }
+
     /// The tensor, to look at; `None` once it was taken.
     pub(crate) fn tensor(&self) -> Option<&Tensor> {
         self.tensor.as_ref()
@@ -101,15 +107,26 @@ impl From<Tensor> for Input<'_> {
 /// ```
 #[derive(Debug)]
 pub struct OutputMemory<'a> {
-    dtype: DataType,
+    /// `None`: whatever the output has.
+    dtype: Option<DataType>,
     lent: Lent,
     lifetime: PhantomData<&'a mut [u8]>,
 }
 
 impl OutputMemory<'_> {
-    /// The type of the elements that are to be written.
-    pub(crate) fn dtype(&self) -> DataType {
+    /// The type of the elements that are to be written, where the memory is for one.
+    pub(crate) fn dtype(&self) -> Option<DataType> {
         self.dtype
+    }
+
+    /// Memory for an output of any type.
+    ///
+    /// # Safety
+    /// As for [`Lent::from_raw`].
+    #[cfg(feature = "capi")]
+    pub(crate) unsafe fn from_raw(pointer: std::ptr::NonNull<u8>, len: usize) -> Self {
+        // SAFETY: the caller's promise.
+        OutputMemory { dtype: None, lent: unsafe { Lent::from_raw(pointer, len) }, lifetime: PhantomData }
     }
 
     pub(crate) fn into_lent(self) -> Lent {
@@ -119,18 +136,18 @@ impl OutputMemory<'_> {
 
 impl<'a, T: Element> From<&'a mut [T]> for OutputMemory<'a> {
     fn from(elements: &'a mut [T]) -> Self {
-        OutputMemory { dtype: T::DTYPE, lent: Lent::new(elements), lifetime: PhantomData }
+        OutputMemory { dtype: Some(T::DTYPE), lent: Lent::new(elements), lifetime: PhantomData }
     }
 }
 
 impl<'a, T: Element, const N: usize> From<&'a mut [T; N]> for OutputMemory<'a> {
     fn from(elements: &'a mut [T; N]) -> Self {
-        OutputMemory { dtype: T::DTYPE, lent: Lent::new(elements), lifetime: PhantomData }
+        OutputMemory { dtype: Some(T::DTYPE), lent: Lent::new(elements), lifetime: PhantomData }
     }
 }
 
 impl<'a, T: Element> From<&'a mut Vec<T>> for OutputMemory<'a> {
     fn from(elements: &'a mut Vec<T>) -> Self {
-        OutputMemory { dtype: T::DTYPE, lent: Lent::new(elements), lifetime: PhantomData }
+        OutputMemory { dtype: Some(T::DTYPE), lent: Lent::new(elements), lifetime: PhantomData }
     }
 }

@@ -536,6 +536,11 @@ pub trait RequestInfo {
         0
     }
 
+    /// The sequence that it belongs to, where that has a name instead of a number; empty for none.
+    fn correlation_text(&self) -> &str {
+        ""
+    }
+
     /// Whether it starts its sequence.
     ///
     /// # Examples

@@ -228,6 +228,18 @@ impl Buffer {
         Ok(unsafe { std::slice::from_raw_parts(self.pointer.as_ptr(), self.len) })
     }
 
+    /// Whether its owner is behind this very table.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{Buffer, BufferTable};
+    /// static TABLE: BufferTable = BufferTable { retain: |_| {}, release: |_| {} };
+    /// assert!(!Buffer::from(vec![1u8]).is_owned_through(&TABLE));
+    /// ```
+    pub fn is_owned_through(&self, table: &'static BufferTable) -> bool {
+        self.owner.is_some_and(|(_, own)| std::ptr::eq(own, table))
+    }
+
     /// The bytes of lent memory, which is always the host's.
     fn lent_bytes(&self) -> &[u8] {
         // SAFETY: the promise of `borrowed` holds while `self` exists; an empty buffer's pointer is not null.

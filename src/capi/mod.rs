@@ -1,0 +1,39 @@
+//! THE STREET DOOR: every `extern "C"` function, and nothing else. `include/inferlay.h` is generated from this room.
+//!
+//! ```text
+//!   door.rs      what every call passes: fork, panics; errors become statuses
+//!   handle.rs    who owns a handle, as a type; how pointers of the caller become references
+//!   types.rs     numbers and structs that cross         status.rs text.rs clock.rs library.rs
+//!   options.rs   server.rs   model.rs   callback.rs     one file per noun
+//!   request.rs   input.rs   output.rs   parameter.rs    a request and its setters
+//!   infer.rs     submission.rs                          the three ways to ask; the flight of one request
+//!   response.rs  tensor.rs  queue.rs
+//! ```
+//!
+//! Invariants: 1. Every function is: check the pointers, convert, one call into the safe engine, convert back, inside
+//! [`door::door`]. 2. Outputs are written on success only. 3. No panic leaves, no call enters after a fork. 4. The
+//! comment on a function is its comment in the header. Any thread, unless a function says otherwise.
+//!
+//! The functions are `pub` because the generator takes nothing else; the room itself is private.
+#![allow(unreachable_pub, reason = "the linker reaches what the crate does not export")]
+
+mod callback;
+mod clock;
+mod door;
+mod handle;
+mod infer;
+mod input;
+mod library;
+mod model;
+mod options;
+mod output;
+mod parameter;
+mod queue;
+mod request;
+mod response;
+mod server;
+mod status;
+mod submission;
+mod tensor;
+mod text;
+mod types;

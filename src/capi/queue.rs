@@ -1,0 +1,295 @@
+//! Completion queues: events in the place of callbacks, for programs that have a loop of their own.
+//!
+//! Invariants: 1. events leave in the order in which they came. 2. once somebody has asked for the file descriptor, it
+//! is readable exactly while there are events: it is written when the queue stops being empty and read when it becomes
+//! so, which is once for a batch of events. 3. whoever sleeps is woken by an event. Any thread may push, any number may
+//! take; no code of the user runs here.
+
+use super::door::{door, quiet_door};
+use super::handle::{UserData, borrow, out};
+use super::request::Request;
+use super::response::{Response, inferlay_response_free};
+use super::status::{Status, inferlay_status_free};
+use super::submission::{INFERLAY_RESPONSE_FINAL, ResponseFlags};
+use crate::sync::{AtomicUsize, Condvar, Mutex, Ordering, deadline, thread};
+use inferlay_backend_sdk::{Error, ErrorKind};
+use std::collections::VecDeque;
+use std::ffi::c_void;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::Arc;
+
+const NONE_CAME: Error = Error::fixed(ErrorKind::Timeout, "no event came in time");
+const INSIDE: Error = Error::fixed(
+    ErrorKind::FailedPrecondition,
+    "a blocking call inside a callback or an execution could wait for itself",
+);
+
+/// How many turns a thread looks for an event before it sleeps, where there are several cores.
+const SPIN_MAX: u32 = 1_000;
+
+/// What kind of event it is: one of `INFERLAY_EVENT_*`.
+pub type EventKind = u32;
+/// A response: what `inferlay_response_fn` would be told.
+pub const INFERLAY_EVENT_RESPONSE: u32 = 1;
+/// A release: what `inferlay_release_fn` would be told.
+pub const INFERLAY_EVENT_RELEASE: u32 = 2;
+
+/// One event. Set `struct_size` to `sizeof(inferlay_event)` before the call.
+#[repr(C)]
+pub struct Event {
+    /// In: `sizeof(inferlay_event)`.
+    pub struct_size: usize,
+    /// One of `INFERLAY_EVENT_*`.
+    pub kind: EventKind,
+    /// Of a response: a sum of `INFERLAY_RESPONSE_*`; else 0.
+    pub flags: ResponseFlags,
+    /// What was given to `inferlay_infer_queue`.
+    pub user_data: *mut c_void,
+    /// The request; of a release, NULL if it was freed meanwhile. Of a response, not to be used but for comparing.
+    pub request: *mut Request,
+    /// Of a response: the response, which is then the caller's; else NULL.
+    pub response: *mut Response,
+    /// Of a response that is NULL: why, which is then the caller's; else NULL.
+    pub status: *mut Status,
+}
+
+// SAFETY: its handles may be used from any thread.
+unsafe impl Send for Event {}
+
+impl Event {
+    pub(super) fn response(
+        UserData(user_data): UserData,
+        request: *mut Request,
+        response: *mut Response,
+        status: *mut Status,
+    ) -> Event {
+        let (kind, flags) = (INFERLAY_EVENT_RESPONSE, INFERLAY_RESPONSE_FINAL);
+        Event { struct_size: size_of::<Event>(), kind, flags, user_data, request, response, status }
+    }
+
+    pub(super) fn release(UserData(user_data): UserData, request: *mut Request) -> Event {
+        let (response, status) = (std::ptr::null_mut(), std::ptr::null_mut());
+        let kind = INFERLAY_EVENT_RELEASE;
+        Event { struct_size: size_of::<Event>(), kind, flags: 0, user_data, request, response, status }
+    }
+
+    /// Frees what it carries.
+    fn discard(self) {
+        // SAFETY: the event owned it, and is gone.
+        unsafe { inferlay_response_free(self.response) };
+        // SAFETY: as above.
+        unsafe { inferlay_status_free(self.status) };
+    }
+}
+
+/// A completion queue: where answers are waited for, of any number of requests to any number of servers.
+pub struct Queue {
+    state: Mutex<State>,
+    bell: Condvar,
+    /// How many events there are, to look at without the lock.
+    len: AtomicUsize,
+}
+
+#[derive(Default)]
+struct State {
+    events: VecDeque<Event>,
+    sleepers: usize,
+    is_freed: bool,
+    /// There once somebody has asked for it.
+    signal: Option<OwnedFd>,
+}
+
+impl Queue {
+    fn new() -> Arc<Queue> {
+        Arc::new(Queue { state: Mutex::default(), bell: Condvar::new(), len: AtomicUsize::new(0) })
+    }
+
+    /// One more owner.
+    ///
+    /// # Errors
+    /// `INVALID_ARG` for NULL.
+    ///
+    /// # Safety
+    /// `queue` is NULL or a queue of the caller.
+    pub(super) unsafe fn share(queue: *const Queue) -> Result<Arc<Queue>, Error> {
+        // SAFETY: the caller's promise.
+        unsafe { borrow(queue, "queue") }?;
+        // SAFETY: the caller has a count, so it is alive.
+        unsafe { Arc::increment_strong_count(queue) };
+        // SAFETY: the count was added just now.
+        Ok(unsafe { Arc::from_raw(queue) })
+    }
+
+    /// Adds an event. Never blocks.
+    pub(super) fn push(&self, event: Event) {
+        let mut state = self.state.lock();
+        if state.is_freed {
+            drop(state);
+            return event.discard();
+        }
+        state.events.push_back(event);
+        self.len.store(state.events.len(), Ordering::Release);
+        if state.events.len() == 1 {
+            state.raise();
+        }
+        let has_sleepers = state.sleepers > 0;
+        drop(state);
+        if has_sleepers {
+            self.bell.notify_one();
+        }
+    }
+
+    fn pop(&self, state: &mut State) -> Option<Event> {
+        let event = state.events.pop_front()?;
+        self.len.store(state.events.len(), Ordering::Release);
+        if state.events.is_empty() {
+            state.lower();
+        }
+        Some(event)
+    }
+
+    fn next(&self, timeout_ns: u64) -> Result<Event, Error> {
+        if let Some(event) = self.pop(&mut self.state.lock()) {
+            return Ok(event);
+        }
+        if timeout_ns == 0 {
+            return Err(NONE_CAME);
+        }
+        if thread::is_inside() {
+            return Err(INSIDE);
+        }
+        self.spin();
+        let until = deadline(timeout_ns);
+        let mut state = self.state.lock();
+        loop {
+            if let Some(event) = self.pop(&mut state) {
+                return Ok(event);
+            }
+            state.sleepers += 1;
+            let is_late = self.bell.wait(&mut state, until);
+            state.sleepers -= 1;
+            if is_late && state.events.is_empty() {
+                return Err(NONE_CAME);
+            }
+        }
+    }
+
+    fn spin(&self) {
+        if thread::cores() > 1 {
+            let is_empty = |_: &u32| self.len.load(Ordering::Acquire) == 0;
+            (0..SPIN_MAX).take_while(is_empty).for_each(|_| thread::relax());
+        }
+    }
+
+    fn fd(&self) -> Option<i32> {
+        let mut state = self.state.lock();
+        if state.signal.is_none() {
+            // SAFETY: no pointer is passed.
+            let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+            if fd < 0 {
+                return None;
+            }
+            // SAFETY: the descriptor is open and nobody else's.
+            state.signal = Some(unsafe { OwnedFd::from_raw_fd(fd) });
+            if !state.events.is_empty() {
+                state.raise();
+            }
+        }
+        state.signal.as_ref().map(AsRawFd::as_raw_fd)
+    }
+
+    fn close(&self) {
+        let events = {
+            let mut state = self.state.lock();
+            state.is_freed = true;
+            state.signal = None;
+            std::mem::take(&mut state.events)
+        };
+        events.into_iter().for_each(Event::discard);
+    }
+}
+
+impl State {
+    /// Makes the descriptor readable.
+    fn raise(&self) {
+        let Some(signal) = &self.signal else { return };
+        let one = 1u64;
+        // SAFETY: eight bytes are read from a number of eight bytes.
+        let _written = unsafe { libc::write(signal.as_raw_fd(), (&raw const one).cast(), 8) };
+    }
+
+    /// Makes it unreadable.
+    fn lower(&self) {
+        let Some(signal) = &self.signal else { return };
+        let mut count = 0u64;
+        // SAFETY: eight bytes are written to a number of eight bytes; the descriptor does not block.
+        let _read = unsafe { libc::read(signal.as_raw_fd(), (&raw mut count).cast(), 8) };
+    }
+}
+
+/// Makes a completion queue.                                                              [any thread] [never blocks]
+///
+/// `queue`: where the queue goes, which is then the caller's, to be freed with `inferlay_queue_free`; not NULL. It
+/// belongs to no server and outlives all.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn inferlay_queue_new(queue: *mut *mut Queue) -> *mut Status {
+    door(|| {
+        // SAFETY: the caller's promise.
+        let place = unsafe { out(queue, "queue") }?;
+        place.write(Arc::into_raw(Queue::new()).cast_mut());
+        Ok(())
+    })
+}
+
+/// Frees a queue, with the events in it; those that would still come are discarded.       [any thread] [never blocks]
+///
+/// `queue`: taken; NULL does nothing. Its file descriptor is closed. No other call with it may be running.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn inferlay_queue_free(queue: *mut Queue) {
+    quiet_door((), || {
+        // SAFETY: the caller's promise.
+        unsafe { borrow(queue.cast_const(), "queue") }?.close();
+        // SAFETY: the count that `inferlay_queue_new` handed out is given back.
+        drop(unsafe { Arc::from_raw(queue.cast_const()) });
+        Ok(())
+    });
+}
+
+/// Takes the next event out of a queue.                                 [any thread] [blocks for `timeout_ns` at most]
+///
+/// `timeout_ns`: how long to wait for one; 0 for not at all, UINT64_MAX for ever. `event`: filled on success; its
+/// response and status are then the caller's. Fails with TIMEOUT when none came, and with FAILED_PRECONDITION when it
+/// would wait inside a callback or an execution; neither allocates.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn inferlay_queue_next(queue: *const Queue, timeout_ns: u64, event: *mut Event) -> *mut Status {
+    door(|| {
+        // SAFETY: the caller's promise.
+        let queue = unsafe { borrow(queue, "queue") }?;
+        if event.is_null() {
+            return Err(Error::invalid_arg("event: found NULL"));
+        }
+        // SAFETY: the caller's promise: the first field is set.
+        let size = unsafe { (*event).struct_size };
+        if size < size_of::<Event>() {
+            let least = size_of::<Event>();
+            return Err(Error::invalid_arg(format!("event: found a struct_size of {size}, expected {least} or more")));
+        }
+        let next = Event { struct_size: size, ..queue.next(timeout_ns)? };
+        // SAFETY: the caller's promise, and the place is large enough.
+        unsafe { event.write(next) };
+        Ok(())
+    })
+}
+
+/// A file descriptor (an eventfd) that is readable while the queue has events: for poll, epoll and the like. Do not read
+/// it: take events with `inferlay_queue_next` and a timeout of 0 until that fails with TIMEOUT.
+///                                                                                        [any thread] [never blocks]
+/// The descriptor is the queue's, which closes it when freed. The same one each time; -1 for NULL and when the system
+/// has none left.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn inferlay_queue_fd(queue: *const Queue) -> i32 {
+    // SAFETY: the caller's promise.
+    quiet_door(-1, || Ok(unsafe { borrow(queue, "queue") }?.fd().unwrap_or(-1)))
+}

@@ -1,0 +1,94 @@
+//! The options of a server as a text: YAML, and so JSON. Pure, any thread.
+
+use super::error::{ConfigErrors, Report, Source};
+use super::keys::CALLER_RUNS;
+use super::limits;
+use super::model::CallerRuns;
+use super::read::{Cursor, Keys};
+use super::tree;
+use std::sync::Arc;
+
+/// What a text says of a server; what it leaves out is `None` or empty.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ServerOptions {
+    pub(crate) repositories: Vec<String>,
+    pub(crate) model_files: Vec<String>,
+    pub(crate) strict: Option<bool>,
+    pub(crate) caller_runs: Option<CallerRuns>,
+    pub(crate) load_threads_max: Option<usize>,
+    pub(crate) execution_threads_max: Option<usize>,
+    pub(crate) spin_max: Option<u32>,
+    pub(crate) small_output_len_max: Option<usize>,
+    pub(crate) trace_every: Option<u32>,
+}
+
+/// Reads the options of a server; `file` is what messages call the text.
+///
+/// # Errors
+/// Everything that is wrong with the text, as for [`super::parse`].
+pub(crate) fn parse_server(file: &str, text: &str) -> Result<ServerOptions, ConfigErrors> {
+    let is_too_large = text.len() > limits::TEXT_SIZE_MAX;
+    let text = if is_too_large { String::new() } else { text.to_owned() };
+    let source = Arc::new(Source { file: file.to_owned(), text });
+    let mut report = Report::of_file(Arc::clone(&source), None);
+    if is_too_large {
+        report.whole(format!("found more than {0} bytes, expected at most {0}", limits::TEXT_SIZE_MAX));
+        return report.finish(ServerOptions::default());
+    }
+    let options = tree::read(&source.text, &mut report).map(|root| read(&Cursor::root(&root), &mut report));
+    report.finish(options.unwrap_or_default())
+}
+
+fn read(root: &Cursor<'_>, report: &mut Report) -> ServerOptions {
+    root.check_keys(&KEYS, report);
+    let mut number = |key: &'static str, least: u64| {
+        root.key(key).and_then(|cursor| cursor.whole(least..=u64::from(u32::MAX), report)).map(|number| number as u32)
+    };
+    ServerOptions {
+        load_threads_max: number("load_threads_max", 1).map(|threads| threads as usize),
+        execution_threads_max: number("execution_threads_max", 1).map(|threads| threads as usize),
+        spin_max: number("spin_max", 0),
+        small_output_len_max: number("small_output_len_max", 0).map(|len| len as usize),
+        trace_every: number("trace_every", 0),
+        repositories: texts(root, "repositories", report),
+        model_files: texts(root, "model_files", report),
+        strict: root.key("strict").and_then(|cursor| cursor.flag(report)),
+        caller_runs: root.key("caller_runs").and_then(|cursor| cursor.choice(&CALLER_RUNS, report)),
+    }
+}
+
+fn texts(root: &Cursor<'_>, key: &'static str, report: &mut Report) -> Vec<String> {
+    let items = root.key(key).map(|list| list.items()).unwrap_or_default();
+    items.iter().filter_map(|item| item.text(report)).collect()
+}
+
+const KEYS: Keys = Keys {
+    served: &[
+        "caller_runs",
+        "execution_threads_max",
+        "load_threads_max",
+        "model_files",
+        "repositories",
+        "small_output_len_max",
+        "spin_max",
+        "strict",
+        "trace_every",
+    ],
+    later: &[],
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn yaml_and_json_are_read_and_every_error_is_told() {
+        let options = parse_server("options", "{\"repositories\": [\"a\", \"b\"], \"strict\": true}").unwrap();
+        assert_eq!((&options.repositories[..], options.strict), (&["a".to_owned(), "b".to_owned()][..], Some(true)));
+        let options = parse_server("options", "caller_runs: never\nspin_max: 0\nmodel_files: m.onnx").unwrap();
+        assert_eq!((options.caller_runs, options.spin_max), (Some(CallerRuns::Never), Some(0)));
+        assert_eq!(options.model_files, ["m.onnx"]);
+        let errors = parse_server("options", "strickt: yes\nload_threads_max: 0").unwrap_err().to_string();
+        assert!(errors.contains("did you mean 'strict'?") && errors.contains("options:2:19"), "{errors}");
+    }
+}
