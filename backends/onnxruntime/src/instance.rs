@@ -9,7 +9,7 @@
 //! Invariant: no memory of an input is kept after `execute`, and none of an output by the runtime.
 
 use crate::network::Network;
-use crate::raw::{Fetched, Run, Value, element_name, element_of};
+use crate::raw::{Fetched, Room, Run, Value, element_name, element_of};
 use crate::refusal::refused;
 use crate::signature::shape_ahead;
 use crate::watch::Watched;
@@ -64,7 +64,11 @@ impl Instance for OnnxRuntimeInstance {
         }
         let values = inputs.iter().zip(&signature.inputs).map(|(input, spec)| input.value(spec));
         let values = values.collect::<Result<Vec<_>, _>>()?;
-        let bound = wanted.iter().map(|index| bind(&signature.outputs[*index], *index, rows, batch));
+        let bound = wanted.iter().map(|index| match self.network.is_input[*index] {
+            // The runtime would hand the input on and leave the memory as it is.
+            true => Ok(None),
+            false => bind(&signature.outputs[*index], *index, rows, batch),
+        });
         let bound = bound.collect::<Result<Vec<_>, _>>()?;
         let run = &mut self.run;
         let fetched = self.watched.during(batch, || run.run(&values, &wanted, &bound));
@@ -131,11 +135,15 @@ fn bind<'b>(
     index: usize,
     rows: Option<usize>,
     batch: &'b dyn Batch,
-) -> Result<Option<Value<'b>>, Error> {
+) -> Result<Option<Room<'b>>, Error> {
     let Some(shape) = shape_ahead(spec, rows) else { return Ok(None) };
+    let place = || format!("output '{}'", spec.name);
     let bytes = batch.output_buffer(index, shape.clone())?.bytes();
-    let value = Value::writing(spec.dtype, &shape, bytes);
-    value.map(Some).map_err(|error| refused(&format!("output '{}'", spec.name), ErrorKind::Internal, &error))
+    if bytes.as_ptr().align_offset(spec.dtype.size().unwrap_or(1)) != 0 {
+        return Err(Error::invalid_arg(format!("its memory is not aligned to {}", spec.dtype)).at(place()));
+    }
+    let room = Room::new(spec.dtype, &shape, bytes);
+    room.map(Some).map_err(|error| refused(&place(), ErrorKind::Internal, &error))
 }
 
 /// What the runtime allocated, as a tensor that keeps it.

@@ -20,6 +20,8 @@ pub(crate) struct Network {
     pub(crate) signature: Signature,
     /// For each input, the number of each dim's name.
     pub(crate) dim_numbers: Vec<Vec<Option<usize>>>,
+    /// For each output, whether it is an input, unchanged.
+    pub(crate) is_input: Vec<bool>,
     inputs: Vec<CString>,
     outputs: Vec<CString>,
     /// The devices that it computes on.
@@ -52,6 +54,7 @@ impl Network {
             session: Arc::new(session),
             signature: signature::signature(&inputs, &outputs, &facts)?,
             dim_numbers: signature::dim_numbers(&inputs),
+            is_input: outputs.iter().map(|output| inputs.iter().any(|input| input.name == output.name)).collect(),
             inputs: names(&inputs),
             outputs: names(&outputs),
             devices: devices(&parameters)?,

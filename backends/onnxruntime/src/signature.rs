@@ -66,19 +66,25 @@ fn size(dim: &Dim) -> i64 {
 
 /// For each dim of each input the number of its name: dims of one number must be of one size.
 pub(crate) fn dim_numbers(inputs: &[Port]) -> Vec<Vec<Option<usize>>> {
-    let mut names: Vec<&str> = Vec::new();
-    let mut number = |dim| match dim {
-        &Dim::Named(ref name) => {
-            let known = names.iter().position(|known| *known == name);
-            Some(known.unwrap_or_else(|| {
-                names.push(name);
-                names.len() - 1
-            }))
-        }
-        _ => None,
-    };
-    let dims = inputs.iter().map(|port| port.tensor.as_ref().map_or(&[][..], |(_, dims)| dims));
-    dims.map(|dims| dims.iter().map(&mut number).collect()).collect()
+    let mut names = Vec::new();
+    let mut numbers = Vec::new();
+    for port in inputs {
+        let dims = port.tensor.as_ref().map_or(&[][..], |(_, dims)| dims);
+        let number = dims.iter().map(|dim| match dim {
+            Dim::Named(name) => Some(place_of(&mut names, name)),
+            Dim::Size(_) | Dim::Any => None,
+        });
+        numbers.push(number.collect());
+    }
+    numbers
+}
+
+/// The place of a name among the `names`, of which it becomes one.
+fn place_of<'a>(names: &mut Vec<&'a str>, name: &'a str) -> usize {
+    names.iter().position(|known| *known == name).unwrap_or_else(|| {
+        names.push(name);
+        names.len() - 1
+    })
 }
 
 /// The shape of an output over so many rows, where it is known before the run: a fixed one but for the rows, whose

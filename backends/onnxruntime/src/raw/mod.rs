@@ -30,7 +30,7 @@ pub(crate) use run::{Fetched, Interrupt, Run};
 pub(crate) use seat::Seat;
 pub(crate) use session::{Port, Session, Source};
 pub(crate) use types::{Dim, element_name, element_of};
-pub(crate) use value::Value;
+pub(crate) use value::{Room, Value};
 
 use ort::sys::OrtStatusPtr;
 

@@ -1,6 +1,6 @@
 //! One execution at a time of a session that others may execute meanwhile.
 
-use super::{Session, Value, nothing, outcome};
+use super::{Room, Session, Value, nothing, outcome};
 use ort::Error;
 use ort::sys::{OrtRunOptions, OrtValue};
 use std::ffi::{CString, c_char, c_int};
@@ -22,7 +22,8 @@ pub(crate) struct Run {
 /// An output as a run leaves it.
 #[derive(Debug)]
 pub(crate) enum Fetched {
-    /// In the memory that was bound.
+    /// In the memory that was bound. Only the output of an operator gets there: of an input that is an output too the
+    /// runtime binds nothing, and does not say so.
     Bound,
     /// In memory of the runtime's.
     Owned(Value<'static>),
@@ -48,14 +49,14 @@ impl Run {
         &mut self,
         inputs: &[Value<'_>],
         outputs: &[usize],
-        bound: &[Option<Value<'_>>],
+        bound: &[Option<Room<'_>>],
     ) -> Result<Vec<Fetched>, Error> {
         let name = |name: &CString| name.as_ptr();
         let input_names: Vec<*const c_char> = self.inputs.iter().map(name).collect();
         let output_names: Vec<*const c_char> = outputs.iter().map(|index| self.outputs[*index].as_ptr()).collect();
         let feeds: Vec<*const OrtValue> = inputs.iter().map(|value| value.pointer().cast_const()).collect();
         let mut fetches: Vec<*mut OrtValue> =
-            bound.iter().map(|value| value.as_ref().map_or(null_mut(), Value::pointer)).collect();
+            bound.iter().map(|room| room.as_ref().map_or(null_mut(), Room::pointer)).collect();
         if feeds.len() != input_names.len() || fetches.len() != output_names.len() {
             return Err(nothing("value for each name"));
         }
@@ -75,16 +76,16 @@ impl Run {
             )
         };
         // What was bound stays where it is; what the runtime made is ours, whatever became of the run.
-        let own = |(pointer, bound): (*mut OrtValue, &Option<Value<'_>>)| match bound {
+        let own = |(pointer, bound): (*mut OrtValue, &Option<Room<'_>>)| match bound {
             Some(_) => None,
             None => NonNull::new(pointer).map(Value::owned),
         };
         let own: Vec<Option<Value<'static>>> = fetches.into_iter().zip(bound).map(own).collect();
         outcome(status)?;
-        let fetched = |(own, bound): (Option<Value<'static>>, &Option<Value<'_>>)| match own {
-            Some(value) => Ok(passed_through(&value, inputs).map_or(Fetched::Owned(value), Fetched::Input)),
-            None if bound.is_some() => Ok(Fetched::Bound),
-            None => Err(nothing("value for an output")),
+        let fetched = |(own, bound): (Option<Value<'static>>, &Option<Room<'_>>)| match (own, bound) {
+            (Some(value), _) => Ok(passed_through(&value, inputs).map_or(Fetched::Owned(value), Fetched::Input)),
+            (None, Some(_)) => Ok(Fetched::Bound),
+            (None, None) => Err(nothing("value for an output")),
         };
         own.into_iter().zip(bound).map(fetched).collect()
     }

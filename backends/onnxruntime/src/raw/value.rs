@@ -12,13 +12,13 @@ use std::sync::OnceLock;
 /// More dims than this are collected on the heap.
 const RANK_INLINE: usize = 8;
 
-/// A value of the runtime. For `'a` it may read, and write if it was made for that, bytes that somebody else owns.
+/// A value of the runtime, which for `'a` may use bytes that somebody else owns.
 #[derive(Debug)]
 pub(crate) struct Value<'a> {
     pointer: NonNull<OrtValue>,
     /// Where the lent bytes lie; a length of 0 for memory of the runtime's own.
     lent: (*const u8, usize),
-    loan: PhantomData<&'a mut [u8]>,
+    loan: PhantomData<&'a [u8]>,
 }
 
 // SAFETY: any thread may read and release a value; changes need exclusive access, which `run` alone has.
@@ -34,14 +34,6 @@ impl<'a> Value<'a> {
     pub(crate) fn reading(dtype: DataType, shape: &Shape, bytes: &'a [u8]) -> Result<Self, Error> {
         // The API has one kind of pointer for both; a run does not write to its inputs.
         Self::over(dtype, shape, bytes.as_ptr().cast_mut(), bytes.len())
-    }
-
-    /// A tensor that is written to `bytes`.
-    ///
-    /// # Errors
-    /// As for [`Value::reading`].
-    pub(crate) fn writing(dtype: DataType, shape: &Shape, bytes: &'a mut [u8]) -> Result<Self, Error> {
-        Self::over(dtype, shape, bytes.as_mut_ptr(), bytes.len())
     }
 
     fn over(dtype: DataType, shape: &Shape, pointer: *mut u8, len: usize) -> Result<Self, Error> {
@@ -75,6 +67,53 @@ impl<'a> Value<'a> {
     pub(super) fn lends(&self, address: *const u8) -> bool {
         let (start, len) = (self.lent.0.addr(), self.lent.1);
         (start..start + len).contains(&address.addr())
+    }
+
+    /// The number of its element type, and its shape.
+    ///
+    /// # Errors
+    /// What the runtime says.
+    pub(crate) fn kind(&self) -> Result<(i32, Shape), Error> {
+        let mut is_tensor = 0;
+        // SAFETY: the value is alive.
+        outcome(unsafe { (ort::api().IsTensor)(self.pointer.as_ptr(), &raw mut is_tensor) })?;
+        if is_tensor == 0 {
+            return Err(nothing("tensor"));
+        }
+        let mut info = null_mut();
+        // SAFETY: the value is alive.
+        outcome(unsafe { (ort::api().GetTensorTypeAndShape)(self.pointer.as_ptr(), &raw mut info) })?;
+        let owner = ShapeInfo(NonNull::new(info).ok_or_else(|| nothing("shape"))?);
+        // SAFETY: ours until it is released, and nobody changes it.
+        let info = unsafe { owner.0.as_ref() };
+        let dims: Vec<usize> = sizes(info)?.into_iter().map(|dim| usize::try_from(dim).unwrap_or(0)).collect();
+        Ok((element(info)?, Shape::new(&dims)))
+    }
+
+    /// The first byte of its elements; null if there is none.
+    pub(super) fn data(&self) -> *mut u8 {
+        let mut data = null_mut();
+        // SAFETY: the value is alive.
+        let status = unsafe { (ort::api().GetTensorMutableData)(self.pointer.as_ptr(), &raw mut data) };
+        outcome(status).map_or(null_mut(), |()| data.cast())
+    }
+}
+
+/// Bytes that a run writes one output to.
+#[derive(Debug)]
+pub(crate) struct Room<'a>(Value<'a>);
+
+impl<'a> Room<'a> {
+    /// Room for a tensor of this shape.
+    ///
+    /// # Errors
+    /// What the runtime says, for one when the bytes are too few for the shape.
+    pub(crate) fn new(dtype: DataType, shape: &Shape, bytes: &'a mut [u8]) -> Result<Self, Error> {
+        Value::over(dtype, shape, bytes.as_mut_ptr(), bytes.len()).map(Room)
+    }
+
+    pub(super) fn pointer(&self) -> *mut OrtValue {
+        self.0.pointer()
     }
 }
 
@@ -125,27 +164,6 @@ impl Value<'static> {
         Ok(())
     }
 
-    /// The number of its element type, and its shape.
-    ///
-    /// # Errors
-    /// What the runtime says.
-    pub(crate) fn kind(&self) -> Result<(i32, Shape), Error> {
-        let mut is_tensor = 0;
-        // SAFETY: the value is alive.
-        outcome(unsafe { (ort::api().IsTensor)(self.pointer.as_ptr(), &raw mut is_tensor) })?;
-        if is_tensor == 0 {
-            return Err(nothing("tensor"));
-        }
-        let mut info = null_mut();
-        // SAFETY: the value is alive.
-        outcome(unsafe { (ort::api().GetTensorTypeAndShape)(self.pointer.as_ptr(), &raw mut info) })?;
-        let owner = ShapeInfo(NonNull::new(info).ok_or_else(|| nothing("shape"))?);
-        // SAFETY: ours until it is released, and nobody changes it.
-        let info = unsafe { owner.0.as_ref() };
-        let dims: Vec<usize> = sizes(info)?.into_iter().map(|dim| usize::try_from(dim).unwrap_or(0)).collect();
-        Ok((element(info)?, Shape::new(&dims)))
-    }
-
     /// The first `len` bytes of its elements, which are no texts and are `len` bytes at least.
     pub(crate) fn bytes(&self, len: usize) -> &[u8] {
         match NonNull::new(self.data()) {
@@ -154,14 +172,6 @@ impl Value<'static> {
             Some(data) if len > 0 => unsafe { std::slice::from_raw_parts(data.as_ptr(), len) },
             _ => &[],
         }
-    }
-
-    /// The first byte of its elements; null if there is none.
-    pub(super) fn data(&self) -> *mut u8 {
-        let mut data = null_mut();
-        // SAFETY: the value is alive.
-        let status = unsafe { (ort::api().GetTensorMutableData)(self.pointer.as_ptr(), &raw mut data) };
-        outcome(status).map_or(null_mut(), |()| data.cast())
     }
 
     /// Its `count` texts, one after another, and where each begins; the last of the offsets is the end.
