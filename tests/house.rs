@@ -51,6 +51,7 @@ const UNSAFE_IN: &[&str] = &[
     "src/sync",
     "backends/sdk/src",
     "benches/src/allocations.rs",
+    "benches/src/capi",
     "benches/src/peer/triton",
     "tests/allocations.rs",
 ];
