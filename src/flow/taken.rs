@@ -79,6 +79,9 @@ pub(super) fn take(ticket: &Ticket, ask: &Ask, flight: Arc<Flight>) -> (Request,
         sequence: ask.sequence.clone(),
         answerer: Arc::new(answerer),
     });
+    if ask.token.as_ref().is_some_and(|token| !token.watch(ticket)) {
+        answer::cancel(ticket);
+    }
     (request, holds_memory)
 }
 
