@@ -1,5 +1,7 @@
 //! Backends in shared libraries, built by the tests: from `tests/bad_plugins`, and the null backend as a plugin.
 
+#![allow(dead_code, reason = "every program uses a part of it")]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
