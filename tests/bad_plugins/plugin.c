@@ -1,7 +1,7 @@
 /*
- * A backend in plain C that doubles FP32, and the same with one thing wrong with it: each -D below is one of them.
+ * A backend in plain C that multiplies FP32, and the same with one thing wrong with it: each -D below is one of them.
  *
- * NAME is the name of the backend; every other switch names what it breaks.
+ * NAME is the name of the backend, FACTOR what it multiplies by; every other switch names what it breaks.
  */
 #include "inferlay_backend.h"
 
@@ -12,6 +12,10 @@
 #define JOIN(a, b) JOIN_(a, b)
 #define QUOTE_(a) #a
 #define QUOTE(a) QUOTE_(a)
+
+#ifndef FACTOR
+#define FACTOR 2
+#endif
 
 typedef inferlay_abi_status status;
 
@@ -113,9 +117,9 @@ static const status *instance_new(void *model, const inferlay_abi_instance *host
 }
 
 #if !defined(NO_EXECUTE)
-static void twice(float *y, const float *x, uint64_t len) {
+static void multiply(float *y, const float *x, uint64_t len) {
     for (uint64_t i = 0; i < len / sizeof *x; i++) {
-        y[i] = 2 * x[i];
+        y[i] = FACTOR * x[i];
     }
 }
 
@@ -127,7 +131,7 @@ static const status *answer(const backend *own, const inferlay_abi_batch *batch)
         failed = own->host->batch_output_buffer(batch, 0, x.shape, x.rank, NULL, &y);
     }
     if (!failed) {
-        twice((float *)y.data, (const float *)x.data, x.len);
+        multiply((float *)y.data, (const float *)x.data, x.len);
     }
     return failed;
 }
@@ -152,7 +156,7 @@ static const status *answer_taken(const inferlay_abi_host *host, inferlay_abi_re
             host->response_free(response);
             break;
         }
-        twice((float *)y.data, (const float *)x.data, x.len);
+        multiply((float *)y.data, (const float *)x.data, x.len);
         failed = host->response_send(response, INFERLAY_ABI_RESPONSE_FINAL, NULL);
     }
     host->responder_free(responder);
@@ -163,7 +167,7 @@ static const status *answer_taken(const inferlay_abi_host *host, inferlay_abi_re
 #if defined(HANDS_OVER) || defined(MISUSES)
 typedef struct {
     backend *own;
-    float y[2];
+    float y[];
 } output;
 
 static void release(void *data, inferlay_abi_ready_kind ready_kind, uint64_t ready) {
@@ -173,15 +177,15 @@ static void release(void *data, inferlay_abi_ready_kind ready_kind, uint64_t rea
     free(gone);
 }
 
-static inferlay_abi_tensor handed_over(backend *own, const float *x) {
-    static const int64_t shape[2] = {1, 2};
+/* An output in memory of our own, of the shape of an input. */
+static inferlay_abi_tensor handed_over(backend *own, const inferlay_abi_tensor *x) {
     inferlay_abi_tensor y = INFERLAY_ABI_TENSOR_INIT;
-    output *made = (output *)calloc(1, sizeof *made);
+    output *made = (output *)calloc(1, sizeof *made + x->len);
     if (made) {
         made->own = own;
-        twice(made->y, x, sizeof made->y);
-        y.dtype = INFERLAY_ABI_DTYPE_FP32, y.rank = 2, y.shape = shape;
-        y.data = made->y, y.len = sizeof made->y;
+        multiply(made->y, (const float *)x->data, x->len);
+        y.dtype = x->dtype, y.rank = x->rank, y.shape = x->shape;
+        y.data = made->y, y.len = x->len;
         y.release = release, y.release_data = made;
         own->handed_over++;
     }
@@ -205,7 +209,6 @@ static int is(const status *found, inferlay_abi_code expected) {
 static const status *misuse(backend *own, const inferlay_abi_request *const *requests, const inferlay_abi_batch *batch) {
     const inferlay_abi_host *host = own->host;
     const int64_t negative[2] = {1, -2}, wrong[2] = {1, 3};
-    const float ones[2] = {1, 1};
     const inferlay_abi_placement device = {INFERLAY_ABI_MEMORY_DEVICE, INFERLAY_ABI_DEVICE_CUDA, 0, 0};
     const inferlay_abi_placement unknown = {77, 0, 0, 0};
     inferlay_abi_tensor x = INFERLAY_ABI_TENSOR_INIT, y = INFERLAY_ABI_TENSOR_INIT, unset;
@@ -230,20 +233,23 @@ static const status *misuse(backend *own, const inferlay_abi_request *const *req
     EXPECT(NOT_FOUND, host->batch_output_buffer(batch, 9, wrong, 2, NULL, &y));
     EXPECT(UNSUPPORTED, host->batch_output_buffer(batch, 0, wrong, 2, &device, &y));
     EXPECT(INVALID_ARG, host->batch_output(batch, 0, NULL));
+    if (host->batch_input(batch, 0, NULL, &x)) {
+        return host->status_new(INFERLAY_ABI_CODE_INTERNAL, text("found no input"));
+    }
     EXPECT(INVALID_ARG, host->batch_output(batch, 0, &unset));
-    y = handed_over(own, ones), y.dtype = 99;
+    y = handed_over(own, &x), y.dtype = 99;
     EXPECT(UNSUPPORTED, host->batch_output(batch, 0, &y));
-    y = handed_over(own, ones), y.dtype = INFERLAY_ABI_DTYPE_INT64;
+    y = handed_over(own, &x), y.dtype = INFERLAY_ABI_DTYPE_INT64;
     EXPECT(INVALID_ARG, host->batch_output(batch, 0, &y));
-    y = handed_over(own, ones), y.len = 4;
+    y = handed_over(own, &x), y.len = 4;
     EXPECT(INVALID_ARG, host->batch_output(batch, 0, &y));
-    y = handed_over(own, ones), y.strides = negative;
+    y = handed_over(own, &x), y.strides = negative;
     EXPECT(UNSUPPORTED, host->batch_output(batch, 0, &y));
-    y = handed_over(own, ones), y.ready_kind = 55;
+    y = handed_over(own, &x), y.ready_kind = 55;
     EXPECT(UNSUPPORTED, host->batch_output(batch, 0, &y));
-    y = handed_over(own, ones);
+    y = handed_over(own, &x);
     EXPECT(NOT_FOUND, host->batch_output(batch, 9, &y));
-    y = handed_over(own, ones);
+    y = handed_over(own, &x);
     EXPECT(UNSUPPORTED, host->request_state_out(requests[0], 0, &y));
     EXPECT(INVALID_ARG, host->batch_fail(batch, 9, host->status_new(0, text("nobody"))));
     EXPECT(INVALID_ARG, host->batch_fail(batch, 0, NULL));
@@ -276,7 +282,7 @@ static const status *execute(void *instance, const inferlay_abi_request *const *
     if (failed) {
         return failed;
     }
-    y = handed_over(own, (const float *)x.data);
+    y = handed_over(own, &x);
     return host->batch_output(batch, 0, &y);
 #elif defined(NEVER_ANSWERS) || defined(TAKES) || defined(LEAKS) || defined(ANSWERS_TWICE) || defined(LETS_GO)
     for (uint32_t i = 0; i < count; i++) {
