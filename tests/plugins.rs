@@ -9,6 +9,7 @@ mod plugins;
 
 use common::{Folder, answer, ask, finishes, receive};
 use inferlay::{ErrorKind, LogLevel, ManualClock, ModelHandle, Request, ServerBuilder, ServerHandle, Tensor};
+use inferlay_backend_sdk::{Buffer, DataType};
 use plugins::{c_plugin, rust_plugins};
 use std::path::Path;
 use std::sync::mpsc;
@@ -74,6 +75,20 @@ fn a_batch_is_gathered_for_a_plugin_and_its_rows_go_to_their_requests() {
         let batch_sizes = model.statistics().unwrap().batch_sizes;
         assert_eq!(batch_sizes.into_keys().collect::<Vec<_>>(), [4]);
     });
+}
+
+#[test]
+fn a_plugin_never_sees_memory_that_is_not_aligned() {
+    for (name, switch) in [("subject", "RIGHT"), ("takes", "TAKES")] {
+        finishes(move || {
+            let (_server, model) = served(name, &[switch]);
+            let bytes: Vec<u8> = [&[0][..], &1.0f32.to_le_bytes(), &1.5f32.to_le_bytes()].concat();
+            let unaligned = Buffer::from(bytes).slice(1, 8).unwrap();
+            let x = Tensor::new(DataType::Fp32, [1, 2], unaligned).unwrap();
+            let response = model.infer_async(Request::new().input("x", x)).unwrap().wait().unwrap();
+            assert_eq!(response.slice::<f32>("y").unwrap(), answer(1.0), "{name}");
+        });
+    }
 }
 
 #[test]

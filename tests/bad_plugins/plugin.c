@@ -123,10 +123,17 @@ static void multiply(float *y, const float *x, uint64_t len) {
     }
 }
 
+static const status unaligned = INFERLAY_ABI_STATUS(INFERLAY_ABI_CODE_INTERNAL, "found memory that is not aligned");
+
+static const status *aligned(const inferlay_abi_tensor *x) {
+    return (uintptr_t)x->data % sizeof(float) ? &unaligned : NULL;
+}
+
 /* The right answer, through the batch. */
 static const status *answer(const backend *own, const inferlay_abi_batch *batch) {
     inferlay_abi_tensor x = INFERLAY_ABI_TENSOR_INIT, y = INFERLAY_ABI_TENSOR_INIT;
     const status *failed = own->host->batch_input(batch, 0, NULL, &x);
+    failed = failed ? failed : aligned(&x);
     if (!failed) {
         failed = own->host->batch_output_buffer(batch, 0, x.shape, x.rank, NULL, &y);
     }
@@ -148,6 +155,7 @@ static const status *answer_taken(const inferlay_abi_host *host, inferlay_abi_re
         failed = host->response_new(responder, &response);
         if (!failed) {
             failed = host->request_input(request, 0, &x, NULL);
+            failed = failed ? failed : aligned(&x);
         }
         if (!failed) {
             failed = host->response_output_buffer(response, 0, x.shape, x.rank, NULL, &y);
