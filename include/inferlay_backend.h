@@ -626,6 +626,12 @@ typedef struct inferlay_abi_host {
     // Now, in nanoseconds on the engine's monotonic clock, on which deadlines and timings lie.
     uint64_t (*now_ns)(const struct inferlay_abi_engine *engine);
 
+    // The options that the server was given for this backend, as a JSON object of strings; empty for none.
+    struct inferlay_abi_text (*backend_config)(const struct inferlay_abi_engine *engine);
+
+    // The directory that the backend was loaded from; empty for a table in memory.
+    struct inferlay_abi_text (*backend_directory)(const struct inferlay_abi_engine *engine);
+
     // Allocates `len` bytes at `placement`, aligned to `alignment` (a power of two; 0: 64 bytes), for use on
     // `stream` (0: none). The memory belongs to the backend until `memory_free`. UNSUPPORTED for memory that the
     // host cannot provide.

@@ -164,7 +164,8 @@ fn a_name_never_leads_out_of_the_backend_directories_nor_into_a_models_folder() 
 
 #[test]
 fn a_plugin_that_misbehaves_in_a_batch_gets_errors_and_its_callers_too() {
-    let rows: [(&str, Result<(), (ErrorKind, &str)>); 4] = [
+    type Expected = Result<(), (ErrorKind, &'static str)>;
+    let rows: [(&str, Expected); 4] = [
         ("buffer_twice", Err((ErrorKind::FailedPrecondition, "output 'y' is answered twice"))),
         ("answers_nothing", Err((ErrorKind::Internal, "did not answer output 'y'"))),
         ("lets_go", Err((ErrorKind::Internal, "let a request go without an answer"))),
@@ -191,20 +192,36 @@ fn a_plugin_that_misbehaves_in_a_batch_gets_errors_and_its_callers_too() {
 }
 
 #[test]
-fn requests_that_a_plugin_takes_are_answered_whether_it_lets_them_go_or_not() {
-    for (name, switch) in [("takes", "TAKES"), ("leaks", "LEAKS")] {
-        finishes(move || {
-            let (server, model) = served(name, &[switch]);
-            for i in 0..3 {
-                let response = model.infer_async(ask(i as f32)).unwrap().wait().unwrap();
-                assert_eq!(response.slice::<f32>("y").unwrap(), answer(i as f32), "{name}");
-                if switch == "LEAKS" {
-                    break;
-                }
-            }
-            lives_on(&server);
+fn requests_that_a_plugin_takes_are_answered() {
+    finishes(|| {
+        let (server, model) = served("takes", &["TAKES"]);
+        for i in 0..3 {
+            let response = model.infer_async(ask(i as f32)).unwrap().wait().unwrap();
+            assert_eq!(response.slice::<f32>("y").unwrap(), answer(i as f32));
+        }
+        lives_on(&server);
+    });
+}
+
+#[test]
+fn a_plugin_that_leaks_the_requests_it_has_answered_serves_on_and_the_log_tells() {
+    finishes(|| {
+        let (send, log) = mpsc::channel();
+        let builder = with(&c_plugin("leaks", &["LEAKS"]), &config("leaks"));
+        let builder = builder.log(move |record| {
+            let _nobody_listens_any_more = send.send(record.message.to_owned());
         });
-    }
+        let server = builder.strict().start().unwrap();
+        for i in 0..3 {
+            let response = server.model("m").unwrap().infer_async(ask(i as f32)).unwrap().wait().unwrap();
+            assert_eq!(response.slice::<f32>("y").unwrap(), answer(i as f32));
+        }
+        lives_on(&server);
+        server.stop(common::PATIENCE).unwrap();
+        drop(server);
+        let expected = "backend 'leaks': 3 requests that it took are not released, a model of it ends";
+        assert_eq!(receive(&log), expected);
+    });
 }
 
 #[test]

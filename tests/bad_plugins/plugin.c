@@ -50,6 +50,10 @@ static const status *backend_new(const inferlay_abi_host *host, const inferlay_a
     }
     own->host = host;
     own->engine = engine;
+    if (host->backend_directory(engine).len == 0 || host->backend_config(engine).len != 0) {
+        free(own);
+        return host->status_new(INFERLAY_ABI_CODE_INTERNAL, text("found no directory, or options"));
+    }
     *state = own;
     return NULL;
 #endif

@@ -6,6 +6,7 @@ use super::model::Ports;
 use super::refusal::refused;
 use super::request::PluginRequest;
 use super::source::{functions, put};
+use crate::sync::Ordering;
 use inferlay_backend_sdk::abi::{
     guard, guard_or, inferlay_abi_batch, inferlay_abi_placement, inferlay_abi_request, inferlay_abi_status,
     inferlay_abi_tensor, inferlay_abi_timing, read_placement, result,
@@ -175,6 +176,7 @@ functions! {
             }
             let (ports, core) = (batch.ports.clone(), batch.core.clone());
             let own = PluginRequest::Taken { request: batch.batch.take(number)?, ports, core, aligned: Aligned::default() };
+            batch.core.taken.fetch_add(1, Ordering::Relaxed);
             // SAFETY: see above. `request_release` takes the box back.
             unsafe { put(taken, Box::into_raw(Box::new(own)).cast()) };
             Ok(())

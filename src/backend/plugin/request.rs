@@ -6,6 +6,7 @@ use super::memory::{Aligned, adopt, fill};
 use super::model::Ports;
 use super::refusal::refused;
 use super::source::{NO_TEXT, functions, past, put};
+use crate::sync::Ordering;
 use inferlay_backend_sdk::abi::{
     INFERLAY_ABI_RELEASE_DONE, INFERLAY_ABI_RELEASE_RESCHEDULE, INFERLAY_ABI_REQUEST_SEQUENCE_END,
     INFERLAY_ABI_REQUEST_SEQUENCE_START, INFERLAY_ABI_VALUE_BOOL, INFERLAY_ABI_VALUE_DOUBLE, INFERLAY_ABI_VALUE_INT,
@@ -316,7 +317,8 @@ functions! {
             }
             // SAFETY: `batch_take` made the box, and the plugin releases it once.
             let taken = unsafe { Box::from_raw(request.cast::<PluginRequest>()) };
-            let PluginRequest::Taken { request, .. } = *taken else { return Ok(()) };
+            let PluginRequest::Taken { request, core, .. } = *taken else { return Ok(()) };
+            core.taken.fetch_sub(1, Ordering::Relaxed);
             match how {
                 INFERLAY_ABI_RELEASE_DONE => request.release(Release::Done),
                 INFERLAY_ABI_RELEASE_RESCHEDULE => request.release(Release::Reschedule),

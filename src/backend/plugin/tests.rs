@@ -1,5 +1,7 @@
 //! Backends in Rust, exported and adapted back: behind the table everything is as it is without.
 
+#![allow(clippy::unwrap_used, reason = "a test may unwrap")]
+
 use super::{Surroundings, TrustedTable};
 use crate::backend::Directories;
 use crate::observe::Log;
@@ -24,7 +26,7 @@ fn surroundings() -> Surroundings {
 
 /// A backend as the engine sees it behind its table.
 fn behind_its_table<B: Backend + Default + 'static>() -> Arc<dyn Backend> {
-    table_of::<B>().begin("in memory", surroundings()).unwrap()
+    table_of::<B>().begin(None, surroundings()).unwrap()
 }
 
 fn table_of<B: Backend + Default + 'static>() -> TrustedTable {

@@ -148,6 +148,10 @@ pub struct inferlay_abi_host {
     pub threads_max: unsafe extern "C" fn(engine: *const inferlay_abi_engine) -> u32,
     /// Now, in nanoseconds on the engine's monotonic clock, on which deadlines and timings lie.
     pub now_ns: unsafe extern "C" fn(engine: *const inferlay_abi_engine) -> u64,
+    /// The options that the server was given for this backend, as a JSON object of strings; empty for none.
+    pub backend_config: unsafe extern "C" fn(engine: *const inferlay_abi_engine) -> inferlay_abi_text,
+    /// The directory that the backend was loaded from; empty for a table in memory.
+    pub backend_directory: unsafe extern "C" fn(engine: *const inferlay_abi_engine) -> inferlay_abi_text,
     /// Allocates `len` bytes at `placement`, aligned to `alignment` (a power of two; 0: 64 bytes), for use on
     /// `stream` (0: none). The memory belongs to the backend until `memory_free`. UNSUPPORTED for memory that the
     /// host cannot provide.

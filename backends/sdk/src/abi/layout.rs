@@ -6,7 +6,7 @@ use super::*;
 use std::mem::{offset_of, size_of};
 
 /// The size of version 1.0 of the host's table: no host is shorter.
-pub const INFERLAY_ABI_HOST_SIZE_1_0: u32 = 680;
+pub const INFERLAY_ABI_HOST_SIZE_1_0: u32 = 696;
 /// The size of version 1.0 of a backend's table: no plugin's is shorter.
 pub const INFERLAY_ABI_BACKEND_SIZE_1_0: u32 = 256;
 
@@ -52,9 +52,9 @@ at!(inferlay_abi_timing:
     struct_size = 0, failed = 4, started = 8, compute_started = 16, compute_ended = 24, ended = 32; 40);
 at!(inferlay_abi_trace: struct_size = 0, flags = 4, trace_id = 8, span_id = 24; 32);
 
-at!(inferlay_abi_host: struct_size = 0, abi_major = 4, abi_minor = 8, reserved = 12; 680);
+at!(inferlay_abi_host: struct_size = 0, abi_major = 4, abi_minor = 8, reserved = 12; 696);
 row!(inferlay_abi_host from 16:
-    name, version, extension, status_new, log, threads_max, now_ns, memory_alloc, memory_free, metric_new,
+    name, version, extension, status_new, log, threads_max, now_ns, backend_config, backend_directory, memory_alloc, memory_free, metric_new,
     metric_add, metric_set, metric_free, source_name, source_version, source_config, source_signature,
     source_batch_size_max, source_parameter_count, source_parameter_at, source_parameter, source_file,
     source_file_count, source_file_name, source_file_path, source_file_read, instance_ready, batch_rows,
