@@ -434,7 +434,7 @@ impl ServerBuilder {
         let log = Arc::new(self.log);
         for table in self.tables {
             let surroundings = self.options.surroundings(&log, &self.clock);
-            self.options.add(table.begin("a backend in memory", surroundings)?);
+            self.options.add(table.begin(None, surroundings)?);
         }
         let services = Arc::new(Services {
             workers: Workers::new(self.tuning.spin_max, self.tuning.workers_max, log.clone()),
