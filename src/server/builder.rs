@@ -448,9 +448,10 @@ impl ServerBuilder {
             tuning: self.tuning,
             log,
         });
-        let (is_stopping, stopper, leaving) = (AtomicBool::new(false), Mutex::new(()), Mutex::new(Vec::new()));
+        let (is_stopping, stopper) = (AtomicBool::new(false), Mutex::new(()));
+        let (leaving, abandoned) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
         let catalog = Catalog::new();
-        let inner = Inner { services, options: self.options, catalog, is_stopping, stopper, leaving };
+        let inner = Inner { services, options: self.options, catalog, is_stopping, stopper, leaving, abandoned };
         let loader = Loader { services: &inner.services, options: &inner.options, serial: Mutex::new(()) };
         loader.load_all(found, &inner.catalog)?;
         Ok(ServerHandle { inner: Arc::new(inner) })
