@@ -53,6 +53,7 @@ const UNSAFE_IN: &[&str] = &[
     "backends/onnxruntime/src/raw",
     "benches/src/allocations.rs",
     "benches/src/capi",
+    "benches/src/onnxruntime",
     "benches/src/peer/triton",
     "tests/allocations.rs",
 ];
