@@ -305,3 +305,71 @@ impl Drop for Options {
         unsafe { (ort::api().ReleaseRunOptions)(self.0.as_ptr()) };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::{FLOAT, Graph, INT64};
+    use crate::{network::Network, runtime::Runtime, testing};
+    use inferlay_backend_sdk::conformance::{MemoryFiles, TestHost};
+    use inferlay_backend_sdk::{Device, ModelSource, Signature};
+    use std::collections::BTreeMap;
+
+    /// A way to run a model that tells the shape of its input, and one that doubles it.
+    fn shape_and_double() -> Run {
+        let graph = Graph::new()
+            .node("Shape", &["x"], &["shape"], &[])
+            .node("Add", &["x", "x"], &["y"], &[])
+            .input("x", FLOAT, Some(&["a", "b"]))
+            .output("shape", INT64, Some(&["2"]))
+            .output("y", FLOAT, Some(&["a", "b"]));
+        let mut files = MemoryFiles::default();
+        files.insert("model.onnx", graph.encoded());
+        let source = ModelSource {
+            name: "run",
+            version: 1,
+            file_name: "model.onnx",
+            files: &files,
+            config: &Signature::default(),
+            batch_size_max: None,
+            parameters: &BTreeMap::new(),
+            host: &TestHost,
+        };
+        let options = testing::options();
+        Network::load(Runtime::load(&options).unwrap(), &options, &source).unwrap().run(Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn a_kept_note_is_never_used_for_another_place_or_shape() {
+        let mut run = shape_and_double();
+        let mut words = [1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0].map(f32::to_bits).map(u32::to_ne_bytes);
+        // The shape, and from which byte on.
+        for (shape, first) in [([2, 3], 0), ([2, 3], 0), ([3, 2], 0), ([3, 2], 8), ([1, 6], 8), ([1, 6], 8)] {
+            let bytes = words.as_flattened_mut();
+            bytes[first] ^= 1;
+            let expected = f32::from_ne_bytes(bytes[first..first + 4].try_into().unwrap()) * 2.0;
+            let (mut told, mut doubled) = ([0u64; 2].map(u64::to_ne_bytes), [0u32; 6].map(u32::to_ne_bytes));
+            let mut call = run.begin();
+            call.feed(DataType::Fp32, &Shape::from(shape), &bytes[first..first + 24]).unwrap();
+            call.want_in(0, DataType::Int64, &Shape::from([2]), told.as_flattened_mut()).unwrap();
+            call.want_in(1, DataType::Fp32, &Shape::from(shape), doubled.as_flattened_mut()).unwrap();
+            call.run().unwrap();
+            assert!(call.outputs().all(|output| matches!(output, Ok(Fetched::Bound))));
+            drop(call);
+            assert_eq!(told.map(u64::from_ne_bytes), shape.map(|dim| dim as u64));
+            assert_eq!(f32::from_ne_bytes(doubled[0]), expected, "what lies there now, not what did");
+        }
+    }
+
+    #[test]
+    fn too_few_bytes_or_inputs_are_refused() {
+        let mut run = shape_and_double();
+        let bytes = [0u64; 2].map(u64::to_ne_bytes);
+        let mut call = run.begin();
+        assert!(call.feed(DataType::Fp32, &Shape::from([2, 3]), bytes.as_flattened()).is_err());
+        call.want(0);
+        assert!(call.run().is_err(), "without its input");
+        call.feed(DataType::Fp32, &Shape::from([2, 2]), bytes.as_flattened()).unwrap();
+        assert!(call.feed(DataType::Fp32, &Shape::from([2, 2]), bytes.as_flattened()).is_err(), "a second input");
+    }
+}
