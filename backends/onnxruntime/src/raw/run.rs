@@ -55,6 +55,7 @@ struct Note {
     value: Option<Value>,
     /// Address and length of what was lent; a length of 0 for memory of the value's own.
     lent: (usize, usize),
+    dtype: Option<DataType>,
     shape: Shape,
 }
 
@@ -65,11 +66,11 @@ impl Note {
     /// As for [`Value::over`].
     unsafe fn over(&mut self, dtype: DataType, shape: &Shape, pointer: *mut u8, len: usize) -> Result<&Value, Error> {
         let lent = (pointer.addr(), len);
-        if self.value.is_none() || self.lent != lent || len == 0 || self.shape != *shape {
-            self.value = None;
+        let is_same = self.lent == lent && self.dtype == Some(dtype) && self.shape == *shape;
+        if !is_same || self.value.is_none() || len == 0 {
             // SAFETY: the caller's promise.
-            self.value = Some(unsafe { Value::over(dtype, shape, pointer, len) }?);
-            (self.lent, self.shape) = (lent, shape.clone());
+            let value = Some(unsafe { Value::over(dtype, shape, pointer, len) }?);
+            *self = Note { value, lent, dtype: Some(dtype), shape: shape.clone() };
         }
         self.value.as_ref().ok_or_else(|| nothing("value"))
     }
@@ -127,6 +128,7 @@ impl Run {
 
     /// Begins a call.
     pub(crate) fn begin<'b>(&mut self) -> Call<'_, 'b> {
+        self.wanted.clear();
         let arrays = &mut self.arrays;
         arrays.input_names.clear();
         arrays.inputs.clear();
@@ -191,7 +193,8 @@ impl<'b> Call<'_, 'b> {
         shape: &Shape,
         bytes: &'b mut [u8],
     ) -> Result<(), Error> {
-        let note = &mut self.run.rooms[index];
+        // By its place in the call, as an output that is wanted twice needs two.
+        let note = self.run.rooms.get_mut(self.run.arrays.outputs.len()).ok_or_else(|| nothing("such output"))?;
         // SAFETY: the bytes are lent for writing for as long as this call is there, and only its own run uses the value
         // before they are lent again.
         let value = unsafe { note.over(dtype, shape, bytes.as_mut_ptr(), bytes.len()) }?;
@@ -226,9 +229,9 @@ impl<'b> Call<'_, 'b> {
             )
         };
         // What the runtime made is ours, whatever became of the run.
-        for (wanted, pointer) in wanted.iter_mut().zip(&arrays.outputs) {
+        for (wanted, pointer) in wanted.iter_mut().zip(&mut arrays.outputs) {
             if let Wanted::Open(value) = wanted {
-                *value = NonNull::new(*pointer).map(Value::owned);
+                *value = NonNull::new(std::mem::replace(pointer, null_mut())).map(Value::owned);
             }
         }
         outcome(status)
@@ -371,5 +374,8 @@ mod tests {
         assert!(call.run().is_err(), "without its input");
         call.feed(DataType::Fp32, &Shape::from([2, 2]), bytes.as_flattened()).unwrap();
         assert!(call.feed(DataType::Fp32, &Shape::from([2, 2]), bytes.as_flattened()).is_err(), "a second input");
+        call.run().unwrap();
+        call.run().unwrap();
+        assert!(matches!(call.outputs().next(), Some(Ok(Fetched::Owned(_)))), "of the last run");
     }
 }
