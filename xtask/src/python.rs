@@ -14,7 +14,7 @@ const PACKAGES: &[&str] = &["numpy==2.4.6", "onnx==1.22.0", "onnxruntime==1.31.1
 const NODE_TESTS_MIN: usize = 1700;
 
 /// Folders of the repository that may hold Python.
-const PYTHON_IN: &[&str] = &["examples", "python", "benches", "tests"];
+const PYTHON_IN: &[&str] = &["backends", "examples", "python", "benches", "tests"];
 
 /// Sets Python up, and compiles every Python file of the repository without writing anything.
 pub(crate) fn check(house: &House) -> Result<String, String> {
