@@ -141,7 +141,7 @@ fn reasons() -> Vec<(&'static str, String, &'static [&'static str])> {
         (
             "backendless",
             "backend: nope\n".to_owned(),
-            &["backend 'nope' is not there: found no ", "linked in: ", "null"],
+            &["backend 'nope' is not there: found no 'lib", "linked in: ", "null"],
         ),
         ("inputless", "backend: \"null\"\n".to_owned(), &["found no input in the config"]),
         ("gpu", format!("{GOOD}instance_group: {{kind: KIND_GPU}}\n"), &["KIND_GPU"]),

@@ -66,6 +66,14 @@ impl TrustedTable {
         TrustedTable(table)
     }
 
+    /// The table of a backend in Rust, for tests.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn of<B: Backend + Default + 'static>() -> Self {
+        use inferlay_backend_sdk::abi::Table;
+        let table: &'static Table = Box::leak(Box::new(Table::new::<B>()));
+        TrustedTable(table.table())
+    }
+
     /// Begins the backend's work for one server. The file is the one that the table is from; `None` for one in memory.
     ///
     /// # Errors
