@@ -52,7 +52,13 @@ fn soname() -> String {
 fn run(command: &mut Command) -> Output {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(output.status.success(), "{command:?}: {}\n{}{}", output.status, text(&output.stdout), text(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        text(&output.stdout),
+        text(&output.stderr)
+    );
     output
 }
 
@@ -124,7 +130,8 @@ fn the_header_compiles_alone_and_twice_in_every_dialect() {
     let (c, cpp) = (["c99", "c11"], ["c++11", "c++17", "c++20"]);
     for (compilers, kind, dialects) in [(["gcc", "clang"], "c", &c[..]), (["g++", "clang++"], "c++", &cpp[..])] {
         let source = place().join(format!("twice.{}", kind.replace("++", "pp")));
-        std::fs::write(&source, "#include <inferlay.h>\n#include <inferlay.h>\nint main(void) { return 0; }\n").unwrap();
+        std::fs::write(&source, "#include <inferlay.h>\n#include <inferlay.h>\nint main(void) { return 0; }\n")
+            .unwrap();
         for compiler in compilers.into_iter().filter(|compiler| is_there(compiler)) {
             for dialect in dialects {
                 let mut command = Command::new(compiler);

@@ -65,6 +65,7 @@ pub(crate) struct Sequence {
 }
 
 impl Sequence {
+    #[cfg(feature = "capi")]
     pub(crate) fn is_none(&self) -> bool {
         self.id == 0 && self.text.is_empty() && !self.starts && !self.ends
     }
@@ -100,7 +101,8 @@ pub(crate) struct Reply {
     pub(crate) handles: crate::sync::AtomicUsize,
 }
 
-/// An output that went to memory of the caller: what of it, and where.
+/// An output that went to memory of the caller: what of it, and where. Read by the C door.
+#[cfg_attr(not(feature = "capi"), allow(dead_code, reason = "a Rust caller knows what it lent"))]
 pub(crate) struct Written {
     pub(crate) index: usize,
     pub(crate) shape: Shape,
