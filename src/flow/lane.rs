@@ -161,7 +161,7 @@ impl Lane {
         if let Err(refusal) = self.word.reserve(self.spec.queued_max) {
             return refuse(self.refusal(refusal), request, notify);
         }
-        let token = request.cancel_token().cloned();
+        let token = request.take_cancel_token();
         let ticket = self.fill(&mut request, &checked, now, deadline);
         *ticket.notify.lock() = notify;
         ticket.state.queue(checked.is_lent, manner == Manner::Blocking);

@@ -348,7 +348,7 @@ impl Lane {
         if deadline.is_some_and(|deadline| deadline <= now) || !self.word.take_instance() {
             return Ok(None);
         }
-        let token = request.cancel_token().cloned();
+        let token = request.take_cancel_token();
         let ticket = self.fill(request, &checked, now, deadline);
         ticket.state.run_directly(checked.is_lent);
         if token.is_some_and(|token| !token.watch(&ticket)) {

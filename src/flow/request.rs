@@ -41,7 +41,7 @@ pub struct Request<'a> {
     due: Due,
     priority: Option<u32>,
     parameters: Vec<(String, ParameterValue)>,
-    cancel: Option<CancelToken>,
+    cancel: Option<Cow<'a, CancelToken>>,
     is_traced: bool,
     sequence: Option<&'a Sequence>,
 }
@@ -188,7 +188,7 @@ impl<'a> Request<'a> {
     /// ```
     #[must_use]
     pub fn cancel_with(mut self, token: &CancelToken) -> Self {
-        self.cancel = Some(token.clone());
+        self.cancel = Some(Cow::Owned(token.clone()));
         self
     }
 
@@ -211,7 +211,12 @@ impl<'a> Request<'a> {
     }
 
     pub(crate) fn cancel_token(&self) -> Option<&CancelToken> {
-        self.cancel.as_ref()
+        self.cancel.as_deref()
+    }
+
+    /// The token, for a request that is let in.
+    pub(crate) fn take_cancel_token(&mut self) -> Option<Cow<'a, CancelToken>> {
+        self.cancel.take()
     }
 
     /// Moves the parts into the lane's task, where backends find them by index. The shell that is left is worth nothing;
@@ -263,8 +268,8 @@ impl<'a> Request<'a> {
         self.into.push((name.into(), memory));
     }
 
-    pub(crate) fn watch_with(&mut self, token: &CancelToken) {
-        self.cancel = Some(token.clone());
+    pub(crate) fn watch_with(&mut self, token: &'a CancelToken) {
+        self.cancel = Some(Cow::Borrowed(token));
     }
 
     pub(crate) fn describe(&mut self, said: Description<'a>) {

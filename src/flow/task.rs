@@ -10,7 +10,7 @@ use super::state::State;
 use super::timer::Key;
 use crate::memory::Lent;
 use crate::observe::Trace;
-use crate::sync::{Callback, Doorbell, Held, Mutex, Pooled, Slot};
+use crate::sync::{AtomicBool, Callback, Doorbell, Held, Mutex, Ordering, Pooled, Slot};
 use inferlay_backend_sdk::{Error, ParameterValue, Shape, Tensor};
 use smallvec::SmallVec;
 use std::cell::Cell;
@@ -203,16 +203,17 @@ pub struct CancelToken {
     inner: Arc<CancelState>,
 }
 
-#[derive(Default)]
 struct CancelState {
-    state: Mutex<Cancel>,
+    /// Set under the lock, so that a request is watched over or finds it set.
+    is_cancelled: AtomicBool,
+    /// The requests that it was given to and that may still be on their way.
+    tickets: Mutex<Vec<Ticket>>,
 }
 
-#[derive(Default)]
-struct Cancel {
-    is_cancelled: bool,
-    /// The requests that it was given to and that may still be on their way.
-    tickets: Vec<Ticket>,
+impl Default for CancelState {
+    fn default() -> Self {
+        CancelState { is_cancelled: AtomicBool::new(false), tickets: Mutex::default() }
+    }
 }
 
 impl CancelToken {
@@ -224,9 +225,9 @@ impl CancelToken {
     /// Cancels every request that bears this token, now and later.
     pub fn cancel(&self) {
         let tickets = {
-            let mut state = self.inner.state.lock();
-            state.is_cancelled = true;
-            std::mem::take(&mut state.tickets)
+            let mut tickets = self.inner.tickets.lock();
+            self.inner.is_cancelled.store(true, Ordering::Release);
+            std::mem::take(&mut *tickets)
         };
         for ticket in tickets {
             answer::cancel(&ticket);
@@ -235,28 +236,28 @@ impl CancelToken {
 
     /// Whether it was cancelled.
     pub fn is_cancelled(&self) -> bool {
-        self.inner.state.lock().is_cancelled
+        self.inner.is_cancelled.load(Ordering::Acquire)
     }
 
     /// Cancels nothing any more. None of its requests is on its way.
     #[cfg(feature = "capi")]
     pub(crate) fn reset(&self) {
         let answered = {
-            let mut state = self.inner.state.lock();
-            state.is_cancelled = false;
-            std::mem::take(&mut state.tickets)
+            let mut tickets = self.inner.tickets.lock();
+            self.inner.is_cancelled.store(false, Ordering::Release);
+            std::mem::take(&mut *tickets)
         };
         drop(answered);
     }
 
     /// Watches over a request that is about to be submitted; false when it is cancelled already.
     pub(crate) fn watch(&self, ticket: &Ticket) -> bool {
-        let mut state = self.inner.state.lock();
-        if state.is_cancelled {
+        let mut tickets = self.inner.tickets.lock();
+        if self.is_cancelled() {
             return false;
         }
-        state.tickets.retain(|known| !known.state.is_answered());
-        state.tickets.push(ticket.clone());
+        tickets.retain(|known| !known.state.is_answered());
+        tickets.push(ticket.clone());
         true
     }
 }
