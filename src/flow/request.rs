@@ -36,7 +36,7 @@ const TAKEN: &str = "an input was taken by the engine before";
 pub struct Request<'a> {
     inputs: SmallVec<[(Cow<'a, str>, Input<'a>); 2]>,
     outputs: SmallVec<[Cow<'a, str>; 2]>,
-    into: Vec<(Cow<'a, str>, OutputMemory<'a>)>,
+    into: SmallVec<[(Cow<'a, str>, OutputMemory<'a>); 1]>,
     id: Cow<'a, str>,
     due: Due,
     priority: Option<u32>,
