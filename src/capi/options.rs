@@ -1,6 +1,6 @@
 //! Options of a server: plain data, from which a builder is made when the server starts.
 
-use super::door::{door, quiet_door};
+use super::door::{door, free_door, quiet_door};
 use super::handle::{Boxed, UserData, borrow, borrow_mut, slice, utf8};
 use super::status::Status;
 use super::text::intern;
@@ -16,7 +16,7 @@ use std::path::PathBuf;
 pub struct Options {
     repositories: Vec<PathBuf>,
     files: Vec<PathBuf>,
-    in_memory: Vec<(String, Vec<(String, Vec<u8>)>)>,
+    in_memory: Vec<(String, Files)>,
     is_strict: bool,
     caller_runs: Option<CallerRuns>,
     load_threads_max: Option<usize>,
@@ -29,6 +29,9 @@ pub struct Options {
 }
 
 impl Boxed for Options {}
+
+/// The files of a model, by name.
+type Files = Vec<(String, Vec<u8>)>;
 
 type Reporter = unsafe extern "C" fn(*mut c_void, *const ProgressReport);
 type Sink = unsafe extern "C" fn(*mut c_void, u32, *const c_char, usize);
@@ -193,7 +196,7 @@ pub extern "C" fn inferlay_options_new() -> *mut Options {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn inferlay_options_free(options: *mut Options) {
     // SAFETY: the caller's promise.
-    quiet_door((), || Ok(drop(unsafe { Options::from_handle(options) })));
+    free_door(|| drop(unsafe { Options::from_handle(options) }));
 }
 
 /// Reads options from a text, YAML or JSON.                                               [one thread] [never blocks]
