@@ -269,8 +269,6 @@
 // The model is unloaded or the server stops.
 #define INFERLAY_ABI_SEQUENCE_STOPPED 4
 
-typedef struct Option_inferlay_abi_release_fn Option_inferlay_abi_release_fn;
-
 // One batch. Valid during the call of `execute`, on the thread that it was called on.
 typedef struct inferlay_abi_batch inferlay_abi_batch;
 
@@ -581,6 +579,9 @@ typedef void (*inferlay_abi_reply_fn)(void *data,
                                       const struct inferlay_abi_reply *reply,
                                       inferlay_abi_response_flags flags,
                                       const struct inferlay_abi_status *status);
+
+// Called once when nothing touches the inputs of a call to another model any more. [any thread] [must not block]
+typedef void (*inferlay_abi_release_fn)(void *data);
 
 // What the host offers. Valid as long as the process runs; the same for all backends of one copy of the engine.
 //
@@ -945,7 +946,7 @@ typedef struct inferlay_abi_host {
     // on failure neither. `on_release` may be NULL.
     const struct inferlay_abi_status *(*call_send)(struct inferlay_abi_call *call,
                                                    inferlay_abi_reply_fn on_response,
-                                                   struct Option_inferlay_abi_release_fn on_release,
+                                                   inferlay_abi_release_fn on_release,
                                                    void *data);
 
     // Says that nobody wants the answer any more. `on_response` still runs.

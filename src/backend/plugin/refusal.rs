@@ -91,7 +91,7 @@ functions! {
     fn call_send(
         _call: *mut inferlay_abi_call,
         _on_response: inferlay_abi_reply_fn,
-        _on_release: Option<inferlay_abi_release_fn>,
+        _on_release: inferlay_abi_release_fn,
         _data: *mut c_void,
     ) -> *const inferlay_abi_status {
         refused()

@@ -107,7 +107,7 @@ pub type inferlay_abi_reply_fn = unsafe extern "C" fn(
 );
 
 /// Called once when nothing touches the inputs of a call to another model any more. [any thread] [must not block]
-pub type inferlay_abi_release_fn = unsafe extern "C" fn(data: *mut c_void);
+pub type inferlay_abi_release_fn = Option<unsafe extern "C" fn(data: *mut c_void)>;
 
 /// What the host offers. Valid as long as the process runs; the same for all backends of one copy of the engine.
 ///
@@ -493,7 +493,7 @@ pub struct inferlay_abi_host {
     pub call_send: unsafe extern "C" fn(
         call: *mut inferlay_abi_call,
         on_response: inferlay_abi_reply_fn,
-        on_release: Option<inferlay_abi_release_fn>,
+        on_release: inferlay_abi_release_fn,
         data: *mut c_void,
     ) -> *const inferlay_abi_status,
     /// Says that nobody wants the answer any more. `on_response` still runs.
