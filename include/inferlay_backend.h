@@ -272,7 +272,8 @@
 // One batch. Valid during the call of `execute`, on the thread that it was called on.
 typedef struct inferlay_abi_batch inferlay_abi_batch;
 
-// A call of the backend to another model, being put together or under way. Belongs to the backend until `call_free`.
+// A call of the backend to another model, being put together or under way. Belongs to the backend until
+// `call_free`.
 typedef struct inferlay_abi_call inferlay_abi_call;
 
 // The server, as one backend sees it. Valid from `backend_new` until `backend_free` has returned. [any thread]
@@ -287,15 +288,15 @@ typedef struct inferlay_abi_metric inferlay_abi_metric;
 // What another model answered. Valid during the callback that it is given to.
 typedef struct inferlay_abi_reply inferlay_abi_reply;
 
-// One request. Those given to `execute` are valid during that call, on its thread; one from `batch_take` belongs to
-// the backend until `request_release`, and may be used by one thread at a time.
+// One request. Those given to `execute` are valid during that call, on its thread; one from `batch_take` belongs
+// to the backend until `request_release`, and may be used by one thread at a time.
 typedef struct inferlay_abi_request inferlay_abi_request;
 
 // What answers one request; outlives it. Belongs to the backend until `responder_free`; one thread at a time.
 typedef struct inferlay_abi_responder inferlay_abi_responder;
 
-// A response that is being put together. Belongs to the backend until `response_send` or `response_free`; one thread
-// at a time.
+// A response that is being put together. Belongs to the backend until `response_send` or `response_free`; one
+// thread at a time.
 typedef struct inferlay_abi_response inferlay_abi_response;
 
 // What a model is loaded from. Valid during the call that it is given to.
@@ -329,8 +330,9 @@ typedef struct inferlay_abi_instance_group {
 // INFERLAY_ABI_CODE_UNKNOWN to it.
 typedef uint32_t inferlay_abi_code;
 
-// UTF-8 text, not ended by a null byte: print it with `"%.*s", (int)text.len, text.data`. `data` may be null if `len` is
-// 0. Whose memory it is, and for how long, is said where it is handed over. Never grows, so it is passed by value.
+// UTF-8 text, not ended by a null byte: print it with `"%.*s", (int)text.len, text.data`. `data` may be null if
+// `len` is 0. Whose memory it is, and for how long, is said where it is handed over. Never grows, so it is passed
+// by value.
 typedef struct inferlay_abi_text {
     // The first byte.
     const char *data;
@@ -341,9 +343,9 @@ typedef struct inferlay_abi_text {
 
 // Why something failed. Every function that can fail returns a pointer to one, or NULL for success.
 //
-// Who returns a status allocates it, and the other side calls its `free` once it has read it, on any thread. A status
-// that is a constant has no `free`; refusing with one allocates nothing. INFERLAY_ABI_STATUS initialises such a constant,
-// `status_new` of the host makes one with a text of its own.
+// Who returns a status allocates it, and the other side calls its `free` once it has read it, on any thread. A
+// status that is a constant has no `free`; refusing with one allocates nothing. INFERLAY_ABI_STATUS initialises
+// such a constant, `status_new` of the host makes one with a text of its own.
 typedef struct inferlay_abi_status {
     // `sizeof(inferlay_abi_status)` of whoever made it.
     uint32_t struct_size;
@@ -438,19 +440,21 @@ typedef uint32_t inferlay_abi_export_kind;
 
 // A tensor, and the memory that it lies in.
 //
-// Whoever fills a descriptor sets every field; INFERLAY_ABI_TENSOR_INIT sets `struct_size` and zeros. A descriptor that
-// the other side fills must have its `struct_size` set before the call; no more than that is written.
+// Whoever fills a descriptor sets every field; INFERLAY_ABI_TENSOR_INIT sets `struct_size` and zeros. A descriptor
+// that the other side fills must have its `struct_size` set before the call; no more than that is written.
 //
-// The descriptor itself, its `shape` and its `strides` are borrowed for the call by a function that takes one. The memory
-// is borrowed or handed over:
+// The descriptor itself, its `shape` and its `strides` are borrowed for the call by a function that takes one. The
+// memory is borrowed or handed over:
 //
-// - `release` is NULL: the memory is only borrowed, for as long as the function says that hands the descriptor over.
-// - `release` is not NULL: the memory now belongs to the receiver, who calls `release(release_data, ...)` exactly once,
-//   also if the call that took it fails. It may do so on any thread, and long after: after the instance and the model
-//   are freed, but never after the backend is. Until then nobody writes to the memory.
+// - `release` is NULL: the memory is only borrowed, for as long as the function says that hands the descriptor
+//   over.
+// - `release` is not NULL: the memory now belongs to the receiver, who calls `release(release_data, ...)` exactly
+//   once, also if the call that took it fails. It may do so on any thread, and long after: after the instance and
+//   the model are freed, but never after the backend is. Until then nobody writes to the memory.
 //
-// A tensor of BYTES has its strings one after the other in `data`, and one offset more than elements in `offsets`, always
-// in host memory: element i lies between offset i and offset i+1. `release` lets both go.
+// A tensor of BYTES has its strings one after the other in `data`, and one offset more than elements in `offsets`,
+// always in host memory: element i lies between offset i and offset i+1. Offset 0 need not be 0. `release` lets
+// both go.
 typedef struct inferlay_abi_tensor {
     // `sizeof(inferlay_abi_tensor)` of whoever owns the descriptor.
     uint32_t struct_size;
@@ -497,9 +501,9 @@ typedef struct inferlay_abi_tensor {
     // Where `data` lies in what `export_handle` opens, in bytes.
     uint64_t export_offset;
 
-    // Lets the memory go; NULL if it is only borrowed. The owner may reuse it once `ready` has happened, which is an
-    // event or stream as in the fields of the same name: what the last reader queued on a device. [any thread] [must not
-    // block]
+    // Lets the memory go; NULL if it is only borrowed. The owner may reuse it once `ready` has happened, which is
+    // an event or stream as in the fields of the same name: what the last reader queued on a device. [any thread]
+    // [must not block, and calls nothing of the host but `memory_free`]
     void (*release)(void *release_data, inferlay_abi_ready_kind ready_kind, uint64_t ready);
 
     // Handed to `release`.
@@ -572,24 +576,21 @@ typedef uint32_t inferlay_abi_release;
 // Flags of a response, as a set.
 typedef uint32_t inferlay_abi_response_flags;
 
-// Called for each response to a call to another model, in order; the last has INFERLAY_ABI_RESPONSE_FINAL. `reply` is NULL if
-// there is none; `status` is NULL if there is one. Both are borrowed for the callback; the host frees them. [an engine
-// thread, no lock held] [must not block]
+// Called for each response to a call to another model, in order; the last has INFERLAY_ABI_RESPONSE_FINAL. `reply`
+// is NULL if there is none; `status` is NULL if there is one. Both are borrowed for the callback; the host frees
+// them. [an engine thread, no lock held] [must not block]
 typedef void (*inferlay_abi_reply_fn)(void *data,
                                       const struct inferlay_abi_reply *reply,
                                       inferlay_abi_response_flags flags,
                                       const struct inferlay_abi_status *status);
 
-// Called once when nothing touches the inputs of a call to another model any more. [any thread] [must not block]
-typedef void (*inferlay_abi_release_fn)(void *data);
-
 // What the host offers. Valid as long as the process runs; the same for all backends of one copy of the engine.
 //
 // No function is NULL up to `struct_size`. A plugin built against a newer minor than the host's asks with
-// INFERLAY_ABI_HAS before it uses what that minor added. Unless a function says otherwise: it may be called on any thread,
-// it never blocks, pointers it is given are borrowed for the call, and what it returns by pointer stays as valid as the
-// object that it was asked of. Objects are never null. Every status that a function returns belongs to the plugin, which
-// frees it.
+// INFERLAY_ABI_HAS before it uses what that minor added. Unless a function says otherwise: it may be called on any
+// thread, it never blocks, pointers it is given are borrowed for the call, and what it returns by pointer stays as
+// valid as the object that it was asked of. Objects are never null. Every status that a function returns belongs
+// to the plugin, which frees it.
 typedef struct inferlay_abi_host {
     // `sizeof(inferlay_abi_host)` of the host. This field and the two after it are the same for every major.
     uint32_t struct_size;
@@ -609,7 +610,8 @@ typedef struct inferlay_abi_host {
     // The engine's version.
     const char *version;
 
-    // A table of functions that is not part of this one, by its name, or NULL. What lies behind it is the extension's.
+    // A table of functions that is not part of this one, by its name, or NULL. What lies behind it is the
+    // extension's.
     const void *(*extension)(const char *id);
 
     // Makes a status with a copy of `message`. Never NULL: without memory it is a constant.
@@ -624,8 +626,15 @@ typedef struct inferlay_abi_host {
     // Now, in nanoseconds on the engine's monotonic clock, on which deadlines and timings lie.
     uint64_t (*now_ns)(const struct inferlay_abi_engine *engine);
 
-    // Allocates `len` bytes at `placement`, aligned to `alignment` (a power of two; 0: 64 bytes), for use on `stream` (0:
-    // none). The memory belongs to the backend until `memory_free`. UNSUPPORTED for memory that the host cannot provide.
+    // The options that the server was given for this backend, as a JSON object of strings; empty for none.
+    struct inferlay_abi_text (*backend_config)(const struct inferlay_abi_engine *engine);
+
+    // The directory that the backend was loaded from; empty for a table in memory.
+    struct inferlay_abi_text (*backend_directory)(const struct inferlay_abi_engine *engine);
+
+    // Allocates `len` bytes at `placement`, aligned to `alignment` (a power of two; 0: 64 bytes), for use on
+    // `stream` (0: none). The memory belongs to the backend until `memory_free`. UNSUPPORTED for memory that the
+    // host cannot provide.
     const struct inferlay_abi_status *(*memory_alloc)(const struct inferlay_abi_engine *engine,
                                                       const struct inferlay_abi_placement *placement,
                                                       uint64_t len,
@@ -641,8 +650,8 @@ typedef struct inferlay_abi_host {
                         uint64_t stream,
                         void *data);
 
-    // Makes a metric, or finds the one of the same name and labels. `labels` is a JSON object of strings, or empty. The
-    // metric belongs to the backend until `metric_free`.
+    // Makes a metric, or finds the one of the same name and labels. `labels` is a JSON object of strings, or
+    // empty. The metric belongs to the backend until `metric_free`.
     const struct inferlay_abi_status *(*metric_new)(const struct inferlay_abi_engine *engine,
                                                     inferlay_abi_metric_kind kind,
                                                     struct inferlay_abi_text name,
@@ -665,11 +674,12 @@ typedef struct inferlay_abi_host {
     // The version, greater than 0.
     uint64_t (*source_version)(const struct inferlay_abi_source *source);
 
-    // The config as JSON, with Triton's names: what the user wrote, parameters included, and the model's name.
+    // The config as JSON, with Triton's names, as far as it is known before the model is loaded: its name, inputs,
+    // outputs, largest batch and parameters at least.
     struct inferlay_abi_text (*source_config)(const struct inferlay_abi_source *source);
 
-    // The inputs and outputs that the config states; both lists may be empty. `batches` says whether the config states a
-    // largest batch.
+    // The inputs and outputs that the config states; both lists may be empty. `batches` says whether the config
+    // states a largest batch.
     const struct inferlay_abi_signature *(*source_signature)(const struct inferlay_abi_source *source);
 
     // The largest batch that the config states: 0 for a model that does not batch. NOT_FOUND if it says nothing.
@@ -701,8 +711,8 @@ typedef struct inferlay_abi_host {
                                                           uint32_t index,
                                                           struct inferlay_abi_text *name);
 
-    // Where a file lies in the file system. A name never leads out of the model's files: NOT_FOUND. UNSUPPORTED for a
-    // file that lies in memory: read it. May block.
+    // Where a file lies in the file system. A name never leads out of the model's files: NOT_FOUND. UNSUPPORTED
+    // for a file that lies in memory: read it. May block.
     const struct inferlay_abi_status *(*source_file_path)(const struct inferlay_abi_source *source,
                                                           struct inferlay_abi_text name,
                                                           struct inferlay_abi_text *path);
@@ -723,8 +733,9 @@ typedef struct inferlay_abi_host {
     // The stream (a `cudaStream_t`) that the instance's work belongs on; 0 for none.
     uint64_t (*batch_stream)(const struct inferlay_abi_batch *batch);
 
-    // All rows of an input, gathered into `wanted` memory on the first call (NULL: ordinary host memory). The memory is
-    // borrowed until `execute` returns, and read-only. One request's own memory passes through. May copy.
+    // All rows of an input, gathered into `wanted` memory on the first call (NULL: ordinary host memory). The
+    // memory is borrowed until `execute` returns, and read-only. One request's own memory passes through. May
+    // copy.
     const struct inferlay_abi_status *(*batch_input)(const struct inferlay_abi_batch *batch,
                                                      uint32_t index,
                                                      const struct inferlay_abi_placement *wanted,
@@ -733,9 +744,10 @@ typedef struct inferlay_abi_host {
     // 1 if any request wants the output, else 0.
     uint32_t (*batch_output_wanted)(const struct inferlay_abi_batch *batch, uint32_t index);
 
-    // Memory to write all rows of an output into, dense, of the model's type, valid until `execute` returns; what it holds
-    // before is unspecified. It is the caller's own memory where that is possible. `wanted` may be NULL: ordinary host
-    // memory. Once per output, and not together with `batch_output`: FAILED_PRECONDITION. UNSUPPORTED for BYTES.
+    // Memory to write all rows of an output into, dense, of the model's type, valid until `execute` returns; what
+    // it holds before is unspecified. It is the caller's own memory where that is possible. `wanted` may be NULL:
+    // ordinary host memory. Once per output, and not together with `batch_output`: FAILED_PRECONDITION.
+    // UNSUPPORTED for BYTES.
     const struct inferlay_abi_status *(*batch_output_buffer)(const struct inferlay_abi_batch *batch,
                                                              uint32_t index,
                                                              const int64_t *shape,
@@ -743,8 +755,8 @@ typedef struct inferlay_abi_host {
                                                              const struct inferlay_abi_placement *wanted,
                                                              struct inferlay_abi_tensor *tensor);
 
-    // Hands over all rows of an output: each request gets its rows. The memory is taken, see `inferlay_abi_tensor`; without
-    // a `release` it is copied before the call returns.
+    // Hands over all rows of an output: each request gets its rows. The memory is taken, see
+    // `inferlay_abi_tensor`; without a `release` it is copied before the call returns.
     const struct inferlay_abi_status *(*batch_output)(const struct inferlay_abi_batch *batch,
                                                       uint32_t index,
                                                       const struct inferlay_abi_tensor *tensor);
@@ -754,9 +766,10 @@ typedef struct inferlay_abi_host {
                                                     uint32_t request,
                                                     const struct inferlay_abi_status *status);
 
-    // Takes one request out of the batch: the backend owns it until `request_release`, and answers it through a responder,
-    // possibly long after `execute` has returned. Pointers to its inputs that were got before stay valid only until
-    // `execute` returns; those got from `taken` until the release. FAILED_PRECONDITION if it was taken or failed before.
+    // Takes one request out of the batch: the backend owns it until `request_release`, and answers it through a
+    // responder, possibly long after `execute` has returned. Pointers to its inputs that were got before stay
+    // valid only until `execute` returns; those got from `taken` until the release. FAILED_PRECONDITION if it was
+    // taken or failed before.
     const struct inferlay_abi_status *(*batch_take)(const struct inferlay_abi_batch *batch,
                                                     uint32_t request,
                                                     struct inferlay_abi_request **taken);
@@ -811,15 +824,17 @@ typedef struct inferlay_abi_host {
                                                              struct inferlay_abi_text name,
                                                              uint32_t *index);
 
-    // One of its own inputs, and how many buffers hold it. With one buffer the descriptor describes it; with several,
-    // `data` is NULL and `len` their sum. The memory is borrowed until the request is released (until `execute` returns, if
-    // it was not taken), and read-only. NOT_FOUND if it was left out. `buffer_count` may be NULL.
+    // One of its own inputs, and how many buffers hold it. With one buffer the descriptor describes it; with
+    // several, `data` is NULL and `len` their sum. The memory is borrowed until the request is released (until
+    // `execute` returns, if it was not taken), and read-only. NOT_FOUND if it was left out. `buffer_count` may be
+    // NULL.
     const struct inferlay_abi_status *(*request_input)(const struct inferlay_abi_request *request,
                                                        uint32_t index,
                                                        struct inferlay_abi_tensor *tensor,
                                                        uint32_t *buffer_count);
 
-    // One of the buffers of an input, in order: a descriptor without `shape` and with `rank` 0. NOT_FOUND past the last.
+    // One of the buffers of an input, in order: a descriptor without `shape` and with `rank` 0. NOT_FOUND past the
+    // last.
     const struct inferlay_abi_status *(*request_input_buffer)(const struct inferlay_abi_request *request,
                                                               uint32_t index,
                                                               uint32_t buffer,
@@ -846,7 +861,8 @@ typedef struct inferlay_abi_host {
                                                           uint32_t index,
                                                           struct inferlay_abi_tensor *tensor);
 
-    // Memory on the instance's device to write a state of its sequence into, for the request after. Valid as an input is.
+    // Memory on the instance's device to write a state of its sequence into, for the request after. Valid as an
+    // input is.
     const struct inferlay_abi_status *(*request_state_buffer)(const struct inferlay_abi_request *request,
                                                               uint32_t index,
                                                               const int64_t *shape,
@@ -858,8 +874,8 @@ typedef struct inferlay_abi_host {
                                                            uint32_t index,
                                                            const struct inferlay_abi_tensor *tensor);
 
-    // Lets a taken request and its inputs go; once, and it is gone whatever is returned. Its answer is independent of it,
-    // but for INFERLAY_ABI_RELEASE_RESCHEDULE, after which nobody may answer it.
+    // Lets a taken request and its inputs go; once, and it is gone whatever is returned. Its answer is independent
+    // of it, but for INFERLAY_ABI_RELEASE_RESCHEDULE, after which nobody may answer it.
     const struct inferlay_abi_status *(*request_release)(struct inferlay_abi_request *request, inferlay_abi_release how);
 
     // What answers a taken request. Belongs to the backend until `responder_free`.
@@ -872,8 +888,9 @@ typedef struct inferlay_abi_host {
     // How many more responses the caller can take now.
     uint64_t (*responder_credit)(const struct inferlay_abi_responder *responder);
 
-    // Ends the answer without a further response: with an error if `status` is not NULL, which is taken. FAILED_PRECONDITION
-    // after the final response; UNSUPPORTED without a status for a caller that was sent no response yet but expects one.
+    // Ends the answer without a further response: with an error if `status` is not NULL, which is taken.
+    // FAILED_PRECONDITION after the final response; UNSUPPORTED without a status for a caller that was sent no
+    // response yet but expects one.
     const struct inferlay_abi_status *(*responder_finish)(struct inferlay_abi_responder *responder,
                                                           const struct inferlay_abi_status *status);
 
@@ -881,11 +898,12 @@ typedef struct inferlay_abi_host {
     const struct inferlay_abi_status *(*responder_timing)(const struct inferlay_abi_responder *responder,
                                                           const struct inferlay_abi_timing *timing);
 
-    // Gives the responder up. If it was the last of its request and nothing final was sent, the caller gets an error.
-    // `responder` may be NULL.
+    // Gives the responder up. If it was the last of its request and nothing final was sent, the caller gets an
+    // error. `responder` may be NULL.
     void (*responder_free)(struct inferlay_abi_responder *responder);
 
-    // A new response, empty. Belongs to the backend until it is sent or freed, and must be so before its responder is freed.
+    // A new response, empty. Belongs to the backend until it is sent or freed, and must be so before its responder
+    // is freed.
     const struct inferlay_abi_status *(*response_new)(struct inferlay_abi_responder *responder,
                                                       struct inferlay_abi_response **response);
 
@@ -894,7 +912,8 @@ typedef struct inferlay_abi_host {
                                                          uint32_t index,
                                                          const struct inferlay_abi_tensor *tensor);
 
-    // Memory to write an output of this response into, as by `batch_output_buffer`; valid until it is sent or freed.
+    // Memory to write an output of this response into, as by `batch_output_buffer`; valid until it is sent or
+    // freed.
     const struct inferlay_abi_status *(*response_output_buffer)(struct inferlay_abi_response *response,
                                                                 uint32_t index,
                                                                 const int64_t *shape,
@@ -907,9 +926,10 @@ typedef struct inferlay_abi_host {
                                                             struct inferlay_abi_text name,
                                                             const struct inferlay_abi_value *value);
 
-    // Sends a response and frees it, whatever is returned. With a status, which is taken, the caller gets that error
-    // instead of the outputs, finally. INVALID_ARG if an output contradicts the model: the caller then gets that error.
-    // FAILED_PRECONDITION after the final response. UNSUPPORTED for a second response to a caller that expects one.
+    // Sends a response and frees it, whatever is returned. With a status, which is taken, the caller gets that
+    // error instead of the outputs, finally. INVALID_ARG if an output contradicts the model: the caller then gets
+    // that error. FAILED_PRECONDITION after the final response. UNSUPPORTED for a second response to a caller that
+    // expects one.
     const struct inferlay_abi_status *(*response_send)(struct inferlay_abi_response *response,
                                                        inferlay_abi_response_flags flags,
                                                        const struct inferlay_abi_status *status);
@@ -917,8 +937,8 @@ typedef struct inferlay_abi_host {
     // Frees a response that is not to be sent. `response` may be NULL.
     void (*response_free)(struct inferlay_abi_response *response);
 
-    // A call to another model of the server; `version` 0 is the newest. With a parent, which may be NULL, it inherits
-    // deadline, cancellation and trace, and may not lead back to the parent's model.
+    // A call to another model of the server; `version` 0 is the newest. With a parent, which may be NULL, it
+    // inherits deadline, cancellation and trace, and may not lead back to the parent's model.
     const struct inferlay_abi_status *(*call_new)(const struct inferlay_abi_engine *engine,
                                                   const struct inferlay_abi_request *parent,
                                                   struct inferlay_abi_text model,
@@ -935,18 +955,18 @@ typedef struct inferlay_abi_host {
                                                      struct inferlay_abi_text name,
                                                      const struct inferlay_abi_placement *placement);
 
-    // Sets a parameter. `id`, `priority`, `timeout_us`, `sequence_id`, `sequence_start` and `sequence_end` are the request's
-    // own properties.
+    // Sets a parameter. `id`, `priority`, `timeout_us`, `sequence_id`, `sequence_start` and `sequence_end` are the
+    // request's own properties.
     const struct inferlay_abi_status *(*call_parameter)(struct inferlay_abi_call *call,
                                                         struct inferlay_abi_text name,
                                                         const struct inferlay_abi_value *value);
 
-    // Sends the call and returns. On success `on_response` runs once or more, never inside this call, and `on_release` once;
-
-    // on failure neither. `on_release` may be NULL.
+    // Sends the call and returns. On success `on_response` runs once or more, never inside this call, and
+    // `on_release` once; on failure neither. `on_release` runs once nothing touches the inputs any more, and may
+    // be NULL. Both run on a thread of the engine with no lock held, and must not block.
     const struct inferlay_abi_status *(*call_send)(struct inferlay_abi_call *call,
                                                    inferlay_abi_reply_fn on_response,
-                                                   inferlay_abi_release_fn on_release,
+                                                   void (*on_release)(void *data),
                                                    void *data);
 
     // Says that nobody wants the answer any more. `on_response` still runs.
@@ -958,8 +978,8 @@ typedef struct inferlay_abi_host {
     // How many outputs a reply has.
     uint32_t (*reply_output_count)(const struct inferlay_abi_reply *reply);
 
-    // An output of a reply and its name. The memory is handed over: it has a `release`. `name` may be NULL. NOT_FOUND past
-    // the last.
+    // An output of a reply and its name. The memory is handed over: it has a `release`. `name` may be NULL.
+    // NOT_FOUND past the last.
     const struct inferlay_abi_status *(*reply_output)(const struct inferlay_abi_reply *reply,
                                                       uint32_t index,
                                                       struct inferlay_abi_text *name,
@@ -970,7 +990,8 @@ typedef struct inferlay_abi_host {
                                                          struct inferlay_abi_text name,
                                                          struct inferlay_abi_value *value);
 
-    // Begins a span within the trace of a request. It may outlive the request. `*span` is NULL if the request is not traced.
+    // Begins a span within the trace of a request. It may outlive the request. `*span` is NULL if the request is
+    // not traced.
     const struct inferlay_abi_status *(*span_begin)(const struct inferlay_abi_request *request,
                                                     struct inferlay_abi_text name,
                                                     struct inferlay_abi_span **span);
@@ -1004,8 +1025,8 @@ typedef struct inferlay_abi_instance_spec {
     // 0.
     uint32_t reserved;
 
-    // The instance group of the config as JSON (name, host policy, profiles, secondary devices, passive), or empty.
-    // Borrowed for the call.
+    // The instance group of the config as JSON (name, host policy, profiles, secondary devices, passive), or
+    // empty. Borrowed for the call.
     struct inferlay_abi_text group;
 } inferlay_abi_instance_spec;
 
@@ -1026,13 +1047,13 @@ typedef uint32_t inferlay_abi_sequence_end;
 //     backend_free                   after every output's `release` has run
 // ```
 //
-// A function may be NULL unless it says that it is required. Unless it says otherwise: it may be called on any thread, and
-// on several at once for different objects, but by one at a time for one object; it may block, but should not for long;
-// pointers it is given are borrowed for the call, and what it returns by pointer stays as valid as the object that it was
-// asked of. Nothing may unwind (throw, panic, longjmp) out of it.
+// A function may be NULL unless it says that it is required. Unless it says otherwise: it may be called on any
+// thread, and on several at once for different objects, but by one at a time for one object; it may block, but
+// should not for long; pointers it is given are borrowed for the call, and what it returns by pointer stays as
+// valid as the object that it was asked of. Nothing may unwind (throw, panic, longjmp) out of it.
 //
-// The pointers `backend`, `model`, `instance`, `batcher` and `batch_data` are the plugin's own: whatever it set them to.
-// They may be NULL.
+// The pointers `backend`, `model`, `instance`, `batcher` and `batch_data` are the plugin's own: whatever it set
+// them to. They may be NULL.
 //
 // Every status that a function returns belongs to the host, which frees it.
 typedef struct inferlay_abi_backend {
@@ -1054,17 +1075,19 @@ typedef struct inferlay_abi_backend {
     // The version of the framework. NULL: unknown.
     const char *version;
 
-    // File names or extensions (`model.onnx`, `.onnx`) by which a model of it is recognised, the first the default; ended by
-    // a NULL. NULL: none.
+    // File names or extensions (`model.onnx`, `.onnx`) by which a model of it is recognised, the first the
+    // default; ended by a NULL. NULL: none.
     const char *const *file_names;
 
-    // The kinds of memory that `execute` reads inputs from: bit 1 << INFERLAY_ABI_MEMORY_... of each. 0: host memory.
+    // The kinds of memory that `execute` reads inputs from: bit 1 << INFERLAY_ABI_MEMORY_... of each. 0: host
+    // memory.
     uint64_t input_memory;
 
     // The instance groups that it would like for models whose config names none; ended by a NULL. NULL: none.
     const struct inferlay_abi_instance_group *const *instance_groups;
 
-    // A table of functions that is not part of this one, by its name, or NULL. What lies behind it is the extension's.
+    // A table of functions that is not part of this one, by its name, or NULL. What lies behind it is the
+    // extension's.
     const void *(*extension)(const char *id);
 
     // Begins the backend's work for one server. `host` and `engine` stay valid until `backend_free` has returned.
@@ -1075,9 +1098,8 @@ typedef struct inferlay_abi_backend {
     // Ends it. Nothing of it is used afterwards.
     void (*backend_free)(void *backend);
 
-    // Loads one version of a model. Required. `host` and `engine` are those of `backend_new`. Blocks as long as it takes;
-
-    // one at a time per backend, unless INFERLAY_ABI_ATTRIBUTE_PARALLEL_LOAD is set.
+    // Loads one version of a model. Required. `host` and `engine` are those of `backend_new`. Blocks as long as it
+    // takes; one at a time per backend, unless INFERLAY_ABI_ATTRIBUTE_PARALLEL_LOAD is set.
     const struct inferlay_abi_status *(*model_new)(void *backend,
                                                    const struct inferlay_abi_host *host,
                                                    const struct inferlay_abi_engine *engine,
@@ -1087,11 +1109,12 @@ typedef struct inferlay_abi_backend {
     // Frees a model.
     void (*model_free)(void *model);
 
-    // What the model itself says of its inputs and outputs, which completes and checks the config. NULL, or a NULL that it
-    // returns: `model_config` says it, or else the config must state them all.
+    // What the model itself says of its inputs and outputs, which completes and checks the config. NULL, or a NULL
+    // that it returns: `model_config` says it, or else the config must state them all.
     const struct inferlay_abi_signature *(*model_signature)(void *model);
 
-    // The completed config as JSON, with Triton's names; it may leave out what it does not complete. Empty: nothing.
+    // The completed config as JSON, with Triton's names; it may leave out what it does not complete. Empty:
+    // nothing.
     struct inferlay_abi_text (*model_config)(void *model);
 
     // About how much memory a model will use, before it is loaded.
@@ -1116,8 +1139,8 @@ typedef struct inferlay_abi_backend {
     // Makes the model ready again.
     const struct inferlay_abi_status *(*model_resume)(void *model);
 
-    // Makes one instance. `host_instance` stays valid until `instance_free` has returned. NULL: the state of every instance
-    // is NULL.
+    // Makes one instance. `host_instance` stays valid until `instance_free` has returned. NULL: the state of every
+    // instance is NULL.
     const struct inferlay_abi_status *(*instance_new)(void *model,
                                                       const struct inferlay_abi_instance *host_instance,
                                                       const struct inferlay_abi_instance_spec *spec,
@@ -1126,29 +1149,29 @@ typedef struct inferlay_abi_backend {
     // Frees an instance. Outputs and taken requests may outlive it.
     void (*instance_free)(void *instance);
 
-    // How many batches may be in flight at once; asked once. NULL: 1. More than 1 is for backends that take requests and
-    // answer them after `execute` has returned.
+    // How many batches may be in flight at once; asked once. NULL: 1. More than 1 is for backends that take
+    // requests and answer them after `execute` has returned.
     uint32_t (*batches_in_flight_max)(void *instance);
 
-    // Memory of the backend's own for an input, of `len` bytes, so that the host gathers straight into it. It is handed
-    // over as any memory, and comes back through `batch_input` or `request_input`.
+    // Memory of the backend's own for an input, of `len` bytes, so that the host gathers straight into it. It is
+    // handed over as any memory, and comes back through `batch_input` or `request_input`.
     const struct inferlay_abi_status *(*input_alloc)(void *instance,
                                                      uint32_t index,
                                                      uint64_t len,
                                                      const struct inferlay_abi_placement *wanted,
                                                      struct inferlay_abi_tensor *memory);
 
-    // Runs one batch. Required. One call at a time per instance, unless INFERLAY_ABI_ATTRIBUTE_CONCURRENT_EXECUTE is set; always on
-    // the same thread if INFERLAY_ABI_ATTRIBUTE_INSTANCE_THREAD is set, else on any.
+    // Runs one batch. Required. One call at a time per instance, unless INFERLAY_ABI_ATTRIBUTE_CONCURRENT_EXECUTE
+    // is set; always on the same thread if INFERLAY_ABI_ATTRIBUTE_INSTANCE_THREAD is set, else on any.
     //
-    // `requests` is an array of `count` requests, valid as they are during the call; `batch` speaks of the same, numbered
-    // alike. A request is answered in one of three ways: with its rows of the batch's outputs (`batch_output_buffer`,
-    // `batch_output`), with an error of its own (`batch_fail`), or later (`batch_take`).
+    // `requests` is an array of `count` requests, valid as they are during the call; `batch` speaks of the same,
+    // numbered alike. A request is answered in one of three ways: with its rows of the batch's outputs
+    // (`batch_output_buffer`, `batch_output`), with an error of its own (`batch_fail`), or later (`batch_take`).
     //
-    // NULL: each request that was neither failed nor taken is answered with its rows; it gets an INTERNAL error if an
-    // output that it wants is missing. A status: each of them is answered with that error. Either way the host lets their
-    // inputs go, and the instance is ready for more, unless as many batches as `batches_in_flight_max` have taken requests
-    // that are not answered.
+    // NULL: each request that was neither failed nor taken is answered with its rows; it gets an INTERNAL error if
+    // an output that it wants is missing. A status: each of them is answered with that error. Either way the host
+    // lets their inputs go, and the instance is ready for more, unless as many batches as `batches_in_flight_max`
+    // have taken requests that are not answered.
     const struct inferlay_abi_status *(*execute)(void *instance,
                                                  const struct inferlay_abi_request *const *requests,
                                                  uint32_t count,
@@ -1157,8 +1180,8 @@ typedef struct inferlay_abi_backend {
     // The sequence in this slot is over; a new one may follow in it. No `execute` of this instance is under way.
     void (*sequence_ended)(void *instance, uint32_t slot, inferlay_abi_sequence_end reason);
 
-    // Begins to decide for a model which requests share a batch. The next four are required with it. All of them run one
-    // at a time per model, hold up the model's queue, and must not block.
+    // Begins to decide for a model which requests share a batch. The next four are required with it. All of them
+    // run one at a time per model, hold up the model's queue, and must not block.
     const struct inferlay_abi_status *(*batcher_new)(void *model, void **batcher);
 
     // Frees a batcher.
@@ -1167,20 +1190,25 @@ typedef struct inferlay_abi_backend {
     // A new batch is begun. `*batch_data` is the plugin's own, for this batch.
     const struct inferlay_abi_status *(*batch_begin)(void *batcher, void **batch_data);
 
-    // Whether `request` joins the batch: 1 joins, 0 closes the batch without it. The request's properties and inputs may be
-    // read, during the call.
+    // Whether `request` joins the batch: 1 joins, 0 closes the batch without it. The request's properties and
+    // inputs may be read, during the call.
     uint32_t (*batch_include)(void *batcher, void *batch_data, const struct inferlay_abi_request *request);
 
     // The batch is closed. `batch_data` is not used afterwards.
     void (*batch_end)(void *batcher, void *batch_data);
+
+    // Asks the execution that is under way to end soon, as nobody wants its answers any more; `execute` then returns a
+    // CANCELLED status. It may come when none is under way, and may be ignored. [any thread, while `execute` runs]
+    // [must not block]
+    void (*instance_interrupt)(void *instance);
 } inferlay_abi_backend;
 
-// The one symbol that a plugin exports, `inferlay_backend_<name>`, in the file `libinferlay_backend_<name>.so`. The same
-// for every major.
+// The one symbol that a plugin exports, `inferlay_backend_<name>`, in the file `libinferlay_backend_<name>.so`.
+// The same for every major.
 //
-// Called before anything else, possibly several times: once per copy of the engine in the process, and again by each. It
-// does no work. It returns its table, also to a host of another major or an older minor: the host decides, and says why.
-// NULL: it cannot work with this host at all.
+// Called before anything else, possibly several times: once per copy of the engine in the process, and again by
+// each. It does no work. It returns its table, also to a host of another major or an older minor: the host
+// decides, and says why. NULL: it cannot work with this host at all.
 typedef const struct inferlay_abi_backend *(*inferlay_abi_entry_fn)(const struct inferlay_abi_host *host);
 
 #endif  /* INFERLAY_BACKEND_H */

@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
     pub(crate) triton: Option<PathBuf>,
 }
 
-pub(crate) const USAGE: &str = "usage: inferlay-benches overhead|digits|peer [--json] [--short] [--pin CORE] \
+pub(crate) const USAGE: &str = "usage: inferlay-benches overhead|capi|digits|peer [--json] [--short] [--pin CORE] \
                                 [--case NAME] [--rounds N] [--requests N] [--triton DIR]";
 
 impl Arguments {

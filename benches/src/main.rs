@@ -1,11 +1,13 @@
 //! Benchmarks of the engine beside a floor, the bare backend, or a peer, measured in the same run.
 //!
 //! `overhead` is what a request costs when the model costs nothing; `digits` is what is left of a real network's
-//! throughput; `peer` is `overhead` beside Triton's in-process library. See `README.md` for the method and the figures.
+//! throughput; `peer` is `overhead` beside Triton's in-process library; `capi` is what the C functions add. See `README.md` for the method and the figures.
 #![deny(unsafe_code)]
 
 mod allocations;
 mod arguments;
+#[cfg(feature = "capi")]
+mod capi;
 mod case;
 mod client;
 #[cfg(feature = "tract")]
@@ -44,6 +46,10 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     match arguments.bench.as_str() {
         "overhead" => overhead::run(arguments),
         "peer" => peer::run(arguments),
+        #[cfg(feature = "capi")]
+        "capi" => capi::run(arguments),
+        #[cfg(not(feature = "capi"))]
+        "capi" => Err("the bench 'capi' needs the feature 'capi': add `--features capi`".into()),
         child if peer::is_child(child) => peer::run_child(arguments),
         #[cfg(feature = "tract")]
         "digits" => digits::run(arguments),

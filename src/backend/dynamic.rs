@@ -99,7 +99,7 @@ fn open(file: &Path, name: &str, surroundings: Surroundings) -> Result<Arc<dyn B
     let table = unsafe { entry(&raw const HOST) };
     // SAFETY: the ABI says that what the symbol returns is null or a table, for as long as the process runs.
     let table = unsafe { TrustedTable::new(table) };
-    let backend = table.begin(&place, surroundings)?;
+    let backend = table.begin(Some(file), surroundings)?;
     if backend.name() != name {
         let found = backend.name();
         return Err(Error::unsupported(format!("{place}: found the table of backend '{found}', expected '{name}'")));

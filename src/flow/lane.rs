@@ -184,7 +184,7 @@ impl Lane {
         if let Err(refusal) = self.word.reserve(self.spec.queued_max) {
             return Err(Refused { error: self.refusal(refusal), request });
         }
-        let token = request.cancel_token().cloned();
+        let token = request.take_cancel_token();
         let ticket = self.fill(&mut request, &checked, (now, deadline), notify);
         ticket.state.queue(checked.is_lent, manner == Manner::Blocking);
         if let Some(deadline) = deadline {

@@ -360,15 +360,13 @@ impl Lane {
         if deadline.is_some_and(|deadline| deadline <= now) || !self.word.take_instance() {
             return Ok(None);
         }
-        let token = request.cancel_token().cloned();
+        let token = request.take_cancel_token();
         let ticket = self.fill(request, &checked, (now, deadline), Notify::Nobody);
         ticket.state.run_directly(checked.is_lent);
-        if token.is_some_and(|token| !token.watch(&ticket)) {
-            answer::cancel(&ticket);
-        }
-        // The seat has the ticket: where nobody else got one, by a token or from a backend that takes the request, there
-        // is no other side to agree with.
-        let seat = Seat::new(HeldAsk::lock(ticket));
+        // The seat has the ticket: where nobody else gets one, because the backend takes the request, there is no other
+        // side to agree with.
+        let mut seat = Seat::new(HeldAsk::lock(ticket));
+        seat.ask.token = token;
         // Nobody could be told early of a request that this very thread runs: the instance departs without it.
         let cell = self.core.lock().instances.depart(std::iter::empty());
         let Some(cell) = cell else { return Ok(self.turn_away(seat)) };

@@ -341,6 +341,10 @@ impl<'a> Request<'a> {
         self.cancel.as_ref()
     }
 
+    pub(crate) fn take_cancel_token(&mut self) -> Option<CancelToken> {
+        self.cancel.take()
+    }
+
     /// Moves the parts into the lane's task, where backends find them by index. The shell that is left is worth nothing;
     /// it is emptied in place because moving a request costs more than all else here.
     pub(crate) fn fill(&mut self, ask: &mut Ask, spec: &LaneSpec, checked: &Checked) {

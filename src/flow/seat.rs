@@ -8,7 +8,7 @@ use super::execution::{Bench, too_small};
 use super::lane::Lane;
 use super::services::Services;
 use super::spec::{LaneSpec, bit};
-use super::task::{HeldAsk, Reply, Ticket, Written};
+use super::task::{CancelToken, HeldAsk, Reply, Ticket, Written};
 use crate::observe::Record;
 use crate::tensor::gather;
 use inferlay_backend_sdk::{Error, ParameterValue, Placement, RequestInfo, Tensor, TensorRef};
@@ -243,7 +243,8 @@ impl RequestInfo for Seat {
 
     fn cancelled(&self) -> bool {
         let is_late = |deadline| self.ticket().home().now() >= deadline;
-        self.ticket().state.is_unwanted() || self.ask.deadline.is_some_and(is_late)
+        let is_cancelled = self.ask.token.as_ref().is_some_and(CancelToken::is_cancelled);
+        is_cancelled || self.ticket().state.is_unwanted() || self.ask.deadline.is_some_and(is_late)
     }
 
     fn parameter(&self, name: &str) -> Option<&ParameterValue> {

@@ -57,6 +57,22 @@ impl Lane {
         self.tasks.close();
     }
 
+    /// Whether no backend has anything of it any more.
+    pub(crate) fn is_deserted(&self) -> bool {
+        self.core.lock().instances.all_busy().is_empty() && self.taken.lock().is_empty()
+    }
+
+    /// Nobody is told any more of what a backend still runs: the server has stopped. Left are requests to which memory is
+    /// lent, as all others were answered.
+    pub(crate) fn mute(&self) {
+        let running = self.core.lock().instances.all_busy();
+        let taken = self.taken.lock().clone();
+        for ticket in running.iter().chain(&taken) {
+            let untold = std::mem::take(&mut *ticket.notify.lock());
+            drop(untold);
+        }
+    }
+
     /// An execution has passed the model's `execution_timeout`: its requests are answered as far as nothing is lent, and
     /// the model takes no more.
     pub(super) fn execution_is_late(self: &Arc<Self>, index: usize, serial: u64) {

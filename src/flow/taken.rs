@@ -66,7 +66,7 @@ pub(super) fn take(ticket: &Ticket, ask: &Ask, flight: Arc<Flight>) -> (Request,
         timer,
         into: Mutex::new(into),
         holds_memory,
-        _flight: flight,
+        flight: Mutex::new(Some(flight)),
     };
     let request = taken::request(Taken {
         inputs: ask.inputs.clone(),
@@ -79,6 +79,9 @@ pub(super) fn take(ticket: &Ticket, ask: &Ask, flight: Arc<Flight>) -> (Request,
         sequence: ask.sequence.clone(),
         answerer: Arc::new(answerer),
     });
+    if ask.token.as_ref().is_some_and(|token| !token.watch(ticket)) {
+        answer::cancel(ticket);
+    }
     (request, holds_memory)
 }
 
@@ -183,8 +186,8 @@ struct Answerer {
     /// Memory of the caller for outputs.
     into: Mutex<Vec<(usize, Lent)>>,
     holds_memory: bool,
-    /// Ends with the last answerer of the batch.
-    _flight: Arc<Flight>,
+    /// Let go with the answer, though not with one that a deadline, cancel or stop gives: then the backend is still at it.
+    flight: Mutex<Option<Arc<Flight>>>,
 }
 
 impl Answerer {
@@ -272,6 +275,8 @@ impl TakenResponder for Answerer {
         let outcome = sent.and_then(|outputs| self.outputs(outputs));
         let told = outcome.as_ref().err().cloned().map_or(Ok(()), Err);
         self.answer(outcome);
+        let flight = self.flight.lock().take();
+        drop(flight);
         told
     }
 

@@ -10,7 +10,7 @@ use super::state::State;
 use super::timer::Key;
 use crate::memory::Lent;
 use crate::observe::Trace;
-use crate::sync::{Callback, Doorbell, Held, Mutex, Pooled, Slot};
+use crate::sync::{AtomicBool, Callback, Doorbell, Held, Mutex, Ordering, Pooled, Slot};
 use inferlay_backend_sdk::{Error, ParameterValue, Shape, Tensor};
 use smallvec::SmallVec;
 use std::cell::Cell;
@@ -48,6 +48,8 @@ pub(crate) struct Ask {
     pub(crate) level: usize,
     pub(crate) deadline: Option<u64>,
     pub(crate) timer: Option<Key>,
+    /// Of a request that its caller runs: looked at instead of told, as nobody but the caller waits for it.
+    pub(crate) token: Option<CancelToken>,
     pub(crate) submitted: u64,
     pub(crate) is_traced: bool,
     pub(crate) sequence: Sequence,
@@ -82,7 +84,7 @@ impl Ask {
         self.into.clear();
         self.id.clear();
         self.parameters.clear();
-        (self.deadline, self.timer, self.is_traced) = (None, None, false);
+        (self.deadline, self.timer, self.token, self.is_traced) = (None, None, None, false);
         self.sequence.clear();
     }
 }
@@ -203,14 +205,10 @@ pub struct CancelToken {
 
 #[derive(Default)]
 struct CancelState {
-    state: Mutex<Cancel>,
-}
-
-#[derive(Default)]
-struct Cancel {
-    is_cancelled: bool,
+    /// Set under the lock of `tickets`.
+    is_cancelled: AtomicBool,
     /// The requests that it was given to and that may still be on their way.
-    tickets: Vec<Ticket>,
+    tickets: Mutex<Vec<Ticket>>,
 }
 
 impl CancelToken {
@@ -257,9 +255,9 @@ impl CancelToken {
     /// ```
     pub fn cancel(&self) {
         let tickets = {
-            let mut state = self.inner.state.lock();
-            state.is_cancelled = true;
-            std::mem::take(&mut state.tickets)
+            let mut tickets = self.inner.tickets.lock();
+            self.inner.is_cancelled.store(true, Ordering::Release);
+            std::mem::take(&mut *tickets)
         };
         for ticket in tickets {
             answer::cancel(&ticket);
@@ -277,28 +275,28 @@ impl CancelToken {
     /// assert!(token.is_cancelled());
     /// ```
     pub fn is_cancelled(&self) -> bool {
-        self.inner.state.lock().is_cancelled
+        self.inner.is_cancelled.load(Ordering::Acquire)
     }
 
     /// Cancels nothing any more. None of its requests is on its way.
     #[cfg(feature = "capi")]
     pub(crate) fn reset(&self) {
         let answered = {
-            let mut state = self.inner.state.lock();
-            state.is_cancelled = false;
-            std::mem::take(&mut state.tickets)
+            let mut tickets = self.inner.tickets.lock();
+            self.inner.is_cancelled.store(false, Ordering::Release);
+            std::mem::take(&mut *tickets)
         };
         drop(answered);
     }
 
     /// Watches over a request that is about to be submitted; false when it is cancelled already.
     pub(crate) fn watch(&self, ticket: &Ticket) -> bool {
-        let mut state = self.inner.state.lock();
-        if state.is_cancelled {
+        let mut tickets = self.inner.tickets.lock();
+        if self.is_cancelled() {
             return false;
         }
-        state.tickets.retain(|known| !known.state.is_answered());
-        state.tickets.push(ticket.clone());
+        tickets.retain(|known| !known.state.is_answered());
+        tickets.push(ticket.clone());
         true
     }
 }

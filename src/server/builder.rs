@@ -434,7 +434,7 @@ impl ServerBuilder {
         let log = Arc::new(self.log);
         for table in self.tables {
             let surroundings = self.options.surroundings(&log, &self.clock);
-            self.options.add(table.begin("a backend in memory", surroundings)?);
+            self.options.add(table.begin(None, surroundings)?);
         }
         let services = Arc::new(Services {
             workers: Workers::new(self.tuning.spin_max, self.tuning.workers_max, log.clone()),
@@ -448,9 +448,10 @@ impl ServerBuilder {
             tuning: self.tuning,
             log,
         });
-        let (is_stopping, stopper, leaving) = (AtomicBool::new(false), Mutex::new(()), Mutex::new(Vec::new()));
+        let (is_stopping, stopper) = (AtomicBool::new(false), Mutex::new(()));
+        let (leaving, abandoned) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
         let catalog = Catalog::new();
-        let inner = Inner { services, options: self.options, catalog, is_stopping, stopper, leaving };
+        let inner = Inner { services, options: self.options, catalog, is_stopping, stopper, leaving, abandoned };
         let loader = Loader { services: &inner.services, options: &inner.options, serial: Mutex::new(()) };
         loader.load_all(found, &inner.catalog)?;
         Ok(ServerHandle { inner: Arc::new(inner) })

@@ -75,6 +75,8 @@ pub(crate) struct Inner {
     stopper: Mutex<()>,
     /// Versions that were taken out of the catalog and may still have requests on their way.
     leaving: Mutex<Vec<Served>>,
+    /// Versions that are gone, but for a backend that has not let go of them.
+    abandoned: Mutex<Vec<Served>>,
 }
 
 impl ServerHandle {
@@ -293,6 +295,9 @@ impl ServerHandle {
         let drained = self.inner.drain(&removed, within);
         let is_removed = |other: &Served| removed.iter().any(|served| Arc::ptr_eq(&served.lane, &other.lane));
         self.inner.leaving.lock().retain(|other| !is_removed(other));
+        let mut abandoned = self.inner.abandoned.lock();
+        abandoned.retain(|other| !other.lane.is_deserted());
+        abandoned.extend(removed.into_iter().filter(|other| !other.lane.is_deserted()));
         drained
     }
 
@@ -540,6 +545,8 @@ impl Inner {
             [self.catalog.served(), leaving.clone()].concat()
         };
         let drained = self.drain(&served, within);
+        let abandoned = std::mem::take(&mut *self.abandoned.lock());
+        served.iter().chain(&abandoned).for_each(|served| served.lane.mute());
         self.services.stop();
         drained
     }

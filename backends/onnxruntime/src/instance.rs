@@ -9,9 +9,8 @@
 //! Invariant: no memory of an input is kept after `execute`, and none of an output by the runtime.
 
 use crate::network::Network;
-use crate::raw::{Fetched, Room, Run, Value, element_name, element_of};
+use crate::raw::{Call, Fetched, Run, Value, element_name, element_of};
 use crate::refusal::refused;
-use crate::signature::shape_ahead;
 use crate::watch::Watched;
 use inferlay_backend_sdk::{
     Batch, Buffer, DataType, Error, ErrorKind, Instance, InstanceSpec, Placement, Shape, Tensor, TensorRef, TensorSpec,
@@ -35,119 +34,90 @@ impl OnnxRuntimeInstance {
         let watched = Watched::new(run.interrupt());
         Ok(OnnxRuntimeInstance { network, run, watched, sizes: vec![None; names] })
     }
-
-    /// The inputs as they lie, once they are known to be what the model states.
-    fn inputs<'b>(&mut self, batch: &'b dyn Batch) -> Result<Vec<Input<'b>>, Error> {
-        self.sizes.fill(None);
-        let specs = self.network.signature.inputs.iter().zip(&self.network.dim_numbers);
-        let input = |(index, (spec, numbers)): (usize, (&TensorSpec, &Vec<Option<usize>>))| {
-            let tensor = batch.input(index, Placement::HOST)?;
-            check(spec, &tensor, numbers, &mut self.sizes)?;
-            Input::new(tensor).map_err(|error| error.at(format!("input '{}'", spec.name)))
-        };
-        specs.enumerate().map(input).collect()
-    }
 }
 
 impl Instance for OnnxRuntimeInstance {
     fn execute(&mut self, batch: &dyn Batch) -> Result<(), Error> {
-        let inputs = self.inputs(batch)?;
-        let signature = &self.network.signature;
-        let rows = signature.batches.then(|| batch.rows());
-        let wanted: Vec<usize> = (0..signature.outputs.len()).filter(|index| batch.output_wanted(*index)).collect();
-        // Neither nothing nor the nothing that comes of it is worth a run; operators differ in whether they take it.
-        if rows == Some(0) {
-            return wanted.iter().try_for_each(|index| empty_output(&signature.outputs[*index], *index, batch));
+        let (network, signature) = (&*self.network, &self.network.signature);
+        let mut call = self.run.begin();
+        self.sizes.fill(None);
+        for (index, (spec, numbers)) in signature.inputs.iter().zip(&network.dim_numbers).enumerate() {
+            let input = batch.input(index, Placement::HOST)?;
+            check(spec, &input, numbers, &mut self.sizes)?;
+            feed(&mut call, &input).map_err(|error| error.at(format!("input '{}'", spec.name)))?;
         }
-        if wanted.is_empty() {
+        let wanted = || (0..signature.outputs.len()).filter(|index| batch.output_wanted(*index));
+        // Neither nothing nor the nothing that comes of it is worth a run; operators differ in whether they take it.
+        if signature.batches && batch.rows() == 0 {
+            return wanted().try_for_each(|index| empty_output(&signature.outputs[index], index, batch));
+        }
+        for index in wanted() {
+            want(&mut call, network, index, batch)?;
+        }
+        if wanted().next().is_none() {
             return Ok(());
         }
-        let values = inputs.iter().zip(&signature.inputs).map(|(input, spec)| input.value(spec));
-        let values = values.collect::<Result<Vec<_>, _>>()?;
-        let bound = wanted.iter().map(|index| match self.network.is_input[*index] {
-            // The runtime would hand the input on and leave the memory as it is.
-            true => Ok(None),
-            false => bind(&signature.outputs[*index], *index, rows, batch),
-        });
-        let bound = bound.collect::<Result<Vec<_>, _>>()?;
-        let run = &mut self.run;
-        let fetched = self.watched.during(batch, || run.run(&values, &wanted, &bound));
-        let fetched = fetched.map_err(|error| failed(&error, batch))?;
-        for (index, fetched) in wanted.into_iter().zip(fetched) {
-            let spec = &signature.outputs[index];
-            let tensor = match fetched {
-                Fetched::Bound => continue,
-                Fetched::Owned(value) => tensor(value, spec.dtype),
-                Fetched::Input(input) => inputs[input].copy(),
-            };
-            batch.output(index, tensor.map_err(|error| error.at(format!("output '{}'", spec.name)))?)?;
+        self.watched.during(batch, || call.run()).map_err(|error| failed(&error, batch))?;
+        for (index, fetched) in wanted().zip(call.outputs()) {
+            answer(batch, index, &signature.outputs[index], fetched)?;
         }
         Ok(())
     }
 }
 
-/// One input, and its bytes as the runtime may read them.
-struct Input<'b> {
-    tensor: TensorRef<'b>,
-    lent: &'b [u8],
-    /// Read instead, where those that were lent will not do.
-    own: Option<Buffer>,
+/// Has an input read from where it lies, if the runtime can.
+fn feed<'b>(call: &mut Call<'_, 'b>, input: &TensorRef<'b>) -> Result<(), Error> {
+    let failed = |error: ort::Error| refused("ONNX Runtime", ErrorKind::Internal, &error);
+    let (dtype, shape, bytes) = (input.dtype(), input.shape(), input.bytes()?);
+    // Inside the runtime a truth is a `bool` of C++, which may be nothing but 0 and 1; and its kernels expect elements
+    // where the compiler would put them.
+    let is_foreign = dtype == DataType::Bool && bytes.iter().any(|byte| *byte > 1);
+    let value = match dtype.size() {
+        None => Value::texts(shape, input.strings()?),
+        Some(_) if is_foreign => Value::copied(dtype, shape, bytes, |byte| u8::from(byte != 0)),
+        Some(size) if bytes.as_ptr().align_offset(size) != 0 => Value::copied(dtype, shape, bytes, |byte| byte),
+        Some(_) => return call.feed(dtype, shape, bytes).map_err(failed),
+    };
+    call.feed_value(value.map_err(failed)?).map_err(failed)
 }
 
-impl<'b> Input<'b> {
-    /// # Errors
-    /// `UNSUPPORTED` for memory of a device.
-    fn new(tensor: TensorRef<'b>) -> Result<Self, Error> {
-        let lent = tensor.bytes()?;
-        // Inside the runtime a truth is a `bool` of C++, which may be nothing but 0 and 1.
-        let is_foreign = tensor.dtype() == DataType::Bool && lent.iter().any(|byte| *byte > 1);
-        // Its kernels expect elements where the compiler would put them.
-        let is_aligned = lent.as_ptr().align_offset(tensor.dtype().size().unwrap_or(1)) == 0;
-        let own = match (is_foreign, is_aligned) {
-            (true, _) => Some(lent.iter().map(|byte| u8::from(*byte != 0)).collect::<Vec<u8>>().into()),
-            (false, false) => Some(Buffer::copy_of(lent)),
-            (false, true) => None,
-        };
-        Ok(Input { tensor, lent, own })
-    }
-
-    fn bytes(&self) -> Result<&[u8], Error> {
-        self.own.as_ref().map_or(Ok(self.lent), Buffer::bytes)
-    }
-
-    fn value(&self, spec: &TensorSpec) -> Result<Value<'_>, Error> {
-        if spec.dtype == DataType::Bytes {
-            return Value::texts(&self.tensor).map_err(|error| error.at(format!("input '{}'", spec.name)));
-        }
-        let value = Value::reading(spec.dtype, self.tensor.shape(), self.bytes()?);
-        value.map_err(|error| refused(&format!("input '{}'", spec.name), ErrorKind::Internal, &error))
-    }
-
-    /// The same with memory of its own.
-    fn copy(&self) -> Result<Tensor, Error> {
-        Tensor::new(self.tensor.dtype(), self.tensor.shape().clone(), Buffer::copy_of(self.bytes()?))
-    }
-}
-
-/// The engine's memory for an output, if the shape is known before the run.
-fn bind<'b>(
-    spec: &TensorSpec,
-    index: usize,
-    rows: Option<usize>,
-    batch: &'b dyn Batch,
-) -> Result<Option<Room<'b>>, Error> {
-    let Some(shape) = shape_ahead(spec, rows) else { return Ok(None) };
-    let place = || format!("output '{}'", spec.name);
+/// Wants an output: in the engine's memory, if its shape is known before the run.
+fn want<'b>(call: &mut Call<'_, 'b>, network: &Network, index: usize, batch: &'b dyn Batch) -> Result<(), Error> {
+    let (spec, batches) = (&network.signature.outputs[index], network.signature.batches);
+    let Some(shape) = &network.shapes_ahead[index] else {
+        call.want(index);
+        return Ok(());
+    };
+    let shape = if batches { shape.clone().with_first(batch.rows()) } else { shape.clone() };
     let bytes = batch.output_buffer(index, shape.clone())?.bytes();
+    let place = || format!("output '{}'", spec.name);
     if bytes.as_ptr().align_offset(spec.dtype.size().unwrap_or(1)) != 0 {
         return Err(Error::invalid_arg(format!("its memory is not aligned to {}", spec.dtype)).at(place()));
     }
-    let room = Room::new(spec.dtype, &shape, bytes);
-    room.map(Some).map_err(|error| refused(&place(), ErrorKind::Internal, &error))
+    let bound = call.want_in(index, spec.dtype, &shape, bytes);
+    bound.map_err(|error| refused(&place(), ErrorKind::Internal, &error))
+}
+
+/// Hands over what a run has left.
+fn answer(
+    batch: &dyn Batch,
+    index: usize,
+    spec: &TensorSpec,
+    fetched: Result<Fetched, ort::Error>,
+) -> Result<(), Error> {
+    let place = || format!("output '{}'", spec.name);
+    let tensor = match fetched.map_err(|error| refused(&place(), ErrorKind::Internal, &error))? {
+        Fetched::Bound => return Ok(()),
+        Fetched::Owned(value) => tensor(value, spec.dtype),
+        Fetched::Input(input) => batch
+            .input(input, Placement::HOST)
+            .and_then(|input| Tensor::new(input.dtype(), input.shape().clone(), Buffer::copy_of(input.bytes()?))),
+    };
+    batch.output(index, tensor.map_err(|error| error.at(place()))?)
 }
 
 /// What the runtime allocated, as a tensor that keeps it.
-fn tensor(value: Value<'static>, wanted: DataType) -> Result<Tensor, Error> {
+fn tensor(value: Value, wanted: DataType) -> Result<Tensor, Error> {
     let unreadable = |error: ort::Error| refused("unreadable", ErrorKind::Internal, &error);
     let (element, shape) = value.kind().map_err(unreadable)?;
     if element_of(element) != Some(wanted) {

@@ -22,6 +22,9 @@
 mod cache;
 mod external;
 mod file;
+#[cfg(test)]
+#[path = "../tests/impatient/mod.rs"]
+mod impatient;
 mod instance;
 mod library;
 #[cfg(test)]
@@ -36,7 +39,14 @@ mod refusal;
 mod runtime;
 mod settings;
 mod signature;
+#[cfg(test)]
+#[path = "../tests/runtime/mod.rs"]
+mod testing;
 mod watch;
+
+// The tests' modules name the crate as those outside of it do.
+#[cfg(test)]
+extern crate self as inferlay_backend_onnxruntime;
 
 pub use options::Options;
 

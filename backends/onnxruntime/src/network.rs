@@ -10,7 +10,7 @@ use crate::refusal::{refused, shortened};
 use crate::runtime::Runtime;
 use crate::settings;
 use crate::signature;
-use inferlay_backend_sdk::{Device, Error, ErrorKind, Host, LogLevel, ModelSource, Signature};
+use inferlay_backend_sdk::{Device, Error, ErrorKind, Host, LogLevel, ModelSource, Shape, Signature};
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use std::ffi::CString;
 use std::sync::Arc;
@@ -20,8 +20,9 @@ pub(crate) struct Network {
     pub(crate) signature: Signature,
     /// For each input, the number of each dim's name.
     pub(crate) dim_numbers: Vec<Vec<Option<usize>>>,
-    /// For each output, whether it is an input, unchanged.
-    pub(crate) is_input: Vec<bool>,
+    /// For each output its shape, if it can be bound to memory before the run; the first dim stands for the rows where
+    /// the model batches.
+    pub(crate) shapes_ahead: Vec<Option<Shape>>,
     inputs: Vec<CString>,
     outputs: Vec<CString>,
     /// The devices that it computes on.
@@ -50,11 +51,15 @@ impl Network {
             source.host.log(LogLevel::Warning, &format!("'{}': {}", source.name, shortened(&message)));
         }
         let names = |ports: &[Port]| ports.iter().map(|port| port.name.clone()).collect();
+        let signature = signature::signature(&inputs, &outputs, &facts)?;
+        let is_input = |name: &str| signature.inputs.iter().any(|input| input.name == name);
+        // The runtime hands an input that is an output on, and would leave the memory as it is.
+        let ahead = |spec| signature::shape_ahead(spec, signature.batches).filter(|_| !is_input(&spec.name));
         Ok(Network {
             session: Arc::new(session),
-            signature: signature::signature(&inputs, &outputs, &facts)?,
+            shapes_ahead: signature.outputs.iter().map(ahead).collect(),
+            signature,
             dim_numbers: signature::dim_numbers(&inputs),
-            is_input: outputs.iter().map(|output| inputs.iter().any(|input| input.name == output.name)).collect(),
             inputs: names(&inputs),
             outputs: names(&outputs),
             devices: devices(&parameters)?,

@@ -112,28 +112,3 @@ fn missing(failures: &[String]) -> Error {
         VARIABLES[0]
     ))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use inferlay_backend_sdk::ErrorKind;
-
-    #[test]
-    fn a_library_that_is_not_there_is_unavailable_and_says_what_to_install() {
-        // `start` alone, so that the process can still load the right one.
-        let error = contained(|| start(&Options::new().library("/nowhere/libonnxruntime.so"))).err().unwrap();
-        assert_eq!(error.kind(), ErrorKind::Unavailable);
-        for part in ["pip install onnxruntime", "INFERLAY_ONNXRUNTIME", "/nowhere/libonnxruntime.so"] {
-            assert!(error.message().contains(part), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_file_that_is_no_library_is_unavailable() {
-        let path = std::env::temp_dir().join(format!("inferlay-no-library-{}.so", std::process::id()));
-        std::fs::write(&path, "no library").unwrap();
-        let error = contained(|| start(&Options::new().library(&path))).err().unwrap();
-        std::fs::remove_file(&path).unwrap();
-        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
-    }
-}

@@ -2,7 +2,7 @@
 
 use crate::file::Facts;
 use crate::raw::{Dim, Port, element_name, element_of};
-use inferlay_backend_sdk::{DataType, Error, Signature, TensorSpec};
+use inferlay_backend_sdk::{DataType, Error, Shape, Signature, TensorSpec};
 use std::collections::BTreeSet;
 
 /// The signature of a session; what the C API does not tell is taken from the model file's `facts`.
@@ -87,20 +87,18 @@ fn place_of<'a>(names: &mut Vec<&'a str>, name: &'a str) -> usize {
     })
 }
 
-/// The shape of an output over so many rows, where it is known before the run: a fixed one but for the rows, whose
-/// elements have a size.
-pub(crate) fn shape_ahead(spec: &TensorSpec, rows: Option<usize>) -> Option<inferlay_backend_sdk::Shape> {
+/// The shape of an output, where it is known before the run: a fixed one but for the rows, for which the first dim
+/// stands, of elements that have a size.
+pub(crate) fn shape_ahead(spec: &TensorSpec, batches: bool) -> Option<Shape> {
     if spec.dtype == DataType::Bytes {
         return None;
     }
-    let mut shape = Vec::with_capacity(spec.dims.as_ref()?.len());
-    for (place, dim) in spec.dims.iter().flatten().enumerate() {
-        shape.push(match (place, rows) {
-            (0, Some(rows)) => rows,
-            _ => usize::try_from(*dim).ok()?,
-        });
-    }
-    Some(inferlay_backend_sdk::Shape::new(&shape))
+    let size = |(place, dim): (usize, &i64)| match (place, batches) {
+        (0, true) => Some(0),
+        _ => usize::try_from(*dim).ok(),
+    };
+    let sizes = spec.dims.as_ref()?.iter().enumerate().map(size).collect::<Option<Vec<usize>>>()?;
+    Some(Shape::new(&sizes))
 }
 
 #[cfg(test)]
@@ -162,16 +160,16 @@ mod tests {
     #[test]
     fn a_shape_is_known_ahead_but_for_what_varies() {
         let spec = |dtype, dims: Option<Vec<i64>>| TensorSpec { name: "y".to_owned(), dtype, dims, optional: false };
-        for (dtype, dims, rows, expected) in [
-            (DataType::Fp32, Some(vec![-1, 2]), Some(5), Some(vec![5, 2])),
-            (DataType::Fp32, Some(vec![-1, 2]), None, None),
-            (DataType::Fp32, Some(vec![3, 2]), None, Some(vec![3, 2])),
-            (DataType::Fp32, Some(vec![-1, -1]), Some(5), None),
-            (DataType::Fp32, None, Some(5), None),
-            (DataType::Bytes, Some(vec![3]), None, None),
+        for (dtype, dims, batches, expected) in [
+            (DataType::Fp32, Some(vec![-1, 2]), true, Some(vec![0, 2])),
+            (DataType::Fp32, Some(vec![-1, 2]), false, None),
+            (DataType::Fp32, Some(vec![3, 2]), false, Some(vec![3, 2])),
+            (DataType::Fp32, Some(vec![-1, -1]), true, None),
+            (DataType::Fp32, None, false, None),
+            (DataType::Bytes, Some(vec![3]), false, None),
         ] {
-            let expected = expected.map(|dims: Vec<usize>| inferlay_backend_sdk::Shape::new(&dims));
-            assert_eq!(shape_ahead(&spec(dtype, dims.clone()), rows), expected, "{dims:?} {rows:?}");
+            let expected = expected.map(|dims: Vec<usize>| Shape::new(&dims));
+            assert_eq!(shape_ahead(&spec(dtype, dims.clone()), batches), expected, "{dims:?} {batches}");
         }
     }
 }

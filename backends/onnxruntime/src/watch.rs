@@ -18,7 +18,7 @@ use std::time::Duration;
 const INTERVAL: Duration = Duration::from_millis(10);
 
 /// About a second: whoever computes more often than that never finds the watcher asleep.
-const IDLE_ROUNDS_MAX: u32 = 100;
+const IDLE_ROUNDS_MAX: u32 = if cfg!(test) { 2 } else { 100 };
 
 static WATCHER: Mutex<Watcher> = Mutex::new(Watcher { seats: Vec::new(), running: false });
 static WAKE: Condvar = Condvar::new();
@@ -112,4 +112,41 @@ fn sleep(mut watcher: MutexGuard<'static, Watcher>) -> MutexGuard<'static, Watch
 
 fn lock() -> MutexGuard<'static, Watcher> {
     WATCHER.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::impatient::{HOURS, Impatient, Impatients};
+    use crate::{models, testing};
+    use inferlay_backend_sdk::conformance::MemoryFiles;
+    use inferlay_backend_sdk::{Device, ErrorKind, InstanceSpec};
+
+    /// Waits until `condition` holds, for which only the watcher has to run.
+    fn until(condition: impl Fn() -> bool) {
+        while !condition() {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn the_watcher_falls_asleep_is_woken_by_an_execution_and_ends_with_the_last_instance() {
+        let mut files = MemoryFiles::default();
+        files.insert("model.onnx", models::counting().encoded());
+        let model = testing::load(&testing::backend(), "model.onnx", &files).unwrap();
+        let spec = InstanceSpec { index: 0, device: Device::Cpu, threads_max: 1 };
+        let mut instance = model.instance(&spec).unwrap();
+        for _ in 0..3 {
+            until(|| ASLEEP.load(Ordering::Relaxed));
+            let error = instance.execute(&Impatients(vec![Impatient::new(HOURS, 1)])).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Cancelled);
+        }
+        until(|| ASLEEP.load(Ordering::Relaxed));
+        drop(instance);
+        until(|| !lock().running);
+        // And another begins anew.
+        let mut instance = model.instance(&spec).unwrap();
+        let error = instance.execute(&Impatients(vec![Impatient::new(HOURS, 1)])).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Cancelled);
+    }
 }

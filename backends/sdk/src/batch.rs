@@ -451,6 +451,22 @@ pub trait RequestInfo {
     fn parameter(&self, name: &str) -> Option<&ParameterValue>;
 
     /// A parameter by its number, with its name; `None` past the last.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay_backend_sdk::*;
+    /// # #[cfg(feature = "conformance")] {
+    /// # let (dtype, dims) = (DataType::Fp32, Some(vec![-1, 1]));
+    /// # let spec = |name: &str| TensorSpec { name: name.into(), dtype, dims: dims.clone(), optional: false };
+    /// # let signature = Signature { inputs: vec![spec("x")], outputs: vec![spec("y")], batches: true };
+    /// # let request = |x: f32| conformance::TestRequest::new(&[Tensor::from_vec(vec![x], [1, 1]).unwrap()]);
+    /// # let batch = conformance::TestBatch::new(&signature, vec![request(1.0), request(2.0)]);
+    /// # let batch: &dyn Batch = &batch;
+    /// let names = (0..).map_while(|index| Some(batch.request(0).parameter_at(index)?.0));
+    /// assert_eq!(names.count(), 0);
+    /// # }
+    /// # Ok::<(), Error>(())
+    /// ```
     fn parameter_at(&self, _index: usize) -> Option<(&str, &ParameterValue)> {
         None
     }
@@ -537,6 +553,22 @@ pub trait RequestInfo {
     }
 
     /// The sequence that it belongs to, where that has a name instead of a number; empty for none.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay_backend_sdk::*;
+    /// # #[cfg(feature = "conformance")] {
+    /// # let (dtype, dims) = (DataType::Fp32, Some(vec![-1, 1]));
+    /// # let spec = |name: &str| TensorSpec { name: name.into(), dtype, dims: dims.clone(), optional: false };
+    /// # let signature = Signature { inputs: vec![spec("x")], outputs: vec![spec("y")], batches: true };
+    /// # let request = |x: f32| conformance::TestRequest::new(&[Tensor::from_vec(vec![x], [1, 1]).unwrap()]);
+    /// # let batch = conformance::TestBatch::new(&signature, vec![request(1.0), request(2.0)]);
+    /// # let batch: &dyn Batch = &batch;
+    /// // The requests belong to no sequence.
+    /// assert_eq!(batch.request(0).correlation_text(), "");
+    /// # }
+    /// # Ok::<(), Error>(())
+    /// ```
     fn correlation_text(&self) -> &str {
         ""
     }

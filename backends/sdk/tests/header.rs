@@ -24,6 +24,15 @@ fn the_committed_header_is_the_generated_one() {
 }
 
 #[test]
+fn the_header_passes_no_type_of_rust_and_no_long_line() {
+    let header = generate();
+    assert!(!header.contains("Option_"), "a type alias hides an optional function from cbindgen");
+    // What cbindgen sets itself, the heads of functions, may be longer.
+    let long = header.lines().find(|line| line.trim_start().starts_with("//") && line.len() > 120);
+    assert_eq!(long, None);
+}
+
+#[test]
 fn the_header_compiles_alone_and_twice_in_every_language_of_c() {
     let compilers = [("gcc", "g++"), ("clang", "clang++")];
     let there = |name: &str| Command::new(name).arg("--version").output().is_ok_and(|told| told.status.success());
@@ -96,7 +105,8 @@ fn spaced(header: &str) -> String {
     let mut spaced = String::new();
     let mut before = "";
     for line in header.lines() {
-        if line.starts_with("    // ") && before.ends_with(';') {
+        let ends_a_field = before.ends_with(';') && !before.trim_start().starts_with("//");
+        if line.starts_with("    // ") && ends_a_field {
             spaced.push('\n');
         }
         spaced.push_str(line.trim_end());

@@ -12,7 +12,7 @@ struct Report {
 }
 
 /// Prints the medians of `rounds`, which holds the figures of each case, round by round.
-pub(super) fn print(rounds: &[Vec<Figures>], arguments: &Arguments) -> Result<(), CaseError> {
+pub(crate) fn print(rounds: &[Vec<Figures>], arguments: &Arguments) -> Result<(), CaseError> {
     let cases = rounds.iter().map(|case| median_figures(case)).collect();
     let mut out = io::stdout().lock();
     if arguments.is_json {

@@ -1,13 +1,14 @@
 //! A batch, as a plugin sees it. One call of `execute`, on its thread.
 
 use super::core::Core;
-use super::memory::{adopt, fill, shape_of};
+use super::memory::{Aligned, adopt, fill, shape_of};
 use super::model::Ports;
 use super::refusal::refused;
 use super::request::PluginRequest;
 use super::source::{functions, put};
+use crate::sync::Ordering;
 use inferlay_backend_sdk::abi::{
-    describe, guard, guard_or, inferlay_abi_batch, inferlay_abi_placement, inferlay_abi_request, inferlay_abi_status,
+    guard, guard_or, inferlay_abi_batch, inferlay_abi_placement, inferlay_abi_request, inferlay_abi_status,
     inferlay_abi_tensor, inferlay_abi_timing, read_placement, result,
 };
 use inferlay_backend_sdk::{Batch, Error, Placement};
@@ -18,6 +19,7 @@ pub(super) struct PluginBatch<'a> {
     pub(super) batch: &'a dyn Batch,
     pub(super) ports: &'a Arc<Ports>,
     pub(super) core: &'a Arc<Core>,
+    pub(super) aligned: Aligned,
 }
 
 impl PluginBatch<'_> {
@@ -82,9 +84,11 @@ functions! {
             // SAFETY: see above.
             let wanted = unsafe { wanted_of(wanted) }?;
             // SAFETY: see above.
-            let found = unsafe { of(batch) }.batch.input(index as usize, wanted)?;
+            let batch = unsafe { of(batch) };
+            let found = batch.batch.input(index as usize, wanted)?;
+            let found = batch.aligned.describe(batch.core, &found)?;
             // SAFETY: see above.
-            unsafe { fill(tensor, &describe(&found)) }
+            unsafe { fill(tensor, &found) }
         })
     }
 
@@ -171,7 +175,8 @@ functions! {
                 return Err(Error::invalid_arg("found null, expected a place for the taken request"));
             }
             let (ports, core) = (batch.ports.clone(), batch.core.clone());
-            let own = PluginRequest::Taken { request: batch.batch.take(number)?, ports, core };
+            let own = PluginRequest::Taken { request: batch.batch.take(number)?, ports, core, aligned: Aligned::default() };
+            batch.core.taken.fetch_add(1, Ordering::Relaxed);
             // SAFETY: see above. `request_release` takes the box back.
             unsafe { put(taken, Box::into_raw(Box::new(own)).cast()) };
             Ok(())

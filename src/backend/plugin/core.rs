@@ -5,6 +5,7 @@ use super::host::HOST;
 use super::memory::Foreign;
 use super::table::Table;
 use crate::memory::BlockPool;
+use crate::sync::AtomicUsize;
 use inferlay_backend_sdk::Error;
 use inferlay_backend_sdk::abi::{inferlay_abi_engine, result};
 use std::ffi::c_void;
@@ -20,11 +21,15 @@ pub(super) struct Core {
     pub(super) foreign: Arc<Foreign>,
     /// Memory that outputs are copied or written into.
     pub(super) blocks: BlockPool,
+    /// Requests that the plugin has taken and not released.
+    pub(super) taken: AtomicUsize,
 }
 
 /// What lies behind `inferlay_abi_engine`.
 pub(super) struct Engine {
     pub(super) surroundings: Surroundings,
+    /// Where the backend was loaded from; empty for a table in memory.
+    pub(super) directory: String,
 }
 
 // SAFETY: the plugin lets any thread use its state, as the ABI says; the rest is of types that any thread may use.
@@ -37,8 +42,8 @@ impl Core {
     ///
     /// # Errors
     /// What its `backend_new` says.
-    pub(super) fn begin(table: Table, surroundings: Surroundings) -> Result<Arc<Self>, Error> {
-        let engine = Box::new(Engine { surroundings });
+    pub(super) fn begin(table: Table, engine: Engine) -> Result<Arc<Self>, Error> {
+        let engine = Box::new(engine);
         let mut state = null_mut();
         if let Some(backend_new) = table.functions.backend_new {
             // SAFETY: the table passed its handshake; host and engine outlive the core, which ends with `backend_free`.
@@ -46,7 +51,14 @@ impl Core {
             // SAFETY: the status is ours.
             unsafe { result(status) }.map_err(|error| error.at("backend_new"))?;
         }
-        Ok(Arc::new(Core { table, state, engine, foreign: Foreign::new(), blocks: BlockPool::new() }))
+        Ok(Arc::new(Core {
+            table,
+            state,
+            engine,
+            foreign: Foreign::new(),
+            blocks: BlockPool::new(),
+            taken: AtomicUsize::new(0),
+        }))
     }
 }
 

@@ -6,7 +6,7 @@ use super::{batch, refusal, request, responder, source};
 use inferlay_backend_sdk::abi::{
     INFERLAY_ABI_LOG_ERROR, INFERLAY_ABI_LOG_INFO, INFERLAY_ABI_LOG_VERBOSE, INFERLAY_ABI_MAJOR, INFERLAY_ABI_MINOR,
     guard, guard_or, inferlay_abi_code, inferlay_abi_engine, inferlay_abi_host, inferlay_abi_log_level,
-    inferlay_abi_placement, inferlay_abi_status, inferlay_abi_text, owned_status, read_placement, read_text,
+    inferlay_abi_placement, inferlay_abi_status, inferlay_abi_text, owned_status, read_placement, read_text, text,
 };
 use inferlay_backend_sdk::{Error, ErrorKind, LogLevel, MemoryKind};
 use std::alloc::{Layout, alloc_zeroed, dealloc};
@@ -26,6 +26,8 @@ pub(crate) static HOST: inferlay_abi_host = inferlay_abi_host {
     log,
     threads_max,
     now_ns,
+    backend_config,
+    backend_directory,
     memory_alloc,
     memory_free,
     metric_new: refusal::metric_new,
@@ -165,6 +167,16 @@ functions! {
     fn now_ns(engine: *const inferlay_abi_engine) -> u64 {
         // SAFETY: see above.
         guard_or(0, || unsafe { Engine::of(engine) }.surroundings.clock.now())
+    }
+
+    /// Servers have no options for single backends yet.
+    fn backend_config(_engine: *const inferlay_abi_engine) -> inferlay_abi_text {
+        source::NO_TEXT
+    }
+
+    fn backend_directory(engine: *const inferlay_abi_engine) -> inferlay_abi_text {
+        // SAFETY: see above.
+        text(&unsafe { Engine::of(engine) }.directory)
     }
 
     fn memory_alloc(

@@ -2,6 +2,7 @@
 
 use super::batch::PluginBatch;
 use super::core::Core;
+use super::memory::Aligned;
 use super::model::Ports;
 use super::request::PluginRequest;
 use inferlay_backend_sdk::abi::{
@@ -73,7 +74,7 @@ impl Instance for PluginInstance {
         let PluginInstance { core, state, ports, requests, handles, .. } = self;
         // The handshake saw it.
         let Some(execute) = core.table.functions.execute else { return Err(Error::internal("no 'execute'")) };
-        let lent = PluginBatch { batch, ports, core };
+        let lent = PluginBatch { batch, ports, core, aligned: Aligned::default() };
         let place = std::ptr::from_ref(&lent).cast();
         requests.clear();
         requests.extend((0..batch.len()).map(|index| PluginRequest::InBatch { batch: place, index }));

@@ -7,8 +7,11 @@
 use super::core::Core;
 use crate::sync::{Home, Pool, Pooled};
 use crate::tensor::gather;
-use inferlay_backend_sdk::abi::{INFERLAY_ABI_READY_NOW, described, inferlay_abi_tensor, read, read_placement, shape};
-use inferlay_backend_sdk::{Buffer, BufferTable, Error, Shape, Tensor};
+use inferlay_backend_sdk::abi::{
+    INFERLAY_ABI_READY_NOW, describe, described, inferlay_abi_tensor, read, read_placement, shape,
+};
+use inferlay_backend_sdk::{Buffer, BufferTable, Error, Shape, Tensor, TensorRef};
+use std::cell::RefCell;
 use std::ffi::c_void;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -163,6 +166,30 @@ pub(super) unsafe fn fill(to: *mut inferlay_abi_tensor, value: &inferlay_abi_ten
     // SAFETY: as above; not null.
     unsafe { inferlay_backend_sdk::abi::write(to, value) };
     Ok(())
+}
+
+/// Copies of inputs whose memory is not aligned to their type, which the ABI promises; kept as long as what they are
+/// inputs of.
+#[derive(Default)]
+#[allow(clippy::vec_box, reason = "descriptors point at the shapes, which must stay where they are")]
+pub(super) struct Aligned(RefCell<Vec<Box<Tensor>>>);
+
+impl Aligned {
+    /// A descriptor of an input, or of an aligned copy of it.
+    ///
+    /// # Errors
+    /// Those of a copy.
+    pub(super) fn describe(&self, core: &Core, tensor: &TensorRef<'_>) -> Result<inferlay_abi_tensor, Error> {
+        let size = tensor.dtype().size().unwrap_or(1);
+        let is_aligned = tensor.data().is_empty() || (tensor.data().pointer().as_ptr() as usize).is_multiple_of(size);
+        if is_aligned || !tensor.placement().kind.is_host() {
+            return Ok(describe(tensor));
+        }
+        let copy = Box::new(gather::copy(&tensor.to_tensor(), &core.blocks)?);
+        let descriptor = describe(&copy.view());
+        self.0.borrow_mut().push(copy);
+        Ok(descriptor)
+    }
 }
 
 /// The shape that a plugin wants an output of.

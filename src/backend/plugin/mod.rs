@@ -35,6 +35,7 @@ use crate::observe::Log;
 use crate::sync::Clock;
 use inferlay_backend_sdk::abi::inferlay_abi_backend;
 use inferlay_backend_sdk::{Backend, Error};
+use std::path::Path;
 use std::sync::Arc;
 
 pub(crate) use host::HOST;
@@ -65,14 +66,17 @@ impl TrustedTable {
         TrustedTable(table)
     }
 
-    /// Begins the backend's work for one server. `place` says in messages where the table is from.
+    /// Begins the backend's work for one server. The file is the one that the table is from; `None` for one in memory.
     ///
     /// # Errors
     /// What is wrong with the table, or what its `backend_new` says.
-    pub(crate) fn begin(self, place: &str, surroundings: Surroundings) -> Result<Arc<dyn Backend>, Error> {
+    pub(crate) fn begin(self, file: Option<&Path>, surroundings: Surroundings) -> Result<Arc<dyn Backend>, Error> {
+        let place = file.map_or("a backend in memory".to_owned(), |file| format!("'{}'", file.display()));
+        let directory = file.and_then(Path::parent).and_then(Path::to_str).unwrap_or_default().to_owned();
         // SAFETY: the promise of `new`.
-        let table = unsafe { table::Table::read(self.0) }.map_err(|error| error.at(place))?;
-        let core = core::Core::begin(table, surroundings).map_err(|error| error.at(place))?;
+        let table = unsafe { table::Table::read(self.0) }.map_err(|error| error.at(&place))?;
+        let core =
+            core::Core::begin(table, core::Engine { surroundings, directory }).map_err(|error| error.at(&place))?;
         Ok(Arc::new(backend::PluginBackend::new(core)))
     }
 }

@@ -3,10 +3,10 @@
 use super::core::Core;
 use super::instance::PluginInstance;
 use crate::config;
-use crate::sync::Mutex;
+use crate::sync::{Mutex, Ordering};
 use inferlay_backend_sdk::abi::{inferlay_abi_placement, read_placement, read_text, signature};
 use inferlay_backend_sdk::{
-    DataType, Error, Instance, InstanceSpec, Model, ModelSource, Placement, Signature, TensorSpec,
+    DataType, Error, Instance, InstanceSpec, LogLevel, Model, ModelSource, Placement, Signature, TensorSpec,
 };
 use std::ffi::c_void;
 use std::sync::Arc;
@@ -156,6 +156,13 @@ unsafe extern "C" fn report(uses: *mut c_void, placement: *const inferlay_abi_pl
 
 impl Drop for PluginModel {
     fn drop(&mut self) {
+        let held = self.core.taken.load(Ordering::Relaxed);
+        if held > 0 {
+            let name = self.core.table.name;
+            let message =
+                format!("backend '{name}': {held} requests that it took are not released, a model of it ends");
+            self.core.engine.surroundings.log.write(LogLevel::Warning, &message);
+        }
         if let Some(model_free) = self.core.table.functions.model_free {
             // SAFETY: its instances are gone.
             unsafe { model_free(self.state) };

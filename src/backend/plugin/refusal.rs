@@ -4,9 +4,8 @@
 use super::source::{functions, put};
 use inferlay_backend_sdk::abi::{
     INFERLAY_ABI_CODE_UNSUPPORTED, inferlay_abi_call, inferlay_abi_engine, inferlay_abi_instance, inferlay_abi_metric,
-    inferlay_abi_metric_kind, inferlay_abi_placement, inferlay_abi_release_fn, inferlay_abi_reply,
-    inferlay_abi_reply_fn, inferlay_abi_request, inferlay_abi_span, inferlay_abi_status, inferlay_abi_tensor,
-    inferlay_abi_text, inferlay_abi_value,
+    inferlay_abi_metric_kind, inferlay_abi_placement, inferlay_abi_reply, inferlay_abi_reply_fn, inferlay_abi_request,
+    inferlay_abi_span, inferlay_abi_status, inferlay_abi_tensor, inferlay_abi_text, inferlay_abi_value,
 };
 use std::ffi::c_void;
 use std::ptr::null_mut;
@@ -91,7 +90,7 @@ functions! {
     fn call_send(
         _call: *mut inferlay_abi_call,
         _on_response: inferlay_abi_reply_fn,
-        _on_release: inferlay_abi_release_fn,
+        _on_release: Option<unsafe extern "C" fn(*mut c_void)>,
         _data: *mut c_void,
     ) -> *const inferlay_abi_status {
         refused()

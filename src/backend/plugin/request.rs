@@ -2,16 +2,17 @@
 
 use super::batch::PluginBatch;
 use super::core::Core;
-use super::memory::{adopt, fill};
+use super::memory::{Aligned, adopt, fill};
 use super::model::Ports;
 use super::refusal::refused;
 use super::source::{NO_TEXT, functions, past, put};
+use crate::sync::Ordering;
 use inferlay_backend_sdk::abi::{
     INFERLAY_ABI_RELEASE_DONE, INFERLAY_ABI_RELEASE_RESCHEDULE, INFERLAY_ABI_REQUEST_SEQUENCE_END,
     INFERLAY_ABI_REQUEST_SEQUENCE_START, INFERLAY_ABI_VALUE_BOOL, INFERLAY_ABI_VALUE_DOUBLE, INFERLAY_ABI_VALUE_INT,
-    INFERLAY_ABI_VALUE_STRING, describe, guard, guard_or, inferlay_abi_placement, inferlay_abi_release,
-    inferlay_abi_request, inferlay_abi_request_flags, inferlay_abi_status, inferlay_abi_tensor, inferlay_abi_text,
-    inferlay_abi_trace, inferlay_abi_value, placement, read_text, text,
+    INFERLAY_ABI_VALUE_STRING, guard, guard_or, inferlay_abi_placement, inferlay_abi_release, inferlay_abi_request,
+    inferlay_abi_request_flags, inferlay_abi_status, inferlay_abi_tensor, inferlay_abi_text, inferlay_abi_trace,
+    inferlay_abi_value, placement, read_text, text,
 };
 use inferlay_backend_sdk::{Error, ParameterValue, Release, Request, RequestInfo};
 use std::sync::Arc;
@@ -21,7 +22,7 @@ pub(super) enum PluginRequest {
     /// One of a batch, by its number.
     InBatch { batch: *const PluginBatch<'static>, index: usize },
     /// One that the plugin owns until it releases it.
-    Taken { request: Request, ports: Arc<Ports>, core: Arc<Core> },
+    Taken { request: Request, ports: Arc<Ports>, core: Arc<Core>, aligned: Aligned },
 }
 
 impl PluginRequest {
@@ -42,6 +43,16 @@ impl PluginRequest {
             // SAFETY: as in `info`.
             PluginRequest::InBatch { batch, .. } => unsafe { &**batch }.ports,
             PluginRequest::Taken { ports, .. } => ports,
+        }
+    }
+
+    /// What describes one of its inputs, for as long as it is there.
+    fn input(&self, index: u32) -> Result<inferlay_abi_tensor, Error> {
+        let found = self.info().input(index as usize)?;
+        match self {
+            // SAFETY: as in `info`.
+            PluginRequest::InBatch { batch, .. } => unsafe { &**batch }.aligned.describe(self.core(), &found),
+            PluginRequest::Taken { aligned, core, .. } => aligned.describe(core, &found),
         }
     }
 
@@ -197,9 +208,9 @@ functions! {
     ) -> *const inferlay_abi_status {
         guard(|| {
             // SAFETY: see above.
-            let found = unsafe { of(request) }.info().input(index as usize)?;
+            let found = unsafe { of(request) }.input(index)?;
             // SAFETY: see above.
-            unsafe { fill(tensor, &describe(&found)) }?;
+            unsafe { fill(tensor, &found) }?;
             // SAFETY: see above.
             unsafe { put(buffer_count, 1) };
             Ok(())
@@ -214,11 +225,10 @@ functions! {
     ) -> *const inferlay_abi_status {
         guard(|| {
             // SAFETY: see above.
-            let found = unsafe { of(request) }.info().input(index as usize)?;
+            let whole = unsafe { of(request) }.input(index)?;
             if buffer > 0 {
                 return Err(past("buffer", buffer, 1));
             }
-            let whole = describe(&found);
             // SAFETY: see above.
             unsafe { fill(part, &inferlay_abi_tensor { rank: 0, shape: std::ptr::null(), ..whole }) }
         })
@@ -307,7 +317,8 @@ functions! {
             }
             // SAFETY: `batch_take` made the box, and the plugin releases it once.
             let taken = unsafe { Box::from_raw(request.cast::<PluginRequest>()) };
-            let PluginRequest::Taken { request, .. } = *taken else { return Ok(()) };
+            let PluginRequest::Taken { request, core, .. } = *taken else { return Ok(()) };
+            core.taken.fetch_sub(1, Ordering::Relaxed);
             match how {
                 INFERLAY_ABI_RELEASE_DONE => request.release(Release::Done),
                 INFERLAY_ABI_RELEASE_RESCHEDULE => request.release(Release::Reschedule),

@@ -116,7 +116,7 @@ functions! {
     ) -> *const inferlay_abi_status {
         guard(|| {
             // SAFETY: the plugin's promise; so in all functions below.
-            let PluginRequest::Taken { request, ports, core } = (unsafe { request::of(request) }) else {
+            let PluginRequest::Taken { request, ports, core, .. } = (unsafe { request::of(request) }) else {
                 return Err(Error::invalid_arg("found a request of a batch, expected one that was taken"));
             };
             if responder.is_null() {

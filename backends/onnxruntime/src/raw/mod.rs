@@ -5,8 +5,8 @@
 //!
 //! ```text
 //!   session: model -> Session: what it says of itself, run from any thread
-//!   value:   bytes that somebody lends, or texts -> Value, for the length of the loan
-//!   run:     a session's names and options for one execution at a time
+//!   value:   bytes that somebody lends, texts, copies -> Value
+//!   run:     one execution at a time, over bytes that are lent for its length
 //!   types:   what a value or a port is
 //!   seat:    the batch of an execution, as another thread may see it
 //!   log:     what the runtime says while a model loads
@@ -26,11 +26,11 @@ mod value;
 
 pub(crate) use log::Log;
 pub(crate) use process::{folder_of_this_library, loaded_version};
-pub(crate) use run::{Fetched, Interrupt, Run};
+pub(crate) use run::{Call, Fetched, Interrupt, Run};
 pub(crate) use seat::Seat;
 pub(crate) use session::{Port, Session, Source};
 pub(crate) use types::{Dim, element_name, element_of};
-pub(crate) use value::{Room, Value};
+pub(crate) use value::Value;
 
 use ort::sys::OrtStatusPtr;
 

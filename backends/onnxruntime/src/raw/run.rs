@@ -1,32 +1,102 @@
 //! One execution at a time of a session that others may execute meanwhile.
+//!
+//! ```text
+//!   begin -> feed, feed_value: each input   -> run -> outputs: each that was wanted, in order
+//!            want, want_in: each output that is to be computed
+//! ```
+//!
+//! A value over lent bytes is a note of where they lie, and making one costs as much as a small operator. Requests often
+//! lie where the one before lay, so each input and output keeps its note for the next call, which uses it if the place
+//! and the shape are the same.
+//!
+//! Invariant: a kept note is used by a run only after [`Call`] was lent bytes at its very place for that run.
 
-use super::{Room, Session, Value, nothing, outcome};
+use super::{Session, Value, nothing, outcome};
+use inferlay_backend_sdk::{DataType, Shape};
 use ort::Error;
 use ort::sys::{OrtRunOptions, OrtValue};
 use std::ffi::{CString, c_char, c_int};
+use std::marker::PhantomData;
 use std::ptr::{NonNull, null_mut};
 use std::sync::Arc;
 
 /// Of what is logged while a model runs, nobody would be told.
 const SEVERITY_FATAL: c_int = 4;
 
-/// What it takes to run a session: its names, and the options by which a run is interrupted.
+/// What it takes to run a session: its names, the options by which a run is interrupted, and the notes of the last call.
 #[derive(Debug)]
 pub(crate) struct Run {
     session: Arc<Session>,
     inputs: Vec<CString>,
     outputs: Vec<CString>,
     options: Arc<Options>,
+    feeds: Vec<Note>,
+    rooms: Vec<Note>,
+    /// The outputs that this call wants, in order.
+    wanted: Vec<Wanted>,
+    arrays: Arrays,
+}
+
+/// What is handed to the runtime, kept to be filled again.
+#[derive(Debug, Default)]
+struct Arrays {
+    input_names: Vec<*const c_char>,
+    inputs: Vec<*const OrtValue>,
+    output_names: Vec<*const c_char>,
+    outputs: Vec<*mut OrtValue>,
+}
+
+// SAFETY: the pointers are followed only while `Call::run` runs, which has filled them anew.
+unsafe impl Send for Arrays {}
+
+/// The value of one input or output, and the bytes that it is over.
+#[derive(Debug, Default)]
+struct Note {
+    value: Option<Value>,
+    /// Address and length of what was lent; a length of 0 for memory of the value's own.
+    lent: (usize, usize),
+    shape: Shape,
+}
+
+impl Note {
+    /// The value for these bytes: the one that is here, or a new one.
+    ///
+    /// # Safety
+    /// As for [`Value::over`].
+    unsafe fn over(&mut self, dtype: DataType, shape: &Shape, pointer: *mut u8, len: usize) -> Result<&Value, Error> {
+        let lent = (pointer.addr(), len);
+        if self.value.is_none() || self.lent != lent || len == 0 || self.shape != *shape {
+            self.value = None;
+            // SAFETY: the caller's promise.
+            self.value = Some(unsafe { Value::over(dtype, shape, pointer, len) }?);
+            (self.lent, self.shape) = (lent, shape.clone());
+        }
+        self.value.as_ref().ok_or_else(|| nothing("value"))
+    }
+
+    fn lends(&self, address: *const u8) -> bool {
+        let (start, len) = self.lent;
+        (start..start.saturating_add(len)).contains(&address.addr())
+    }
+}
+
+/// Where an output is to go.
+#[derive(Debug)]
+enum Wanted {
+    /// Into the memory that was bound.
+    Bound,
+    /// Where the runtime likes; the value comes with the run.
+    Open(Option<Value>),
 }
 
 /// An output as a run leaves it.
 #[derive(Debug)]
 pub(crate) enum Fetched {
     /// In the memory that was bound. Only the output of an operator gets there: of an input that is an output too the
-    /// runtime binds nothing, and does not say so.
+    /// runtime leaves that memory as it is, and does not say so.
     Bound,
     /// In memory of the runtime's.
-    Owned(Value<'static>),
+    Owned(Value),
     /// It is this input, unchanged: the model passes it through.
     Input(usize),
 }
@@ -37,69 +107,158 @@ impl Run {
     /// # Errors
     /// What the runtime says.
     pub(crate) fn new(session: Arc<Session>, inputs: Vec<CString>, outputs: Vec<CString>) -> Result<Self, Error> {
-        Ok(Run { session, inputs, outputs, options: Arc::new(Options::new()?) })
-    }
-
-    /// Runs the session over all inputs, for the outputs of these numbers; `bound` is the memory for each of them that
-    /// has some.
-    ///
-    /// # Errors
-    /// What the runtime says; also when the run was interrupted.
-    pub(crate) fn run(
-        &mut self,
-        inputs: &[Value<'_>],
-        outputs: &[usize],
-        bound: &[Option<Room<'_>>],
-    ) -> Result<Vec<Fetched>, Error> {
-        let name = |name: &CString| name.as_ptr();
-        let input_names: Vec<*const c_char> = self.inputs.iter().map(name).collect();
-        let output_names: Vec<*const c_char> = outputs.iter().map(|index| self.outputs[*index].as_ptr()).collect();
-        let feeds: Vec<*const OrtValue> = inputs.iter().map(|value| value.pointer().cast_const()).collect();
-        let mut fetches: Vec<*mut OrtValue> =
-            bound.iter().map(|room| room.as_ref().map_or(null_mut(), Room::pointer)).collect();
-        if feeds.len() != input_names.len() || fetches.len() != output_names.len() {
-            return Err(nothing("value for each name"));
-        }
-        // SAFETY: every pointer is alive for the call, the arrays are as long as said, and what the values lend is lent
-        // for longer than the call. `Run` is safe from several threads; the options are this object's own, and setting
-        // their flag meanwhile is what they are for.
-        let status = unsafe {
-            (ort::api().Run)(
-                self.session.pointer(),
-                self.options.0.as_ptr(),
-                input_names.as_ptr(),
-                feeds.as_ptr(),
-                feeds.len(),
-                output_names.as_ptr(),
-                output_names.len(),
-                fetches.as_mut_ptr(),
-            )
-        };
-        // What was bound stays where it is; what the runtime made is ours, whatever became of the run.
-        let own = |(pointer, bound): (*mut OrtValue, &Option<Room<'_>>)| match bound {
-            Some(_) => None,
-            None => NonNull::new(pointer).map(Value::owned),
-        };
-        let own: Vec<Option<Value<'static>>> = fetches.into_iter().zip(bound).map(own).collect();
-        outcome(status)?;
-        let fetched = |(own, bound): (Option<Value<'static>>, &Option<Room<'_>>)| match (own, bound) {
-            (Some(value), _) => Ok(passed_through(&value, inputs).map_or(Fetched::Owned(value), Fetched::Input)),
-            (None, Some(_)) => Ok(Fetched::Bound),
-            (None, None) => Err(nothing("value for an output")),
-        };
-        own.into_iter().zip(bound).map(fetched).collect()
+        let notes = |names: &[CString]| names.iter().map(|_| Note::default()).collect();
+        Ok(Run {
+            session,
+            options: Arc::new(Options::new()?),
+            feeds: notes(&inputs),
+            rooms: notes(&outputs),
+            wanted: Vec::new(),
+            arrays: Arrays::default(),
+            inputs,
+            outputs,
+        })
     }
 
     /// What interrupts a run from another thread.
     pub(crate) fn interrupt(&self) -> Interrupt {
         Interrupt(Arc::clone(&self.options))
     }
+
+    /// Begins a call.
+    pub(crate) fn begin<'b>(&mut self) -> Call<'_, 'b> {
+        let arrays = &mut self.arrays;
+        arrays.input_names.clear();
+        arrays.inputs.clear();
+        arrays.output_names.clear();
+        arrays.outputs.clear();
+        Call { run: self, loan: PhantomData }
+    }
 }
 
-/// The input whose memory an output lies in: the runtime hands an input that is also an output on as it is.
-fn passed_through(value: &Value<'static>, inputs: &[Value<'_>]) -> Option<usize> {
-    let data = value.data();
-    inputs.iter().position(|input| input.lends(data))
+/// One run with what was lent for it.
+#[derive(Debug)]
+pub(crate) struct Call<'r, 'b> {
+    run: &'r mut Run,
+    /// Bytes to read and bytes to write, all lent for at least as long as the call is there.
+    loan: PhantomData<(&'b [u8], &'b mut [u8])>,
+}
+
+impl<'b> Call<'_, 'b> {
+    /// Has the next input read from `bytes`. Inputs come in their order.
+    ///
+    /// # Errors
+    /// What the runtime says, for one when the bytes are too few for the shape.
+    pub(crate) fn feed(&mut self, dtype: DataType, shape: &Shape, bytes: &'b [u8]) -> Result<(), Error> {
+        let index = self.run.arrays.inputs.len();
+        let note = self.run.feeds.get_mut(index).ok_or_else(|| nothing("such input"))?;
+        // SAFETY: the bytes are lent for reading for as long as this call is there, and only its own run uses the value
+        // before they are lent again. The API has one kind of pointer for both, but a run does not write to its inputs.
+        let value = unsafe { note.over(dtype, shape, bytes.as_ptr().cast_mut(), bytes.len()) }?;
+        self.run.arrays.inputs.push(value.pointer());
+        self.run.arrays.input_names.push(self.run.inputs[index].as_ptr());
+        Ok(())
+    }
+
+    /// Has the next input read from a value with memory of its own.
+    ///
+    /// # Errors
+    /// When there is no such input.
+    pub(crate) fn feed_value(&mut self, value: Value) -> Result<(), Error> {
+        let index = self.run.arrays.inputs.len();
+        let note = self.run.feeds.get_mut(index).ok_or_else(|| nothing("such input"))?;
+        self.run.arrays.inputs.push(value.pointer());
+        self.run.arrays.input_names.push(self.run.inputs[index].as_ptr());
+        *note = Note { value: Some(value), ..Note::default() };
+        Ok(())
+    }
+
+    /// Wants output `index`, in memory of the runtime's.
+    pub(crate) fn want(&mut self, index: usize) {
+        self.run.arrays.output_names.push(self.run.outputs[index].as_ptr());
+        self.run.arrays.outputs.push(null_mut());
+        self.run.wanted.push(Wanted::Open(None));
+    }
+
+    /// Wants output `index`, an operator's, written to `bytes`.
+    ///
+    /// # Errors
+    /// What the runtime says, for one when the bytes are too few for the shape.
+    pub(crate) fn want_in(
+        &mut self,
+        index: usize,
+        dtype: DataType,
+        shape: &Shape,
+        bytes: &'b mut [u8],
+    ) -> Result<(), Error> {
+        let note = &mut self.run.rooms[index];
+        // SAFETY: the bytes are lent for writing for as long as this call is there, and only its own run uses the value
+        // before they are lent again.
+        let value = unsafe { note.over(dtype, shape, bytes.as_mut_ptr(), bytes.len()) }?;
+        self.run.arrays.outputs.push(value.pointer());
+        self.run.arrays.output_names.push(self.run.outputs[index].as_ptr());
+        self.run.wanted.push(Wanted::Bound);
+        Ok(())
+    }
+
+    /// Runs the session for the outputs that are wanted.
+    ///
+    /// # Errors
+    /// What the runtime says; also when the run was interrupted.
+    pub(crate) fn run(&mut self) -> Result<(), Error> {
+        let Run { session, inputs, options, wanted, arrays, .. } = &mut *self.run;
+        if arrays.inputs.len() != inputs.len() {
+            return Err(nothing("value for each input"));
+        }
+        // SAFETY: every pointer is alive for the call, the arrays are as long as said, and what the values refer to is
+        // lent for longer than the call. `Run` is safe from several threads; the options are this object's own, and
+        // setting their flag meanwhile is what they are for.
+        let status = unsafe {
+            (ort::api().Run)(
+                session.pointer(),
+                options.0.as_ptr(),
+                arrays.input_names.as_ptr(),
+                arrays.inputs.as_ptr(),
+                arrays.inputs.len(),
+                arrays.output_names.as_ptr(),
+                arrays.output_names.len(),
+                arrays.outputs.as_mut_ptr(),
+            )
+        };
+        // What the runtime made is ours, whatever became of the run.
+        for (wanted, pointer) in wanted.iter_mut().zip(&arrays.outputs) {
+            if let Wanted::Open(value) = wanted {
+                *value = NonNull::new(*pointer).map(Value::owned);
+            }
+        }
+        outcome(status)
+    }
+
+    /// The outputs after the run, in the order in which they were wanted.
+    pub(crate) fn outputs(&mut self) -> impl Iterator<Item = Result<Fetched, Error>> {
+        let Run { feeds, wanted, .. } = &mut *self.run;
+        let feeds: &[Note] = feeds;
+        wanted.drain(..).map(|wanted| match wanted {
+            Wanted::Bound => Ok(Fetched::Bound),
+            Wanted::Open(None) => Err(nothing("value for an output")),
+            Wanted::Open(Some(value)) => {
+                let data = value.data();
+                // An input that is also an output comes back as it is, in the memory that was lent.
+                let input = feeds.iter().position(|note| note.lends(data));
+                Ok(input.map_or(Fetched::Owned(value), Fetched::Input))
+            }
+        })
+    }
+}
+
+impl Drop for Call<'_, '_> {
+    fn drop(&mut self) {
+        self.run.wanted.clear();
+        for note in self.run.feeds.iter_mut().filter(|note| note.lent.1 == 0) {
+            // Memory of its own, which no later call has a use for.
+            note.value = None;
+        }
+    }
 }
 
 /// Interrupts the runs of one [`Run`], from any thread.

@@ -56,13 +56,13 @@ pub type inferlay_abi_memory_fn =
 ///     backend_free                   after every output's `release` has run
 /// ```
 ///
-/// A function may be NULL unless it says that it is required. Unless it says otherwise: it may be called on any thread, and
-/// on several at once for different objects, but by one at a time for one object; it may block, but should not for long;
-/// pointers it is given are borrowed for the call, and what it returns by pointer stays as valid as the object that it was
-/// asked of. Nothing may unwind (throw, panic, longjmp) out of it.
+/// A function may be NULL unless it says that it is required. Unless it says otherwise: it may be called on any
+/// thread, and on several at once for different objects, but by one at a time for one object; it may block, but
+/// should not for long; pointers it is given are borrowed for the call, and what it returns by pointer stays as
+/// valid as the object that it was asked of. Nothing may unwind (throw, panic, longjmp) out of it.
 ///
-/// The pointers `backend`, `model`, `instance`, `batcher` and `batch_data` are the plugin's own: whatever it set them to.
-/// They may be NULL.
+/// The pointers `backend`, `model`, `instance`, `batcher` and `batch_data` are the plugin's own: whatever it set
+/// them to. They may be NULL.
 ///
 /// Every status that a function returns belongs to the host, which frees it.
 #[repr(C)]
@@ -80,14 +80,16 @@ pub struct inferlay_abi_backend {
     pub name: *const c_char,
     /// The version of the framework. NULL: unknown.
     pub version: *const c_char,
-    /// File names or extensions (`model.onnx`, `.onnx`) by which a model of it is recognised, the first the default; ended by
-    /// a NULL. NULL: none.
+    /// File names or extensions (`model.onnx`, `.onnx`) by which a model of it is recognised, the first the
+    /// default; ended by a NULL. NULL: none.
     pub file_names: *const *const c_char,
-    /// The kinds of memory that `execute` reads inputs from: bit 1 << INFERLAY_ABI_MEMORY_... of each. 0: host memory.
+    /// The kinds of memory that `execute` reads inputs from: bit 1 << INFERLAY_ABI_MEMORY_... of each. 0: host
+    /// memory.
     pub input_memory: u64,
     /// The instance groups that it would like for models whose config names none; ended by a NULL. NULL: none.
     pub instance_groups: *const *const inferlay_abi_instance_group,
-    /// A table of functions that is not part of this one, by its name, or NULL. What lies behind it is the extension's.
+    /// A table of functions that is not part of this one, by its name, or NULL. What lies behind it is the
+    /// extension's.
     pub extension: Option<unsafe extern "C" fn(id: *const c_char) -> *const c_void>,
 
     /// Begins the backend's work for one server. `host` and `engine` stay valid until `backend_free` has returned.
@@ -101,8 +103,8 @@ pub struct inferlay_abi_backend {
     /// Ends it. Nothing of it is used afterwards.
     pub backend_free: Option<unsafe extern "C" fn(backend: *mut c_void)>,
 
-    /// Loads one version of a model. Required. `host` and `engine` are those of `backend_new`. Blocks as long as it takes;
-    /// one at a time per backend, unless INFERLAY_ABI_ATTRIBUTE_PARALLEL_LOAD is set.
+    /// Loads one version of a model. Required. `host` and `engine` are those of `backend_new`. Blocks as long as it
+    /// takes; one at a time per backend, unless INFERLAY_ABI_ATTRIBUTE_PARALLEL_LOAD is set.
     pub model_new: Option<
         unsafe extern "C" fn(
             backend: *mut c_void,
@@ -114,10 +116,11 @@ pub struct inferlay_abi_backend {
     >,
     /// Frees a model.
     pub model_free: Option<unsafe extern "C" fn(model: *mut c_void)>,
-    /// What the model itself says of its inputs and outputs, which completes and checks the config. NULL, or a NULL that it
-    /// returns: `model_config` says it, or else the config must state them all.
+    /// What the model itself says of its inputs and outputs, which completes and checks the config. NULL, or a NULL
+    /// that it returns: `model_config` says it, or else the config must state them all.
     pub model_signature: Option<unsafe extern "C" fn(model: *mut c_void) -> *const inferlay_abi_signature>,
-    /// The completed config as JSON, with Triton's names; it may leave out what it does not complete. Empty: nothing.
+    /// The completed config as JSON, with Triton's names; it may leave out what it does not complete. Empty:
+    /// nothing.
     pub model_config: Option<unsafe extern "C" fn(model: *mut c_void) -> inferlay_abi_text>,
     /// About how much memory a model will use, before it is loaded.
     pub model_memory_estimate: Option<
@@ -142,8 +145,8 @@ pub struct inferlay_abi_backend {
     /// Makes the model ready again.
     pub model_resume: Option<unsafe extern "C" fn(model: *mut c_void) -> *const inferlay_abi_status>,
 
-    /// Makes one instance. `host_instance` stays valid until `instance_free` has returned. NULL: the state of every instance
-    /// is NULL.
+    /// Makes one instance. `host_instance` stays valid until `instance_free` has returned. NULL: the state of every
+    /// instance is NULL.
     pub instance_new: Option<
         unsafe extern "C" fn(
             model: *mut c_void,
@@ -154,11 +157,11 @@ pub struct inferlay_abi_backend {
     >,
     /// Frees an instance. Outputs and taken requests may outlive it.
     pub instance_free: Option<unsafe extern "C" fn(instance: *mut c_void)>,
-    /// How many batches may be in flight at once; asked once. NULL: 1. More than 1 is for backends that take requests and
-    /// answer them after `execute` has returned.
+    /// How many batches may be in flight at once; asked once. NULL: 1. More than 1 is for backends that take
+    /// requests and answer them after `execute` has returned.
     pub batches_in_flight_max: Option<unsafe extern "C" fn(instance: *mut c_void) -> u32>,
-    /// Memory of the backend's own for an input, of `len` bytes, so that the host gathers straight into it. It is handed
-    /// over as any memory, and comes back through `batch_input` or `request_input`.
+    /// Memory of the backend's own for an input, of `len` bytes, so that the host gathers straight into it. It is
+    /// handed over as any memory, and comes back through `batch_input` or `request_input`.
     pub input_alloc: Option<
         unsafe extern "C" fn(
             instance: *mut c_void,
@@ -168,17 +171,17 @@ pub struct inferlay_abi_backend {
             memory: *mut inferlay_abi_tensor,
         ) -> *const inferlay_abi_status,
     >,
-    /// Runs one batch. Required. One call at a time per instance, unless INFERLAY_ABI_ATTRIBUTE_CONCURRENT_EXECUTE is set; always on
-    /// the same thread if INFERLAY_ABI_ATTRIBUTE_INSTANCE_THREAD is set, else on any.
+    /// Runs one batch. Required. One call at a time per instance, unless INFERLAY_ABI_ATTRIBUTE_CONCURRENT_EXECUTE
+    /// is set; always on the same thread if INFERLAY_ABI_ATTRIBUTE_INSTANCE_THREAD is set, else on any.
     ///
-    /// `requests` is an array of `count` requests, valid as they are during the call; `batch` speaks of the same, numbered
-    /// alike. A request is answered in one of three ways: with its rows of the batch's outputs (`batch_output_buffer`,
-    /// `batch_output`), with an error of its own (`batch_fail`), or later (`batch_take`).
+    /// `requests` is an array of `count` requests, valid as they are during the call; `batch` speaks of the same,
+    /// numbered alike. A request is answered in one of three ways: with its rows of the batch's outputs
+    /// (`batch_output_buffer`, `batch_output`), with an error of its own (`batch_fail`), or later (`batch_take`).
     ///
-    /// NULL: each request that was neither failed nor taken is answered with its rows; it gets an INTERNAL error if an
-    /// output that it wants is missing. A status: each of them is answered with that error. Either way the host lets their
-    /// inputs go, and the instance is ready for more, unless as many batches as `batches_in_flight_max` have taken requests
-    /// that are not answered.
+    /// NULL: each request that was neither failed nor taken is answered with its rows; it gets an INTERNAL error if
+    /// an output that it wants is missing. A status: each of them is answered with that error. Either way the host
+    /// lets their inputs go, and the instance is ready for more, unless as many batches as `batches_in_flight_max`
+    /// have taken requests that are not answered.
     pub execute: Option<
         unsafe extern "C" fn(
             instance: *mut c_void,
@@ -191,8 +194,8 @@ pub struct inferlay_abi_backend {
     pub sequence_ended:
         Option<unsafe extern "C" fn(instance: *mut c_void, slot: u32, reason: inferlay_abi_sequence_end)>,
 
-    /// Begins to decide for a model which requests share a batch. The next four are required with it. All of them run one
-    /// at a time per model, hold up the model's queue, and must not block.
+    /// Begins to decide for a model which requests share a batch. The next four are required with it. All of them
+    /// run one at a time per model, hold up the model's queue, and must not block.
     pub batcher_new:
         Option<unsafe extern "C" fn(model: *mut c_void, batcher: *mut *mut c_void) -> *const inferlay_abi_status>,
     /// Frees a batcher.
@@ -200,8 +203,8 @@ pub struct inferlay_abi_backend {
     /// A new batch is begun. `*batch_data` is the plugin's own, for this batch.
     pub batch_begin:
         Option<unsafe extern "C" fn(batcher: *mut c_void, batch_data: *mut *mut c_void) -> *const inferlay_abi_status>,
-    /// Whether `request` joins the batch: 1 joins, 0 closes the batch without it. The request's properties and inputs may be
-    /// read, during the call.
+    /// Whether `request` joins the batch: 1 joins, 0 closes the batch without it. The request's properties and
+    /// inputs may be read, during the call.
     pub batch_include: Option<
         unsafe extern "C" fn(
             batcher: *mut c_void,
@@ -211,14 +214,18 @@ pub struct inferlay_abi_backend {
     >,
     /// The batch is closed. `batch_data` is not used afterwards.
     pub batch_end: Option<unsafe extern "C" fn(batcher: *mut c_void, batch_data: *mut c_void)>,
+    /// Asks the execution that is under way to end soon, as nobody wants its answers any more; `execute` then returns a
+    /// CANCELLED status. It may come when none is under way, and may be ignored. [any thread, while `execute` runs]
+    /// [must not block]
+    pub instance_interrupt: Option<unsafe extern "C" fn(instance: *mut c_void)>,
 }
 
-/// The one symbol that a plugin exports, `inferlay_backend_<name>`, in the file `libinferlay_backend_<name>.so`. The same
-/// for every major.
+/// The one symbol that a plugin exports, `inferlay_backend_<name>`, in the file `libinferlay_backend_<name>.so`.
+/// The same for every major.
 ///
-/// Called before anything else, possibly several times: once per copy of the engine in the process, and again by each. It
-/// does no work. It returns its table, also to a host of another major or an older minor: the host decides, and says why.
-/// NULL: it cannot work with this host at all.
+/// Called before anything else, possibly several times: once per copy of the engine in the process, and again by
+/// each. It does no work. It returns its table, also to a host of another major or an older minor: the host
+/// decides, and says why. NULL: it cannot work with this host at all.
 pub type inferlay_abi_entry_fn = unsafe extern "C" fn(host: *const inferlay_abi_host) -> *const inferlay_abi_backend;
 
 // SAFETY: a table is a constant, and so is what it points to.

@@ -28,8 +28,8 @@ pub struct inferlay_abi_instance {
 pub struct inferlay_abi_batch {
     _known_by_address: PhantomData<*mut u8>,
 }
-/// One request. Those given to `execute` are valid during that call, on its thread; one from `batch_take` belongs to
-/// the backend until `request_release`, and may be used by one thread at a time.
+/// One request. Those given to `execute` are valid during that call, on its thread; one from `batch_take` belongs
+/// to the backend until `request_release`, and may be used by one thread at a time.
 #[derive(Debug)]
 pub struct inferlay_abi_request {
     _known_by_address: PhantomData<*mut u8>,
@@ -39,13 +39,14 @@ pub struct inferlay_abi_request {
 pub struct inferlay_abi_responder {
     _known_by_address: PhantomData<*mut u8>,
 }
-/// A response that is being put together. Belongs to the backend until `response_send` or `response_free`; one thread
-/// at a time.
+/// A response that is being put together. Belongs to the backend until `response_send` or `response_free`; one
+/// thread at a time.
 #[derive(Debug)]
 pub struct inferlay_abi_response {
     _known_by_address: PhantomData<*mut u8>,
 }
-/// A call of the backend to another model, being put together or under way. Belongs to the backend until `call_free`.
+/// A call of the backend to another model, being put together or under way. Belongs to the backend until
+/// `call_free`.
 #[derive(Debug)]
 pub struct inferlay_abi_call {
     _known_by_address: PhantomData<*mut u8>,
@@ -96,9 +97,9 @@ pub const INFERLAY_ABI_METRIC_GAUGE: u32 = 1;
 /// Counts observations by size.
 pub const INFERLAY_ABI_METRIC_HISTOGRAM: u32 = 2;
 
-/// Called for each response to a call to another model, in order; the last has INFERLAY_ABI_RESPONSE_FINAL. `reply` is NULL if
-/// there is none; `status` is NULL if there is one. Both are borrowed for the callback; the host frees them. [an engine
-/// thread, no lock held] [must not block]
+/// Called for each response to a call to another model, in order; the last has INFERLAY_ABI_RESPONSE_FINAL. `reply`
+/// is NULL if there is none; `status` is NULL if there is one. Both are borrowed for the callback; the host frees
+/// them. [an engine thread, no lock held] [must not block]
 pub type inferlay_abi_reply_fn = unsafe extern "C" fn(
     data: *mut c_void,
     reply: *const inferlay_abi_reply,
@@ -106,16 +107,13 @@ pub type inferlay_abi_reply_fn = unsafe extern "C" fn(
     status: *const inferlay_abi_status,
 );
 
-/// Called once when nothing touches the inputs of a call to another model any more. [any thread] [must not block]
-pub type inferlay_abi_release_fn = Option<unsafe extern "C" fn(data: *mut c_void)>;
-
 /// What the host offers. Valid as long as the process runs; the same for all backends of one copy of the engine.
 ///
 /// No function is NULL up to `struct_size`. A plugin built against a newer minor than the host's asks with
-/// INFERLAY_ABI_HAS before it uses what that minor added. Unless a function says otherwise: it may be called on any thread,
-/// it never blocks, pointers it is given are borrowed for the call, and what it returns by pointer stays as valid as the
-/// object that it was asked of. Objects are never null. Every status that a function returns belongs to the plugin, which
-/// frees it.
+/// INFERLAY_ABI_HAS before it uses what that minor added. Unless a function says otherwise: it may be called on any
+/// thread, it never blocks, pointers it is given are borrowed for the call, and what it returns by pointer stays as
+/// valid as the object that it was asked of. Objects are never null. Every status that a function returns belongs
+/// to the plugin, which frees it.
 #[repr(C)]
 #[derive(Debug)]
 pub struct inferlay_abi_host {
@@ -131,7 +129,8 @@ pub struct inferlay_abi_host {
     pub name: *const c_char,
     /// The engine's version.
     pub version: *const c_char,
-    /// A table of functions that is not part of this one, by its name, or NULL. What lies behind it is the extension's.
+    /// A table of functions that is not part of this one, by its name, or NULL. What lies behind it is the
+    /// extension's.
     pub extension: unsafe extern "C" fn(id: *const c_char) -> *const c_void,
 
     /// Makes a status with a copy of `message`. Never NULL: without memory it is a constant.
@@ -149,8 +148,13 @@ pub struct inferlay_abi_host {
     pub threads_max: unsafe extern "C" fn(engine: *const inferlay_abi_engine) -> u32,
     /// Now, in nanoseconds on the engine's monotonic clock, on which deadlines and timings lie.
     pub now_ns: unsafe extern "C" fn(engine: *const inferlay_abi_engine) -> u64,
-    /// Allocates `len` bytes at `placement`, aligned to `alignment` (a power of two; 0: 64 bytes), for use on `stream` (0:
-    /// none). The memory belongs to the backend until `memory_free`. UNSUPPORTED for memory that the host cannot provide.
+    /// The options that the server was given for this backend, as a JSON object of strings; empty for none.
+    pub backend_config: unsafe extern "C" fn(engine: *const inferlay_abi_engine) -> inferlay_abi_text,
+    /// The directory that the backend was loaded from; empty for a table in memory.
+    pub backend_directory: unsafe extern "C" fn(engine: *const inferlay_abi_engine) -> inferlay_abi_text,
+    /// Allocates `len` bytes at `placement`, aligned to `alignment` (a power of two; 0: 64 bytes), for use on
+    /// `stream` (0: none). The memory belongs to the backend until `memory_free`. UNSUPPORTED for memory that the
+    /// host cannot provide.
     pub memory_alloc: unsafe extern "C" fn(
         engine: *const inferlay_abi_engine,
         placement: *const inferlay_abi_placement,
@@ -168,8 +172,8 @@ pub struct inferlay_abi_host {
         stream: u64,
         data: *mut c_void,
     ),
-    /// Makes a metric, or finds the one of the same name and labels. `labels` is a JSON object of strings, or empty. The
-    /// metric belongs to the backend until `metric_free`.
+    /// Makes a metric, or finds the one of the same name and labels. `labels` is a JSON object of strings, or
+    /// empty. The metric belongs to the backend until `metric_free`.
     pub metric_new: unsafe extern "C" fn(
         engine: *const inferlay_abi_engine,
         kind: inferlay_abi_metric_kind,
@@ -190,10 +194,11 @@ pub struct inferlay_abi_host {
     pub source_name: unsafe extern "C" fn(source: *const inferlay_abi_source) -> inferlay_abi_text,
     /// The version, greater than 0.
     pub source_version: unsafe extern "C" fn(source: *const inferlay_abi_source) -> u64,
-    /// The config as JSON, with Triton's names: what the user wrote, parameters included, and the model's name.
+    /// The config as JSON, with Triton's names, as far as it is known before the model is loaded: its name, inputs,
+    /// outputs, largest batch and parameters at least.
     pub source_config: unsafe extern "C" fn(source: *const inferlay_abi_source) -> inferlay_abi_text,
-    /// The inputs and outputs that the config states; both lists may be empty. `batches` says whether the config states a
-    /// largest batch.
+    /// The inputs and outputs that the config states; both lists may be empty. `batches` says whether the config
+    /// states a largest batch.
     pub source_signature: unsafe extern "C" fn(source: *const inferlay_abi_source) -> *const inferlay_abi_signature,
     /// The largest batch that the config states: 0 for a model that does not batch. NOT_FOUND if it says nothing.
     pub source_batch_size_max: unsafe extern "C" fn(
@@ -225,8 +230,8 @@ pub struct inferlay_abi_host {
         index: u32,
         name: *mut inferlay_abi_text,
     ) -> *const inferlay_abi_status,
-    /// Where a file lies in the file system. A name never leads out of the model's files: NOT_FOUND. UNSUPPORTED for a
-    /// file that lies in memory: read it. May block.
+    /// Where a file lies in the file system. A name never leads out of the model's files: NOT_FOUND. UNSUPPORTED
+    /// for a file that lies in memory: read it. May block.
     pub source_file_path: unsafe extern "C" fn(
         source: *const inferlay_abi_source,
         name: inferlay_abi_text,
@@ -250,8 +255,9 @@ pub struct inferlay_abi_host {
     pub batch_rows: unsafe extern "C" fn(batch: *const inferlay_abi_batch) -> u64,
     /// The stream (a `cudaStream_t`) that the instance's work belongs on; 0 for none.
     pub batch_stream: unsafe extern "C" fn(batch: *const inferlay_abi_batch) -> u64,
-    /// All rows of an input, gathered into `wanted` memory on the first call (NULL: ordinary host memory). The memory is
-    /// borrowed until `execute` returns, and read-only. One request's own memory passes through. May copy.
+    /// All rows of an input, gathered into `wanted` memory on the first call (NULL: ordinary host memory). The
+    /// memory is borrowed until `execute` returns, and read-only. One request's own memory passes through. May
+    /// copy.
     pub batch_input: unsafe extern "C" fn(
         batch: *const inferlay_abi_batch,
         index: u32,
@@ -260,9 +266,10 @@ pub struct inferlay_abi_host {
     ) -> *const inferlay_abi_status,
     /// 1 if any request wants the output, else 0.
     pub batch_output_wanted: unsafe extern "C" fn(batch: *const inferlay_abi_batch, index: u32) -> u32,
-    /// Memory to write all rows of an output into, dense, of the model's type, valid until `execute` returns; what it holds
-    /// before is unspecified. It is the caller's own memory where that is possible. `wanted` may be NULL: ordinary host
-    /// memory. Once per output, and not together with `batch_output`: FAILED_PRECONDITION. UNSUPPORTED for BYTES.
+    /// Memory to write all rows of an output into, dense, of the model's type, valid until `execute` returns; what
+    /// it holds before is unspecified. It is the caller's own memory where that is possible. `wanted` may be NULL:
+    /// ordinary host memory. Once per output, and not together with `batch_output`: FAILED_PRECONDITION.
+    /// UNSUPPORTED for BYTES.
     pub batch_output_buffer: unsafe extern "C" fn(
         batch: *const inferlay_abi_batch,
         index: u32,
@@ -271,8 +278,8 @@ pub struct inferlay_abi_host {
         wanted: *const inferlay_abi_placement,
         tensor: *mut inferlay_abi_tensor,
     ) -> *const inferlay_abi_status,
-    /// Hands over all rows of an output: each request gets its rows. The memory is taken, see `inferlay_abi_tensor`; without
-    /// a `release` it is copied before the call returns.
+    /// Hands over all rows of an output: each request gets its rows. The memory is taken, see
+    /// `inferlay_abi_tensor`; without a `release` it is copied before the call returns.
     pub batch_output: unsafe extern "C" fn(
         batch: *const inferlay_abi_batch,
         index: u32,
@@ -284,9 +291,10 @@ pub struct inferlay_abi_host {
         request: u32,
         status: *const inferlay_abi_status,
     ) -> *const inferlay_abi_status,
-    /// Takes one request out of the batch: the backend owns it until `request_release`, and answers it through a responder,
-    /// possibly long after `execute` has returned. Pointers to its inputs that were got before stay valid only until
-    /// `execute` returns; those got from `taken` until the release. FAILED_PRECONDITION if it was taken or failed before.
+    /// Takes one request out of the batch: the backend owns it until `request_release`, and answers it through a
+    /// responder, possibly long after `execute` has returned. Pointers to its inputs that were got before stay
+    /// valid only until `execute` returns; those got from `taken` until the release. FAILED_PRECONDITION if it was
+    /// taken or failed before.
     pub batch_take: unsafe extern "C" fn(
         batch: *const inferlay_abi_batch,
         request: u32,
@@ -340,16 +348,18 @@ pub struct inferlay_abi_host {
         name: inferlay_abi_text,
         index: *mut u32,
     ) -> *const inferlay_abi_status,
-    /// One of its own inputs, and how many buffers hold it. With one buffer the descriptor describes it; with several,
-    /// `data` is NULL and `len` their sum. The memory is borrowed until the request is released (until `execute` returns, if
-    /// it was not taken), and read-only. NOT_FOUND if it was left out. `buffer_count` may be NULL.
+    /// One of its own inputs, and how many buffers hold it. With one buffer the descriptor describes it; with
+    /// several, `data` is NULL and `len` their sum. The memory is borrowed until the request is released (until
+    /// `execute` returns, if it was not taken), and read-only. NOT_FOUND if it was left out. `buffer_count` may be
+    /// NULL.
     pub request_input: unsafe extern "C" fn(
         request: *const inferlay_abi_request,
         index: u32,
         tensor: *mut inferlay_abi_tensor,
         buffer_count: *mut u32,
     ) -> *const inferlay_abi_status,
-    /// One of the buffers of an input, in order: a descriptor without `shape` and with `rank` 0. NOT_FOUND past the last.
+    /// One of the buffers of an input, in order: a descriptor without `shape` and with `rank` 0. NOT_FOUND past the
+    /// last.
     pub request_input_buffer: unsafe extern "C" fn(
         request: *const inferlay_abi_request,
         index: u32,
@@ -377,7 +387,8 @@ pub struct inferlay_abi_host {
         index: u32,
         tensor: *mut inferlay_abi_tensor,
     ) -> *const inferlay_abi_status,
-    /// Memory on the instance's device to write a state of its sequence into, for the request after. Valid as an input is.
+    /// Memory on the instance's device to write a state of its sequence into, for the request after. Valid as an
+    /// input is.
     pub request_state_buffer: unsafe extern "C" fn(
         request: *const inferlay_abi_request,
         index: u32,
@@ -391,8 +402,8 @@ pub struct inferlay_abi_host {
         index: u32,
         tensor: *const inferlay_abi_tensor,
     ) -> *const inferlay_abi_status,
-    /// Lets a taken request and its inputs go; once, and it is gone whatever is returned. Its answer is independent of it,
-    /// but for INFERLAY_ABI_RELEASE_RESCHEDULE, after which nobody may answer it.
+    /// Lets a taken request and its inputs go; once, and it is gone whatever is returned. Its answer is independent
+    /// of it, but for INFERLAY_ABI_RELEASE_RESCHEDULE, after which nobody may answer it.
     pub request_release: unsafe extern "C" fn(
         request: *mut inferlay_abi_request,
         how: inferlay_abi_release,
@@ -408,8 +419,9 @@ pub struct inferlay_abi_host {
     pub responder_cancelled: unsafe extern "C" fn(responder: *const inferlay_abi_responder) -> u32,
     /// How many more responses the caller can take now.
     pub responder_credit: unsafe extern "C" fn(responder: *const inferlay_abi_responder) -> u64,
-    /// Ends the answer without a further response: with an error if `status` is not NULL, which is taken. FAILED_PRECONDITION
-    /// after the final response; UNSUPPORTED without a status for a caller that was sent no response yet but expects one.
+    /// Ends the answer without a further response: with an error if `status` is not NULL, which is taken.
+    /// FAILED_PRECONDITION after the final response; UNSUPPORTED without a status for a caller that was sent no
+    /// response yet but expects one.
     pub responder_finish: unsafe extern "C" fn(
         responder: *mut inferlay_abi_responder,
         status: *const inferlay_abi_status,
@@ -419,10 +431,11 @@ pub struct inferlay_abi_host {
         responder: *const inferlay_abi_responder,
         timing: *const inferlay_abi_timing,
     ) -> *const inferlay_abi_status,
-    /// Gives the responder up. If it was the last of its request and nothing final was sent, the caller gets an error.
-    /// `responder` may be NULL.
+    /// Gives the responder up. If it was the last of its request and nothing final was sent, the caller gets an
+    /// error. `responder` may be NULL.
     pub responder_free: unsafe extern "C" fn(responder: *mut inferlay_abi_responder),
-    /// A new response, empty. Belongs to the backend until it is sent or freed, and must be so before its responder is freed.
+    /// A new response, empty. Belongs to the backend until it is sent or freed, and must be so before its responder
+    /// is freed.
     pub response_new: unsafe extern "C" fn(
         responder: *mut inferlay_abi_responder,
         response: *mut *mut inferlay_abi_response,
@@ -433,7 +446,8 @@ pub struct inferlay_abi_host {
         index: u32,
         tensor: *const inferlay_abi_tensor,
     ) -> *const inferlay_abi_status,
-    /// Memory to write an output of this response into, as by `batch_output_buffer`; valid until it is sent or freed.
+    /// Memory to write an output of this response into, as by `batch_output_buffer`; valid until it is sent or
+    /// freed.
     pub response_output_buffer: unsafe extern "C" fn(
         response: *mut inferlay_abi_response,
         index: u32,
@@ -448,9 +462,10 @@ pub struct inferlay_abi_host {
         name: inferlay_abi_text,
         value: *const inferlay_abi_value,
     ) -> *const inferlay_abi_status,
-    /// Sends a response and frees it, whatever is returned. With a status, which is taken, the caller gets that error
-    /// instead of the outputs, finally. INVALID_ARG if an output contradicts the model: the caller then gets that error.
-    /// FAILED_PRECONDITION after the final response. UNSUPPORTED for a second response to a caller that expects one.
+    /// Sends a response and frees it, whatever is returned. With a status, which is taken, the caller gets that
+    /// error instead of the outputs, finally. INVALID_ARG if an output contradicts the model: the caller then gets
+    /// that error. FAILED_PRECONDITION after the final response. UNSUPPORTED for a second response to a caller that
+    /// expects one.
     pub response_send: unsafe extern "C" fn(
         response: *mut inferlay_abi_response,
         flags: inferlay_abi_response_flags,
@@ -460,8 +475,8 @@ pub struct inferlay_abi_host {
     pub response_free: unsafe extern "C" fn(response: *mut inferlay_abi_response),
 
     // Calls to other models.
-    /// A call to another model of the server; `version` 0 is the newest. With a parent, which may be NULL, it inherits
-    /// deadline, cancellation and trace, and may not lead back to the parent's model.
+    /// A call to another model of the server; `version` 0 is the newest. With a parent, which may be NULL, it
+    /// inherits deadline, cancellation and trace, and may not lead back to the parent's model.
     pub call_new: unsafe extern "C" fn(
         engine: *const inferlay_abi_engine,
         parent: *const inferlay_abi_request,
@@ -481,19 +496,20 @@ pub struct inferlay_abi_host {
         name: inferlay_abi_text,
         placement: *const inferlay_abi_placement,
     ) -> *const inferlay_abi_status,
-    /// Sets a parameter. `id`, `priority`, `timeout_us`, `sequence_id`, `sequence_start` and `sequence_end` are the request's
-    /// own properties.
+    /// Sets a parameter. `id`, `priority`, `timeout_us`, `sequence_id`, `sequence_start` and `sequence_end` are the
+    /// request's own properties.
     pub call_parameter: unsafe extern "C" fn(
         call: *mut inferlay_abi_call,
         name: inferlay_abi_text,
         value: *const inferlay_abi_value,
     ) -> *const inferlay_abi_status,
-    /// Sends the call and returns. On success `on_response` runs once or more, never inside this call, and `on_release` once;
-    /// on failure neither. `on_release` may be NULL.
+    /// Sends the call and returns. On success `on_response` runs once or more, never inside this call, and
+    /// `on_release` once; on failure neither. `on_release` runs once nothing touches the inputs any more, and may
+    /// be NULL. Both run on a thread of the engine with no lock held, and must not block.
     pub call_send: unsafe extern "C" fn(
         call: *mut inferlay_abi_call,
         on_response: inferlay_abi_reply_fn,
-        on_release: inferlay_abi_release_fn,
+        on_release: Option<unsafe extern "C" fn(data: *mut c_void)>,
         data: *mut c_void,
     ) -> *const inferlay_abi_status,
     /// Says that nobody wants the answer any more. `on_response` still runs.
@@ -502,8 +518,8 @@ pub struct inferlay_abi_host {
     pub call_free: unsafe extern "C" fn(call: *mut inferlay_abi_call),
     /// How many outputs a reply has.
     pub reply_output_count: unsafe extern "C" fn(reply: *const inferlay_abi_reply) -> u32,
-    /// An output of a reply and its name. The memory is handed over: it has a `release`. `name` may be NULL. NOT_FOUND past
-    /// the last.
+    /// An output of a reply and its name. The memory is handed over: it has a `release`. `name` may be NULL.
+    /// NOT_FOUND past the last.
     pub reply_output: unsafe extern "C" fn(
         reply: *const inferlay_abi_reply,
         index: u32,
@@ -518,7 +534,8 @@ pub struct inferlay_abi_host {
     ) -> *const inferlay_abi_status,
 
     // Traces.
-    /// Begins a span within the trace of a request. It may outlive the request. `*span` is NULL if the request is not traced.
+    /// Begins a span within the trace of a request. It may outlive the request. `*span` is NULL if the request is
+    /// not traced.
     pub span_begin: unsafe extern "C" fn(
         request: *const inferlay_abi_request,
         name: inferlay_abi_text,

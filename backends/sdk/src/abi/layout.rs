@@ -6,9 +6,9 @@ use super::*;
 use std::mem::{offset_of, size_of};
 
 /// The size of version 1.0 of the host's table: no host is shorter.
-pub const INFERLAY_ABI_HOST_SIZE_1_0: u32 = 680;
+pub const INFERLAY_ABI_HOST_SIZE_1_0: u32 = 696;
 /// The size of version 1.0 of a backend's table: no plugin's is shorter.
-pub const INFERLAY_ABI_BACKEND_SIZE_1_0: u32 = 248;
+pub const INFERLAY_ABI_BACKEND_SIZE_1_0: u32 = 256;
 
 /// `at!(struct: field = offset, ...; size)`, fields in order.
 macro_rules! at {
@@ -52,9 +52,9 @@ at!(inferlay_abi_timing:
     struct_size = 0, failed = 4, started = 8, compute_started = 16, compute_ended = 24, ended = 32; 40);
 at!(inferlay_abi_trace: struct_size = 0, flags = 4, trace_id = 8, span_id = 24; 32);
 
-at!(inferlay_abi_host: struct_size = 0, abi_major = 4, abi_minor = 8, reserved = 12; 680);
+at!(inferlay_abi_host: struct_size = 0, abi_major = 4, abi_minor = 8, reserved = 12; 696);
 row!(inferlay_abi_host from 16:
-    name, version, extension, status_new, log, threads_max, now_ns, memory_alloc, memory_free, metric_new,
+    name, version, extension, status_new, log, threads_max, now_ns, backend_config, backend_directory, memory_alloc, memory_free, metric_new,
     metric_add, metric_set, metric_free, source_name, source_version, source_config, source_signature,
     source_batch_size_max, source_parameter_count, source_parameter_at, source_parameter, source_file,
     source_file_count, source_file_name, source_file_path, source_file_read, instance_ready, batch_rows,
@@ -69,10 +69,10 @@ row!(inferlay_abi_host from 16:
     call_free, reply_output_count, reply_output, reply_parameter, span_begin, span_attribute, span_end);
 const _: () = assert!(size_of::<inferlay_abi_host>() >= INFERLAY_ABI_HOST_SIZE_1_0 as usize);
 
-at!(inferlay_abi_backend: struct_size = 0, abi_major = 4, abi_minor = 8, attributes = 12; 248);
+at!(inferlay_abi_backend: struct_size = 0, abi_major = 4, abi_minor = 8, attributes = 12; 256);
 row!(inferlay_abi_backend from 16:
     name, version, file_names, input_memory, instance_groups, extension, backend_new, backend_free, model_new,
     model_free, model_signature, model_config, model_memory_estimate, model_memory_use, model_trim,
     model_reconfigure, model_suspend, model_resume, instance_new, instance_free, batches_in_flight_max, input_alloc,
-    execute, sequence_ended, batcher_new, batcher_free, batch_begin, batch_include, batch_end);
+    execute, sequence_ended, batcher_new, batcher_free, batch_begin, batch_include, batch_end, instance_interrupt);
 const _: () = assert!(size_of::<inferlay_abi_backend>() >= INFERLAY_ABI_BACKEND_SIZE_1_0 as usize);

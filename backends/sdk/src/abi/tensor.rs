@@ -7,19 +7,21 @@ use std::ffi::c_void;
 
 /// A tensor, and the memory that it lies in.
 ///
-/// Whoever fills a descriptor sets every field; INFERLAY_ABI_TENSOR_INIT sets `struct_size` and zeros. A descriptor that
-/// the other side fills must have its `struct_size` set before the call; no more than that is written.
+/// Whoever fills a descriptor sets every field; INFERLAY_ABI_TENSOR_INIT sets `struct_size` and zeros. A descriptor
+/// that the other side fills must have its `struct_size` set before the call; no more than that is written.
 ///
-/// The descriptor itself, its `shape` and its `strides` are borrowed for the call by a function that takes one. The memory
-/// is borrowed or handed over:
+/// The descriptor itself, its `shape` and its `strides` are borrowed for the call by a function that takes one. The
+/// memory is borrowed or handed over:
 ///
-/// - `release` is NULL: the memory is only borrowed, for as long as the function says that hands the descriptor over.
-/// - `release` is not NULL: the memory now belongs to the receiver, who calls `release(release_data, ...)` exactly once,
-///   also if the call that took it fails. It may do so on any thread, and long after: after the instance and the model
-///   are freed, but never after the backend is. Until then nobody writes to the memory.
+/// - `release` is NULL: the memory is only borrowed, for as long as the function says that hands the descriptor
+///   over.
+/// - `release` is not NULL: the memory now belongs to the receiver, who calls `release(release_data, ...)` exactly
+///   once, also if the call that took it fails. It may do so on any thread, and long after: after the instance and
+///   the model are freed, but never after the backend is. Until then nobody writes to the memory.
 ///
-/// A tensor of BYTES has its strings one after the other in `data`, and one offset more than elements in `offsets`, always
-/// in host memory: element i lies between offset i and offset i+1. `release` lets both go.
+/// A tensor of BYTES has its strings one after the other in `data`, and one offset more than elements in `offsets`,
+/// always in host memory: element i lies between offset i and offset i+1. Offset 0 need not be 0. `release` lets
+/// both go.
 #[repr(C)]
 #[derive(Debug)]
 pub struct inferlay_abi_tensor {
@@ -53,9 +55,9 @@ pub struct inferlay_abi_tensor {
     pub export_handle: *const c_void,
     /// Where `data` lies in what `export_handle` opens, in bytes.
     pub export_offset: u64,
-    /// Lets the memory go; NULL if it is only borrowed. The owner may reuse it once `ready` has happened, which is an
-    /// event or stream as in the fields of the same name: what the last reader queued on a device. [any thread] [must not
-    /// block]
+    /// Lets the memory go; NULL if it is only borrowed. The owner may reuse it once `ready` has happened, which is
+    /// an event or stream as in the fields of the same name: what the last reader queued on a device. [any thread]
+    /// [must not block, and calls nothing of the host but `memory_free`]
     pub release:
         Option<unsafe extern "C" fn(release_data: *mut c_void, ready_kind: inferlay_abi_ready_kind, ready: u64)>,
     /// Handed to `release`.
@@ -115,8 +117,8 @@ pub struct inferlay_abi_instance_spec {
     pub threads_max: u32,
     /// 0.
     pub reserved: u32,
-    /// The instance group of the config as JSON (name, host policy, profiles, secondary devices, passive), or empty.
-    /// Borrowed for the call.
+    /// The instance group of the config as JSON (name, host policy, profiles, secondary devices, passive), or
+    /// empty. Borrowed for the call.
     pub group: inferlay_abi_text,
 }
 

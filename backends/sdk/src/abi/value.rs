@@ -115,8 +115,9 @@ pub const INFERLAY_ABI_LOG_WARNING: u32 = 2;
 /// Something failed.
 pub const INFERLAY_ABI_LOG_ERROR: u32 = 3;
 
-/// UTF-8 text, not ended by a null byte: print it with `"%.*s", (int)text.len, text.data`. `data` may be null if `len` is
-/// 0. Whose memory it is, and for how long, is said where it is handed over. Never grows, so it is passed by value.
+/// UTF-8 text, not ended by a null byte: print it with `"%.*s", (int)text.len, text.data`. `data` may be null if
+/// `len` is 0. Whose memory it is, and for how long, is said where it is handed over. Never grows, so it is passed
+/// by value.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct inferlay_abi_text {
@@ -128,9 +129,9 @@ pub struct inferlay_abi_text {
 
 /// Why something failed. Every function that can fail returns a pointer to one, or NULL for success.
 ///
-/// Who returns a status allocates it, and the other side calls its `free` once it has read it, on any thread. A status
-/// that is a constant has no `free`; refusing with one allocates nothing. INFERLAY_ABI_STATUS initialises such a constant,
-/// `status_new` of the host makes one with a text of its own.
+/// Who returns a status allocates it, and the other side calls its `free` once it has read it, on any thread. A
+/// status that is a constant has no `free`; refusing with one allocates nothing. INFERLAY_ABI_STATUS initialises
+/// such a constant, `status_new` of the host makes one with a text of its own.
 #[repr(C)]
 #[derive(Debug)]
 pub struct inferlay_abi_status {

@@ -84,6 +84,7 @@ impl Table {
             batch_begin: None,
             batch_include: None,
             batch_end: None,
+            instance_interrupt: None,
         })
     }
 
