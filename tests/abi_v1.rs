@@ -58,7 +58,7 @@ fn every_field_lies_where_it_lay() {
         writeln!(asserts, "_Static_assert({place} {relation} {found}, \"{place}\");").unwrap();
     }
     assert_eq!(told.lines().count(), places.len());
-    assert!(places.len() > 200, "the header was read wrongly: {} places", places.len());
+    assert!(places.len() > 150, "the header was read wrongly: {} places", places.len());
     for (name, value) in &old.constants {
         writeln!(asserts, "_Static_assert({name} == {value}u, \"{name}\");").unwrap();
     }
@@ -103,11 +103,8 @@ mod library {
     use std::sync::mpsc;
     use std::time::Duration;
 
-    const CONFIG: &str = "
-        backend: v1
-        max_batch_size: 4
-        parameters: {first: {string_value: one}, second: {string_value: two}}
-    ";
+    const CONFIG: &str = "backend: v1\nmax_batch_size: 4\n\
+        parameters: {first: {string_value: one}, second: {string_value: two}}\n";
 
     fn served(more: &str, log: mpsc::Sender<String>) -> (ServerHandle, ModelHandle) {
         let files = [("config.yaml", format!("{CONFIG}{more}").into_bytes()), ("model.v1", b"content".to_vec())];
@@ -139,7 +136,7 @@ mod library {
         let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
         });
-        assert_eq!((bytes.len(), hash), (0, 0));
+        assert_eq!((bytes.len(), hash), (18296, 0x4af3_053c_ecdb_f17e));
     }
 
     #[test]
@@ -149,7 +146,7 @@ mod library {
         assert_eq!(
             receive(&told),
             "model=m version=1 batch_size_max=4 parameter=one parameter=two file=model.v1 content=content \
-             default=model.v1 "
+             default=model.v1 options= "
         );
         let backend = server.backends().into_iter().find(|backend| backend.name == "v1").unwrap();
         assert_eq!((backend.version.as_str(), &backend.file_names[..]), ("1.0", &["model.v1".to_owned()][..]));
