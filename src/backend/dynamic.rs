@@ -31,6 +31,8 @@ const NAME_LEN_MAX: usize = 64;
 pub(crate) struct Directories {
     given: Vec<PathBuf>,
     found: Mutex<BTreeMap<String, Arc<dyn Backend>>>,
+    /// Held while one is opened, which takes its time; `found` is held for a moment only.
+    opening: Mutex<()>,
 }
 
 impl Directories {
@@ -45,16 +47,22 @@ impl Directories {
     /// `INVALID_ARG` for what is no name; what is wrong with the file, which is named.
     pub(crate) fn find(&self, name: &str, surroundings: &Surroundings) -> Result<Option<Arc<dyn Backend>>, Error> {
         check_name(name)?;
-        let mut found = self.found.lock();
-        if let Some(backend) = found.get(name) {
-            return Ok(Some(backend.clone()));
+        let _one_at_a_time = self.opening.lock();
+        let known = self.found.lock().get(name).cloned();
+        if known.is_some() {
+            return Ok(known);
         }
         let file_name = file_name(name);
         let files = self.searched().into_iter().map(|directory| directory.join(&file_name));
         let Some(file) = files.into_iter().find(|file| file.is_file()) else { return Ok(None) };
         let backend = open(&file, name, surroundings.clone())?;
-        found.insert(name.to_owned(), backend.clone());
+        self.found.lock().insert(name.to_owned(), backend.clone());
         Ok(Some(backend))
+    }
+
+    /// Those that were found so far, by name. Does not wait for one that is being opened.
+    pub(crate) fn found(&self) -> Vec<Arc<dyn Backend>> {
+        self.found.lock().values().cloned().collect()
     }
 
     /// What is said when there is no such backend: the file and the directories that were searched.

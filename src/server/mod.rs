@@ -410,7 +410,8 @@ impl ServerHandle {
         metrics_text(&self.statistics(), &gauges)
     }
 
-    /// The backends there are, in the order in which they are asked whether a file is theirs.
+    /// The backends there are, in the order in which they are asked whether a file is theirs; then those that were
+    /// loaded from backend directories, by name.
     ///
     /// # Examples
     /// ```
@@ -419,7 +420,8 @@ impl ServerHandle {
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn backends(&self) -> Vec<BackendStatus> {
-        self.inner.options.backends.iter().map(|backend| BackendStatus::new(&**backend)).collect()
+        let (linked, loaded) = (&self.inner.options.backends, self.inner.options.directories.found());
+        linked.iter().chain(&loaded).map(|backend| BackendStatus::new(&**backend)).collect()
     }
 
     /// Traces one in so many requests from now on; 0: none but those that ask for it.
