@@ -38,6 +38,11 @@ pub(crate) fn variables(house: &House) -> Result<[(&'static str, PathBuf); 2], S
     Ok([("INFERLAY_PYTHON", python), ("INFERLAY_ONNX_NODE_TESTS", node_tests(house)?)])
 }
 
+/// The folder of the environment, its packages installed.
+pub(crate) fn venv(house: &House) -> Result<PathBuf, String> {
+    python(house).map(|_| house.target.join("venv"))
+}
+
 /// The interpreter, its packages installed.
 fn python(house: &House) -> Result<PathBuf, String> {
     let venv = house.target.join("venv");
