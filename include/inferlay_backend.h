@@ -1106,7 +1106,8 @@ typedef struct inferlay_abi_backend {
                                                    const struct inferlay_abi_source *source,
                                                    void **model);
 
-    // Frees a model.
+    // Frees a model. Its instances are freed, and the requests and responders that were taken of it let go; its outputs
+    // may outlive it.
     void (*model_free)(void *model);
 
     // What the model itself says of its inputs and outputs, which completes and checks the config. NULL, or a NULL
@@ -1146,7 +1147,7 @@ typedef struct inferlay_abi_backend {
                                                       const struct inferlay_abi_instance_spec *spec,
                                                       void **instance);
 
-    // Frees an instance. Outputs and taken requests may outlive it.
+    // Frees an instance. Outputs and taken requests may outlive it, the latter when a stop gives up waiting for them.
     void (*instance_free)(void *instance);
 
     // How many batches may be in flight at once; asked once. NULL: 1. More than 1 is for backends that take

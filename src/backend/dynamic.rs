@@ -9,7 +9,7 @@
 //! is never searched; 3. a library that was opened stays open, as its memory, functions and thread-locals may outlive
 //! every object of it. Runs on the threads that load models; one opens at a time.
 
-use super::plugin::{HOST, Surroundings, TrustedTable};
+use super::plugin::{HOST, Origin, Surroundings, TrustedTable};
 use crate::sync::Mutex;
 use inferlay_backend_sdk::abi::inferlay_abi_entry_fn;
 use inferlay_backend_sdk::{Backend, Error};
@@ -99,12 +99,7 @@ fn open(file: &Path, name: &str, surroundings: Surroundings) -> Result<Arc<dyn B
     let table = unsafe { entry(&raw const HOST) };
     // SAFETY: the ABI says that what the symbol returns is null or a table, for as long as the process runs.
     let table = unsafe { TrustedTable::new(table) };
-    let backend = table.begin(Some(file), surroundings)?;
-    if backend.name() != name {
-        let found = backend.name();
-        return Err(Error::unsupported(format!("{place}: found the table of backend '{found}', expected '{name}'")));
-    }
-    Ok(backend)
+    table.begin(Some(Origin { file, name }), surroundings)
 }
 
 /// The directory beside the executable or shared library that this code is in.

@@ -114,7 +114,8 @@ pub struct inferlay_abi_backend {
             model: *mut *mut c_void,
         ) -> *const inferlay_abi_status,
     >,
-    /// Frees a model.
+    /// Frees a model. Its instances are freed, and the requests and responders that were taken of it let go; its outputs
+    /// may outlive it.
     pub model_free: Option<unsafe extern "C" fn(model: *mut c_void)>,
     /// What the model itself says of its inputs and outputs, which completes and checks the config. NULL, or a NULL
     /// that it returns: `model_config` says it, or else the config must state them all.
@@ -155,7 +156,7 @@ pub struct inferlay_abi_backend {
             instance: *mut *mut c_void,
         ) -> *const inferlay_abi_status,
     >,
-    /// Frees an instance. Outputs and taken requests may outlive it.
+    /// Frees an instance. Outputs and taken requests may outlive it, the latter when a stop gives up waiting for them.
     pub instance_free: Option<unsafe extern "C" fn(instance: *mut c_void)>,
     /// How many batches may be in flight at once; asked once. NULL: 1. More than 1 is for backends that take
     /// requests and answer them after `execute` has returned.
