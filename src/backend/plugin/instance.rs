@@ -49,7 +49,7 @@ impl PluginInstance {
                 group: super::source::NO_TEXT,
             };
             let site: *const inferlay_abi_instance = std::ptr::from_ref(&*host).cast();
-            // SAFETY: the model is there as long as the instance, which holds it.
+            // SAFETY: the model is there: it is asked for the instance, and outlives it.
             let status = unsafe { instance_new(loaded.state, site, &raw const spec, &raw mut state) };
             // SAFETY: the status is ours.
             unsafe { result(status) }?;

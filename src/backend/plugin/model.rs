@@ -18,8 +18,8 @@ pub(super) struct PluginModel {
     making: Mutex<()>,
 }
 
-/// What `model_new` made. Held by the model, its instances, and the requests and responders that the plugin has taken of
-/// it, so that `model_free` comes after all of them.
+/// What all that is of a model knows of it. The requests and responders that the plugin has taken may outlive the model
+/// itself, which `PluginModel` frees.
 pub(super) struct Loaded {
     pub(super) core: Arc<Core>,
     pub(super) state: *mut c_void,
@@ -81,9 +81,14 @@ impl PluginModel {
     /// What is wrong with its signature.
     pub(super) fn new(core: Arc<Core>, state: *mut c_void, source: &ModelSource<'_>) -> Result<Self, Error> {
         let (ports, signature, taken) = (Ports::default(), Signature::default(), AtomicUsize::new(0));
-        // Made first, so that the model is freed if its signature is wrong.
         let mut loaded = Loaded { core, state, ports, signature, taken };
-        loaded.signature = loaded.stated(source)?;
+        match loaded.stated(source) {
+            Ok(stated) => loaded.signature = stated,
+            Err(error) => {
+                loaded.free();
+                return Err(error);
+            }
+        }
         loaded.ports = Ports::new(&loaded.signature);
         Ok(PluginModel { loaded: Arc::new(loaded), making: Mutex::new(()) })
     }
@@ -163,23 +168,24 @@ unsafe extern "C" fn report(uses: *mut c_void, placement: *const inferlay_abi_pl
     }
 }
 
-impl Drop for PluginModel {
-    fn drop(&mut self) {
-        let held = self.loaded.taken.load(Ordering::Relaxed);
-        if held > 0 {
-            let name = self.loaded.core.table.name;
-            let message =
-                format!("backend '{name}': a model that is let go stays, as {held} requests are not released");
-            self.loaded.core.engine.surroundings.log.write(LogLevel::Warning, &message);
+impl Loaded {
+    /// Frees the model itself; once, when its instances are gone.
+    fn free(&self) {
+        if let Some(model_free) = self.core.table.functions.model_free {
+            // SAFETY: no function of the table is given the model afterwards.
+            unsafe { model_free(self.state) };
         }
     }
 }
 
-impl Drop for Loaded {
+impl Drop for PluginModel {
     fn drop(&mut self) {
-        if let Some(model_free) = self.core.table.functions.model_free {
-            // SAFETY: everything of the model held this, and is gone.
-            unsafe { model_free(self.state) };
+        self.loaded.free();
+        let held = self.loaded.taken.load(Ordering::Relaxed);
+        if held > 0 {
+            let name = self.loaded.core.table.name;
+            let message = format!("backend '{name}': a model has ended, but {held} requests of it are not released");
+            self.loaded.core.engine.surroundings.log.write(LogLevel::Warning, &message);
         }
     }
 }
