@@ -241,7 +241,7 @@ fn a_plugin_that_leaks_the_requests_it_has_answered_serves_on_and_the_log_tells(
         lives_on(&server);
         server.stop(common::PATIENCE).unwrap();
         drop(server);
-        let expected = "backend 'leaks': 3 requests that it took are not released, a model of it ends";
+        let expected = "backend 'leaks': a model has ended, but 3 requests of it are not released";
         assert_eq!(receive(&log), expected);
     });
 }
