@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may unwrap")]
 
 mod common;
+#[path = "common/plugins.rs"]
+mod plugins;
 
 use common::{PATIENCE, finishes};
 use inferlay::{Input, ModelHandle, Request, ResponseFuture, ServerBuilder, ServerHandle, Tensor};
@@ -44,15 +46,14 @@ const LARGE: &str = "backend: \"null\"\nmax_batch_size: 8\ninput: [{ name: x, da
 
 #[test]
 fn a_request_allocates_nothing_and_copies_no_more_than_its_batch_needs() {
-    let server = [("plain", PLAIN), ("workers", WORKERS_ONLY), ("batched", BATCHED), ("full", FULL), ("large", LARGE)]
-        .into_iter()
-        .fold(ServerHandle::builder(), with_model)
-        .strict()
-        .start()
-        .unwrap();
+    let models = [("plain", PLAIN), ("workers", WORKERS_ONLY), ("batched", BATCHED), ("full", FULL), ("large", LARGE)];
+    let plugins = ["writes", "hands_over"];
+    let builder = plugins.into_iter().fold(ServerHandle::builder(), with_plugin);
+    let server = models.into_iter().fold(builder, with_model).strict().start().unwrap();
     blocking_calls_allocate_nothing(&server);
     asynchronous_calls_allocate_nothing(&server);
     batches_allocate_nothing(&server);
+    plugins.into_iter().for_each(|name| a_plugin_costs_no_allocation(&server, name));
     a_request_alone_is_never_copied(&server);
     a_batch_copies_its_inputs_and_its_small_outputs(&server);
     server.stop(PATIENCE).unwrap();
@@ -60,6 +61,28 @@ fn a_request_allocates_nothing_and_copies_no_more_than_its_batch_needs() {
 
 fn with_model(builder: ServerBuilder, (name, config): (&str, &str)) -> ServerBuilder {
     builder.model_in_memory(name, [("config.yaml", config.as_bytes().to_vec())])
+}
+
+/// A model of a backend in C that multiplies by one; what the backend itself allocates does not count.
+fn with_plugin(builder: ServerBuilder, name: &str) -> ServerBuilder {
+    let directory = plugins::c_plugin(name, &["FACTOR=1", &name.to_uppercase()]);
+    let ports = "put: [{ name: x, data_type: TYPE_FP32, dims: [16] }]";
+    let batching = "max_batch_size: 8\ndynamic_batching: { max_queue_delay_microseconds: 60000000 }";
+    let [alone, batched] = ["", batching].map(|own| format!("backend: {name}\nin{ports}\nout{ports}\n{own}\n"));
+    let builder = with_model(builder.backend_directory(directory), (name, &alone));
+    with_model(builder, (&format!("{name}_batched"), &batched))
+}
+
+fn a_plugin_costs_no_allocation(server: &ServerHandle, name: &str) {
+    let (model, x) = (server.model(name).unwrap(), owned([16]));
+    steady(&format!("{name}: futures"), futures(model.clone(), x.clone(), IN_FLIGHT, |request| request));
+    steady(&format!("{name}: blocking"), {
+        let model = model.clone();
+        move |requests| (0..requests).for_each(|_| call(&model, of(&x)))
+    });
+    assert_eq!(model.statistics().unwrap().bytes_copied, 0, "{name}");
+    let batched = server.model(&format!("{name}_batched")).unwrap();
+    steady(&format!("{name}: batches"), futures(batched, owned([1, 16]), ROWS, |request| request));
 }
 
 fn blocking_calls_allocate_nothing(server: &ServerHandle) {

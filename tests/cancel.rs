@@ -91,6 +91,27 @@ fn a_running_request_is_cancelled_early_if_it_owns_its_inputs_else_when_the_back
 }
 
 #[test]
+fn a_backend_on_the_callers_thread_sees_the_token_cancelled() {
+    finishes(|| {
+        let server = ServerHandle::builder().start().unwrap();
+        let (token, runner) = (CancelToken::new(), thread::current().id());
+        let cancelling = token.clone();
+        let function = move |batch: &inferlay::ModelBatch<'_>| {
+            assert_eq!(thread::current().id(), runner);
+            let before = batch.request(0).cancelled();
+            cancelling.cancel();
+            let error =
+                inferlay::Error::new(ErrorKind::Cancelled, format!("{before} {}", batch.request(0).cancelled()));
+            Err::<(), _>(error)
+        };
+        let model = server.register_model(doubling("m"), function).unwrap();
+        let error = model.infer(ask(1.0).cancel_with(&token)).unwrap_err();
+        assert_eq!((error.kind(), error.message()), (ErrorKind::Cancelled, "false true"));
+        assert_eq!(model.infer(ask(1.0).cancel_with(&token)).unwrap_err().kind(), ErrorKind::Cancelled);
+    });
+}
+
+#[test]
 fn a_token_cancels_what_is_submitted_later_and_many_at_once() {
     finishes(|| {
         let (gate, server) = (Gate::new(), ServerHandle::builder().start().unwrap());

@@ -7,7 +7,7 @@ mod common;
 
 use common::custom::Custom;
 use common::{Folder, Gate, answer, ask, eventually, finishes, receive};
-use inferlay::{Error, ErrorKind, Input, ManualClock, ModelHandle, Request, ServerHandle, Tensor};
+use inferlay::{CancelToken, Error, ErrorKind, Input, ManualClock, ModelHandle, Request, ServerHandle, Tensor};
 use inferlay_backend_sdk::{Attributes, Batch, Placement, Release, Request as Taken, ResponseFlags};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -54,6 +54,26 @@ fn doubled(taken: &Taken) -> Tensor {
 
 fn respond(taken: &Taken) {
     taken.responder().respond([(0, doubled(taken))]).unwrap();
+}
+
+#[test]
+fn a_token_cancels_a_blocking_call_whose_request_was_taken_on_its_own_thread() {
+    finishes(|| {
+        let (backend, taken) = taking(8);
+        let (_server, model) = served(&ManualClock::new(), "", backend);
+        let token = CancelToken::new();
+        let caller = thread::spawn({
+            let (model, token) = (model.clone(), token.clone());
+            move || model.infer(ask(1.0).cancel_with(&token)).map(drop)
+        });
+        let request = receive(&taken);
+        assert!(!request.info().cancelled());
+        token.cancel();
+        assert_eq!(caller.join().unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
+        assert!(request.info().cancelled());
+        // Too late for anybody to hear.
+        respond(&request);
+    });
 }
 
 #[test]

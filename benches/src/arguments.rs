@@ -1,5 +1,7 @@
 //! The command line of the benches.
 
+use std::path::PathBuf;
+
 /// What to measure, and for how long.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Arguments {
@@ -16,10 +18,14 @@ pub(crate) struct Arguments {
     pub(crate) rounds: Option<usize>,
     /// Requests per measurement; as many as fill its time if `None`.
     pub(crate) requests: Option<usize>,
+    /// Where the bench `peer` finds Triton's library.
+    pub(crate) triton: Option<PathBuf>,
+    /// The Python with which the bench `onnxruntime` writes a network.
+    pub(crate) python: Option<PathBuf>,
 }
 
-pub(crate) const USAGE: &str = "usage: inferlay-benches overhead|digits [--json] [--short] [--pin CORE] [--case NAME] \
-                                [--rounds N] [--requests N]";
+pub(crate) const USAGE: &str = "usage: inferlay-benches overhead|capi|digits|onnxruntime|peer [--json] [--short] [--pin CORE] \
+                                [--case NAME] [--rounds N] [--requests N] [--triton DIR] [--python FILE]";
 
 impl Arguments {
     /// # Errors
@@ -36,6 +42,8 @@ impl Arguments {
                 "--case" => arguments.case = Some(value()?),
                 "--rounds" => arguments.rounds = Some(number(&word, &value()?)?.max(1)),
                 "--requests" => arguments.requests = Some(number(&word, &value()?)?.max(1)),
+                "--triton" => arguments.triton = Some(value()?.into()),
+                "--python" => arguments.python = Some(value()?.into()),
                 _ => return Err(format!("'{word}' is not an option")),
             }
         }
@@ -60,6 +68,7 @@ mod tests {
         let read = parse("overhead --json --pin 1 --case sync/1 --rounds 0").unwrap();
         assert_eq!((read.is_json, read.core, read.rounds), (true, Some(1), Some(1)));
         assert_eq!(read.case.as_deref(), Some("sync/1"));
+        assert_eq!(parse("peer --triton lib").unwrap().triton, Some("lib".into()));
         let rows = [
             ("", "no bench is named"),
             ("overhead --pin", "--pin: found nothing, expected a value"),

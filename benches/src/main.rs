@@ -1,11 +1,14 @@
-//! Benchmarks of the engine beside a floor, or beside the bare backend, measured in the same run.
+//! Benchmarks of the engine beside a floor, the bare backend, or a peer, measured in the same run.
 //!
 //! `overhead` is what a request costs when the model costs nothing; `digits` is what is left of a real network's
-//! throughput. See `README.md` for the method and the figures.
+//! throughput; `peer` is `overhead` beside Triton's in-process library; `capi` is what the C functions add; `onnxruntime`
+//! compares with bare calls of that runtime. See `README.md` for the method and the figures.
 #![deny(unsafe_code)]
 
 mod allocations;
 mod arguments;
+#[cfg(feature = "capi")]
+mod capi;
 mod case;
 mod client;
 #[cfg(feature = "tract")]
@@ -13,7 +16,10 @@ mod digits;
 mod machine;
 mod measure;
 mod models;
+#[cfg(feature = "onnxruntime")]
+mod onnxruntime;
 mod overhead;
+mod peer;
 
 use arguments::{Arguments, USAGE};
 use std::error::Error;
@@ -42,10 +48,20 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     }
     match arguments.bench.as_str() {
         "overhead" => overhead::run(arguments),
+        "peer" => peer::run(arguments),
+        #[cfg(feature = "capi")]
+        "capi" => capi::run(arguments),
+        #[cfg(not(feature = "capi"))]
+        "capi" => Err("the bench 'capi' needs the feature 'capi': add `--features capi`".into()),
+        child if peer::is_child(child) => peer::run_child(arguments),
         #[cfg(feature = "tract")]
         "digits" => digits::run(arguments),
         #[cfg(not(feature = "tract"))]
         "digits" => Err("the bench 'digits' needs the feature 'tract': add `--features tract`".into()),
+        #[cfg(feature = "onnxruntime")]
+        "onnxruntime" => onnxruntime::run(arguments),
+        #[cfg(not(feature = "onnxruntime"))]
+        "onnxruntime" => Err("the bench 'onnxruntime' needs its feature: add `--features onnxruntime`".into()),
         other => Err(format!("no bench is called '{other}'\n{USAGE}").into()),
     }
 }

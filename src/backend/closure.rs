@@ -37,21 +37,95 @@ pub struct ModelBatch<'a> {
 
 impl ModelBatch<'_> {
     /// The number of requests.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{DataType, Error, ModelBatch, ModelConfig, Request, ServerHandle, Tensor};
+    /// fn double(batch: &ModelBatch<'_>) -> Result<(), Error> {
+    ///     // One request of two rows.
+    ///     assert_eq!((batch.len(), batch.rows()), (1, 2));
+    ///     // …
+    /// #     let y = batch.input("x")?.as_slice::<f32>()?.iter().map(|x| 2.0 * x).collect();
+    /// #     batch.set_output("y", Tensor::from_vec(y, [batch.rows(), 1])?)
+    /// }
+    /// # let server = ServerHandle::builder().start()?;
+    /// # let config = ModelConfig::new("double").input("x", DataType::Fp32, [1]).output("y", DataType::Fp32, [1]);
+    /// # let model = server.register_model(config.max_batch_size(8), double)?;
+    /// # let request = Request::new().input("x", Tensor::from_vec(vec![1.0f32, 2.0], [2, 1])?);
+    /// # assert_eq!(model.infer(request)?.slice::<f32>("y")?, [2.0, 4.0]);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn len(&self) -> usize {
         self.batch.len()
     }
 
     /// Whether there are no requests; never so.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{DataType, Error, ModelBatch, ModelConfig, Request, ServerHandle, Tensor};
+    /// fn double(batch: &ModelBatch<'_>) -> Result<(), Error> {
+    ///     assert!(!batch.is_empty());
+    ///     // …
+    /// #     let y = batch.input("x")?.as_slice::<f32>()?.iter().map(|x| 2.0 * x).collect();
+    /// #     batch.set_output("y", Tensor::from_vec(y, [batch.rows(), 1])?)
+    /// }
+    /// # let server = ServerHandle::builder().start()?;
+    /// # let config = ModelConfig::new("double").input("x", DataType::Fp32, [1]).output("y", DataType::Fp32, [1]);
+    /// # let model = server.register_model(config.max_batch_size(8), double)?;
+    /// # let request = Request::new().input("x", Tensor::from_vec(vec![1.0f32, 2.0], [2, 1])?);
+    /// # assert_eq!(model.infer(request)?.slice::<f32>("y")?, [2.0, 4.0]);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.batch.is_empty()
     }
 
     /// The sum of the requests' rows; 1 for a model that does not batch.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{DataType, Error, ModelBatch, ModelConfig, Request, ServerHandle, Tensor};
+    /// fn double(batch: &ModelBatch<'_>) -> Result<(), Error> {
+    ///     let y: Vec<_> = batch.input("x")?.as_slice::<f32>()?.iter().map(|x| 2.0 * x).collect();
+    ///     batch.set_output("y", Tensor::from_vec(y, [batch.rows(), 1])?)
+    /// }
+    /// # let server = ServerHandle::builder().start()?;
+    /// # let config = ModelConfig::new("double").input("x", DataType::Fp32, [1]).output("y", DataType::Fp32, [1]);
+    /// # let model = server.register_model(config.max_batch_size(8), double)?;
+    /// # let request = Request::new().input("x", Tensor::from_vec(vec![1.0f32, 2.0], [2, 1])?);
+    /// # assert_eq!(model.infer(request)?.slice::<f32>("y")?, [2.0, 4.0]);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn rows(&self) -> usize {
         self.batch.rows()
     }
 
     /// What one request says about itself; `index < len()`.
+    ///
+    /// # Panics
+    /// When the batch has no such request. As any panic of the function, it answers the batch with an error.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{DataType, Error, ModelBatch, ModelConfig, Request, ServerHandle, Tensor};
+    /// use inferlay::ErrorKind;
+    /// fn double(batch: &ModelBatch<'_>) -> Result<(), Error> {
+    ///     for index in (0..batch.len()).filter(|index| batch.request(*index).cancelled()) {
+    ///         batch.fail(index, Error::new(ErrorKind::Cancelled, "seen by the model"));
+    ///     }
+    /// #     assert_eq!(batch.request(0).rows(), 2);
+    ///     // …
+    /// #     let y = batch.input("x")?.as_slice::<f32>()?.iter().map(|x| 2.0 * x).collect();
+    /// #     batch.set_output("y", Tensor::from_vec(y, [batch.rows(), 1])?)
+    /// }
+    /// # let server = ServerHandle::builder().start()?;
+    /// # let config = ModelConfig::new("double").input("x", DataType::Fp32, [1]).output("y", DataType::Fp32, [1]);
+    /// # let model = server.register_model(config.max_batch_size(8), double)?;
+    /// # let request = Request::new().input("x", Tensor::from_vec(vec![1.0f32, 2.0], [2, 1])?);
+    /// # assert_eq!(model.infer(request)?.slice::<f32>("y")?, [2.0, 4.0]);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn request(&self, index: usize) -> &dyn RequestInfo {
         self.batch.request(index)
     }
@@ -60,6 +134,24 @@ impl ModelBatch<'_> {
     ///
     /// # Errors
     /// [`crate::ErrorKind::NotFound`] when there is no such input.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{DataType, Error, ModelBatch, ModelConfig, Request, ServerHandle, Tensor};
+    /// fn double(batch: &ModelBatch<'_>) -> Result<(), Error> {
+    ///     let x = batch.input("x")?;
+    ///     assert_eq!((x.dtype(), &x.shape()[..]), (DataType::Fp32, &[2, 1][..]));
+    ///     let y = batch.output("y", x.shape().clone())?.as_mut_slice::<f32>()?;
+    ///     y.iter_mut().zip(x.as_slice::<f32>()?).for_each(|(y, x)| *y = 2.0 * x);
+    ///     Ok(())
+    /// }
+    /// # let server = ServerHandle::builder().start()?;
+    /// # let config = ModelConfig::new("double").input("x", DataType::Fp32, [1]).output("y", DataType::Fp32, [1]);
+    /// # let model = server.register_model(config.max_batch_size(8), double)?;
+    /// # let request = Request::new().input("x", Tensor::from_vec(vec![1.0f32, 2.0], [2, 1])?);
+    /// # assert_eq!(model.infer(request)?.slice::<f32>("y")?, [2.0, 4.0]);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn input(&self, name: &str) -> Result<TensorRef<'_>, Error> {
         self.batch.input(index(&self.signature.inputs, name, "input")?, Placement::HOST)
     }
@@ -69,6 +161,22 @@ impl ModelBatch<'_> {
     /// # Errors
     /// [`crate::ErrorKind::NotFound`] when there is no such output; [`crate::ErrorKind::InvalidArg`] when the shape
     /// contradicts the config or the number of rows.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{DataType, Error, ModelBatch, ModelConfig, Request, ServerHandle, Tensor};
+    /// fn double(batch: &ModelBatch<'_>) -> Result<(), Error> {
+    ///     let y = batch.output("y", [batch.rows(), 1])?.as_mut_slice::<f32>()?;
+    ///     y.iter_mut().zip(batch.input("x")?.as_slice::<f32>()?).for_each(|(y, x)| *y = 2.0 * x);
+    ///     Ok(())
+    /// }
+    /// # let server = ServerHandle::builder().start()?;
+    /// # let config = ModelConfig::new("double").input("x", DataType::Fp32, [1]).output("y", DataType::Fp32, [1]);
+    /// # let model = server.register_model(config.max_batch_size(8), double)?;
+    /// # let request = Request::new().input("x", Tensor::from_vec(vec![1.0f32, 2.0], [2, 1])?);
+    /// # assert_eq!(model.infer(request)?.slice::<f32>("y")?, [2.0, 4.0]);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn output(&self, name: &str, shape: impl Into<Shape>) -> Result<TensorMut<'_>, Error> {
         self.batch.output_buffer(index(&self.signature.outputs, name, "output")?, shape.into())
     }
@@ -77,16 +185,73 @@ impl ModelBatch<'_> {
     ///
     /// # Errors
     /// As for [`ModelBatch::output`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{DataType, Error, ModelBatch, ModelConfig, Request, ServerHandle, Tensor};
+    /// fn double(batch: &ModelBatch<'_>) -> Result<(), Error> {
+    ///     let y: Vec<_> = batch.input("x")?.as_slice::<f32>()?.iter().map(|x| 2.0 * x).collect();
+    ///     batch.set_output("y", Tensor::from_vec(y, [batch.rows(), 1])?)
+    /// }
+    /// # let server = ServerHandle::builder().start()?;
+    /// # let config = ModelConfig::new("double").input("x", DataType::Fp32, [1]).output("y", DataType::Fp32, [1]);
+    /// # let model = server.register_model(config.max_batch_size(8), double)?;
+    /// # let request = Request::new().input("x", Tensor::from_vec(vec![1.0f32, 2.0], [2, 1])?);
+    /// # assert_eq!(model.infer(request)?.slice::<f32>("y")?, [2.0, 4.0]);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn set_output(&self, name: &str, tensor: Tensor) -> Result<(), Error> {
         self.batch.output(index(&self.signature.outputs, name, "output")?, tensor)
     }
 
     /// Whether any request wants this output.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{DataType, Error, ModelBatch, ModelConfig, Request, ServerHandle, Tensor};
+    /// fn double(batch: &ModelBatch<'_>) -> Result<(), Error> {
+    ///     assert!(!batch.output_wanted("z"), "the model has none of this name");
+    ///     if batch.output_wanted("y") {
+    ///         let y = batch.input("x")?.as_slice::<f32>()?.iter().map(|x| 2.0 * x).collect();
+    ///         batch.set_output("y", Tensor::from_vec(y, [batch.rows(), 1])?)?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # let server = ServerHandle::builder().start()?;
+    /// # let config = ModelConfig::new("double").input("x", DataType::Fp32, [1]).output("y", DataType::Fp32, [1]);
+    /// # let model = server.register_model(config.max_batch_size(8), double)?;
+    /// # let request = Request::new().input("x", Tensor::from_vec(vec![1.0f32, 2.0], [2, 1])?);
+    /// # assert_eq!(model.infer(request)?.slice::<f32>("y")?, [2.0, 4.0]);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn output_wanted(&self, name: &str) -> bool {
         index(&self.signature.outputs, name, "output").is_ok_and(|index| self.batch.output_wanted(index))
     }
 
     /// Answers one request with an error, whatever becomes of the others; `index < len()`.
+    ///
+    /// # Panics
+    /// When the batch has no such request. As any panic of the function, it answers the batch with an error.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{DataType, Error, ErrorKind, ModelBatch, ModelConfig, Request, ServerHandle, Tensor};
+    /// fn roots(batch: &ModelBatch<'_>) -> Result<(), Error> {
+    ///     let x = batch.input("x")?.as_slice::<f32>()?;
+    ///     // Requests of one row each: row and request have the same number.
+    ///     for index in (0..batch.len()).filter(|index| x[*index] < 0.0) {
+    ///         batch.fail(index, Error::invalid_arg(format!("found {}, expected no negative number", x[index])));
+    ///     }
+    ///     batch.set_output("y", Tensor::from_vec(x.iter().map(|x| x.sqrt()).collect(), [batch.rows(), 1])?)
+    /// }
+    /// # let server = ServerHandle::builder().start()?;
+    /// # let config = ModelConfig::new("roots").input("x", DataType::Fp32, [1]).output("y", DataType::Fp32, [1]);
+    /// # let model = server.register_model(config.max_batch_size(8), roots)?;
+    /// # let ask = |x: f32| model.infer(Request::new().input("x", Tensor::from_vec(vec![x], [1, 1])?));
+    /// # assert_eq!(ask(4.0)?.slice::<f32>("y")?, [2.0]);
+    /// # assert_eq!(ask(-4.0).unwrap_err().kind(), ErrorKind::InvalidArg);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn fail(&self, request: usize, error: Error) {
         self.batch.fail(request, error);
     }

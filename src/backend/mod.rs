@@ -1,12 +1,16 @@
 //! The workshop: backends as the engine sees them.
 //!
-//! [`builtin`] lists those that are linked in, [`closure`] makes one of a function, [`taken`] turns the engine's side of a
-//! taken request into the SDK's. Nothing here knows of lanes or requests on their way.
+//! [`builtin`] lists those that are linked in, [`dynamic`] finds others in shared libraries, [`plugin`] makes one of a C
+//! table, [`closure`] of a function; [`taken`] turns the engine's side of a taken request into the SDK's. Nothing here knows of lanes or requests on their way.
 
 mod builtin;
 mod closure;
+mod dynamic;
+mod plugin;
 pub(crate) mod taken;
 
 pub(crate) use builtin::builtin;
 pub(crate) use closure::ClosureModel;
 pub use closure::ModelBatch;
+pub(crate) use dynamic::Directories;
+pub(crate) use plugin::{Surroundings, TrustedTable};

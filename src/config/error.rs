@@ -32,6 +32,13 @@ pub struct ConfigErrors {
 
 impl ConfigErrors {
     /// The errors, in the order of the file; at least one, and at most 100 however many there are.
+    ///
+    /// # Examples
+    /// ```
+    /// let errors = inferlay::config::parse("config.yaml", "max_batch_size: -1\ncaller_runs: often").unwrap_err();
+    /// let places: Vec<_> = errors.iter().map(|error| error.position()).collect();
+    /// assert_eq!(places, [Some((1, 17)), Some((2, 14))]);
+    /// ```
     pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
         self.errors.iter()
     }
@@ -59,6 +66,14 @@ impl From<ConfigErrors> for inferlay_backend_sdk::Error {
 }
 
 /// One thing that is wrong with a config. Its `Display` is `file:line:column: message`, the line and a marker under it.
+///
+/// # Examples
+/// ```
+/// let errors = inferlay::config::parse("config.yaml", "max_batch_size: -1").unwrap_err();
+/// let error = errors.iter().next().expect("there is one");
+/// assert_eq!((error.place(), error.position()), ("config.yaml", Some((1, 17))));
+/// assert_eq!(error.message(), "max_batch_size: found -1, expected a whole number from 0 to 2147483647");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     place: String,
@@ -75,16 +90,38 @@ struct Position {
 
 impl ConfigError {
     /// The file as it was named to [`super::parse`], or the model when there is no file.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::config::{ModelConfig, parse};
+    /// let of_file = parse("config.yaml", "max_batch_size: -1").unwrap_err();
+    /// assert_eq!(of_file.iter().next().unwrap().place(), "config.yaml");
+    /// let of_code = ModelConfig::new("a").instances(0).check().unwrap_err();
+    /// assert_eq!(of_code.iter().next().unwrap().place(), "model 'a'");
+    /// ```
     pub fn place(&self) -> &str {
         &self.place
     }
 
     /// Line and column, each from 1, the column in characters; `None` when it is not about one place of a file.
+    ///
+    /// # Examples
+    /// ```
+    /// let errors = inferlay::config::parse("config.yaml", "name: a\nmax_batch_size: -1").unwrap_err();
+    /// assert_eq!(errors.iter().next().unwrap().position(), Some((2, 17)));
+    /// ```
     pub fn position(&self) -> Option<(usize, usize)> {
         self.position.as_ref().map(|position| (position.at.line as usize, position.at.column as usize))
     }
 
     /// What is wrong: what was found and what was expected.
+    ///
+    /// # Examples
+    /// ```
+    /// let errors = inferlay::config::parse("config.yaml", "max_bacth_size: 8").unwrap_err();
+    /// let message = errors.iter().next().unwrap().message();
+    /// assert_eq!(message, "unknown key 'max_bacth_size'; did you mean 'max_batch_size'?");
+    /// ```
     pub fn message(&self) -> &str {
         &self.message
     }

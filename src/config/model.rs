@@ -56,6 +56,16 @@ pub struct ModelConfig {
 }
 
 /// One input or output.
+///
+/// # Examples
+/// ```
+/// use inferlay::DataType;
+/// use inferlay::config::{ModelConfig, TensorConfig};
+/// let mut config = ModelConfig::new("a").input("x", DataType::Fp32, [16]).output("y", DataType::Fp32, [16]);
+/// let hint = TensorConfig { name: "hint".to_owned(), data_type: DataType::Int64, dims: vec![1], optional: true };
+/// config.inputs.push(hint);
+/// assert!(config.check().is_ok());
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct TensorConfig {
     /// Its name, unique among the inputs and unique among the outputs.
@@ -69,6 +79,15 @@ pub struct TensorConfig {
 }
 
 /// Instances of one kind.
+///
+/// # Examples
+/// ```
+/// use inferlay::config::{InstanceGroup, InstanceKind, parse};
+/// let config = parse("config.yaml", "instance_group: [{kind: KIND_CPU, count: 2}]")?;
+/// let group = InstanceGroup { kind: InstanceKind::Cpu, count: 2, ..InstanceGroup::default() };
+/// assert_eq!(config.instance_groups, [group]);
+/// # Ok::<(), inferlay::config::ConfigErrors>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct InstanceGroup {
     /// Its name; empty until completion, which gives it one.
@@ -82,6 +101,15 @@ pub struct InstanceGroup {
 }
 
 /// On what an instance executes.
+///
+/// # Examples
+/// ```
+/// use inferlay::config::{InstanceKind, parse};
+/// let config = parse("config.yaml", "instance_group: [{kind: KIND_GPU, gpus: [0]}, {count: 2}]")?;
+/// let kinds: Vec<_> = config.instance_groups.iter().map(|group| group.kind).collect();
+/// assert_eq!(kinds, [InstanceKind::Gpu, InstanceKind::Auto]);
+/// # Ok::<(), inferlay::config::ConfigErrors>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InstanceKind {
@@ -170,6 +198,13 @@ pub enum CallerRuns {
 impl ModelConfig {
     /// The config of a model that is a closure: no inputs, no outputs, no batching, one instance. The methods below
     /// add to it.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::config::ModelConfig;
+    /// let config = ModelConfig::new("a");
+    /// assert_eq!((config.max_batch_size, config.inputs.len(), config.instance_groups[0].count), (0, 0, 1));
+    /// ```
     pub fn new(name: impl Into<String>) -> Self {
         let name = name.into();
         ModelConfig {
@@ -191,6 +226,14 @@ impl ModelConfig {
     }
 
     /// Adds an input; its dims without the batch.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::{DataType, ModelConfig};
+    /// // Any number of images of 8 by 8 pixels with one channel, in batches of up to 32 rows.
+    /// let config = ModelConfig::new("a").input("images", DataType::Fp32, [1, 8, 8]).max_batch_size(32);
+    /// assert_eq!(config.inputs[0].dims, [1, 8, 8]);
+    /// ```
     #[must_use]
     pub fn input(mut self, name: impl Into<String>, data_type: DataType, dims: impl Into<Vec<i64>>) -> Self {
         self.inputs.push(TensorConfig { name: name.into(), data_type, dims: dims.into(), optional: false });
@@ -198,6 +241,14 @@ impl ModelConfig {
     }
 
     /// Adds an output; its dims without the batch.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::{DataType, ModelConfig};
+    /// // -1 stands for a dim that varies from answer to answer.
+    /// let config = ModelConfig::new("a").output("boxes", DataType::Fp32, [-1, 4]);
+    /// assert_eq!(config.outputs[0].dims, [-1, 4]);
+    /// ```
     #[must_use]
     pub fn output(mut self, name: impl Into<String>, data_type: DataType, dims: impl Into<Vec<i64>>) -> Self {
         self.outputs.push(TensorConfig { name: name.into(), data_type, dims: dims.into(), optional: false });
@@ -205,6 +256,17 @@ impl ModelConfig {
     }
 
     /// Sets the largest batch; 0 for a model that does not batch.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::{DataType, ModelConfig, ServerHandle};
+    /// # let server = ServerHandle::builder().start()?;
+    /// let config = ModelConfig::new("a").input("x", DataType::Fp32, [2]).output("y", DataType::Fp32, [2]);
+    /// let model = server.register_model(config.max_batch_size(8), |_batch| Ok(()))?;
+    /// // Every tensor has the batch as its first dim.
+    /// assert_eq!(model.metadata()?.inputs[0].shape, [-1, 2]);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     #[must_use]
     pub fn max_batch_size(mut self, size: usize) -> Self {
         self.max_batch_size = size;
@@ -212,6 +274,14 @@ impl ModelConfig {
     }
 
     /// Batches requests together.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::config::{DynamicBatching, ModelConfig};
+    /// let batching = DynamicBatching { delay_us_max: 500, ..DynamicBatching::default() };
+    /// let config = ModelConfig::new("a").max_batch_size(8).dynamic_batching(batching);
+    /// assert!(config.check().is_ok());
+    /// ```
     #[must_use]
     pub fn dynamic_batching(mut self, batching: DynamicBatching) -> Self {
         self.dynamic_batching = Some(batching);
@@ -219,6 +289,14 @@ impl ModelConfig {
     }
 
     /// Sets the number of instances, in the place of all groups so far.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::ModelConfig;
+    /// // Up to four batches are executed at once.
+    /// let config = ModelConfig::new("a").instances(4);
+    /// assert_eq!((config.instance_groups.len(), config.instance_groups[0].count), (1, 4));
+    /// ```
     #[must_use]
     pub fn instances(mut self, count: usize) -> Self {
         let group = InstanceGroup::default().complete(&self.name, 0);
@@ -227,6 +305,13 @@ impl ModelConfig {
     }
 
     /// Sets how many requests may wait.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::ModelConfig;
+    /// assert_eq!(ModelConfig::new("a").queue_size_max, 4096);
+    /// assert_eq!(ModelConfig::new("a").queue_size_max(16).queue_size_max, 16);
+    /// ```
     #[must_use]
     pub fn queue_size_max(mut self, size: usize) -> Self {
         self.queue_size_max = size;
@@ -234,6 +319,20 @@ impl ModelConfig {
     }
 
     /// Sets how long a request without a deadline may wait, in microseconds.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{DataType, ModelConfig, Request, ServerHandle, Tensor};
+    /// use inferlay::{ErrorKind, config::DynamicBatching};
+    /// # let server = ServerHandle::builder().start()?;
+    /// # let config = ModelConfig::new("a").input("x", DataType::Fp32, [1]).output("y", DataType::Fp32, [1]);
+    /// let a_minute = DynamicBatching { delay_us_max: 60_000_000, ..DynamicBatching::default() };
+    /// let config = config.max_batch_size(8).dynamic_batching(a_minute).default_timeout_us(1_000);
+    /// let model = server.register_model(config, |_batch| Ok(()))?;
+    /// let request = Request::new().input("x", Tensor::from_vec(vec![1.0f32], [1, 1])?);
+    /// assert_eq!(model.infer_async(request)?.wait().unwrap_err().kind(), ErrorKind::Timeout);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     #[must_use]
     pub fn default_timeout_us(mut self, timeout_us: u64) -> Self {
         self.default_timeout_us = Some(timeout_us);
@@ -241,6 +340,15 @@ impl ModelConfig {
     }
 
     /// Sets how long one execution may take, in microseconds.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::config::{ModelConfig, parse};
+    /// let config = ModelConfig::new("a").execution_timeout_us(250_000);
+    /// let text = "execution_timeout_microseconds: 250000";
+    /// assert_eq!(config.execution_timeout_us, parse("config.yaml", text)?.execution_timeout_us);
+    /// # Ok::<(), inferlay::config::ConfigErrors>(())
+    /// ```
     #[must_use]
     pub fn execution_timeout_us(mut self, timeout_us: u64) -> Self {
         self.execution_timeout_us = Some(timeout_us);
@@ -248,6 +356,13 @@ impl ModelConfig {
     }
 
     /// Adds a parameter, in the place of one of the same key.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::ModelConfig;
+    /// let config = ModelConfig::new("a").parameter("threshold", "0.5").parameter("threshold", "0.7");
+    /// assert_eq!(config.parameters["threshold"], "0.7");
+    /// ```
     #[must_use]
     pub fn parameter(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.parameters.insert(key.into(), value.into());
@@ -255,6 +370,22 @@ impl ModelConfig {
     }
 
     /// Sets what blocking callers may execute themselves.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{DataType, ModelConfig, Request, ServerHandle, Tensor};
+    /// use inferlay::CallerRuns;
+    /// use std::thread;
+    /// # let server = ServerHandle::builder().start()?;
+    /// # let config = ModelConfig::new("a").input("x", DataType::Fp32, [1]).output("y", DataType::Fp32, [1]);
+    /// let caller = thread::current().id();
+    /// let model = server.register_model(config.caller_runs(CallerRuns::Never), move |batch| {
+    ///     assert_ne!(thread::current().id(), caller);
+    ///     batch.set_output("y", Tensor::from_vec(vec![1.0f32], [1])?)
+    /// })?;
+    /// model.infer(Request::new().input("x", Tensor::from_vec(vec![1.0f32], [1])?))?;
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     #[must_use]
     pub fn caller_runs(mut self, caller_runs: CallerRuns) -> Self {
         self.caller_runs = Some(caller_runs);

@@ -56,6 +56,16 @@ pub struct PartialConfig {
 }
 
 /// What a config file says of one input or output.
+///
+/// # Examples
+/// ```
+/// use inferlay::config::{PartialTensor, parse};
+/// // The type and the dims are those that the model itself states.
+/// let config = parse("config.yaml", "output: {name: scores}")?;
+/// let scores = PartialTensor { name: "scores".to_owned(), ..PartialTensor::default() };
+/// assert_eq!(config.outputs, [scores]);
+/// # Ok::<(), inferlay::config::ConfigErrors>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PartialTensor {
     /// Its name.
@@ -77,6 +87,18 @@ pub(super) struct Origin {
 
 impl PartialConfig {
     /// A config that says nothing: the model without a file.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::config::PartialConfig;
+    /// use inferlay_backend_sdk::{DataType, Signature, TensorSpec};
+    /// let x = TensorSpec { name: "x".to_owned(), dtype: DataType::Fp32, dims: Some(vec![-1, 16]), optional: false };
+    /// let signature = Signature { inputs: vec![x.clone()], outputs: vec![x], batches: true };
+    /// // The rest comes from the model.
+    /// let config = PartialConfig::new().complete("a", "null", &signature)?;
+    /// assert_eq!((config.max_batch_size, &config.inputs[0].dims), (64, &vec![16]));
+    /// # Ok::<(), inferlay::config::ConfigErrors>(())
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }

@@ -94,14 +94,14 @@ fn give_up(ticket: &Ticket, error: Error, count: impl FnOnce(&Refusals), on: On)
         count(&ticket.home().refusals);
         ticket.reply.lock().error = Some(error);
         publish(ticket, true);
-        return tell(ticket.clone(), on);
+        return tell(ticket.clone(), on, &ticket.home().services);
     }
     ticket.state.give_up();
     if ticket.state.win_running_early() {
         count(&ticket.home().refusals);
         ticket.reply.lock().error = Some(error);
         publish(ticket, false);
-        tell(ticket.clone(), on);
+        tell(ticket.clone(), on, &ticket.home().services);
     }
 }
 
@@ -116,7 +116,7 @@ pub(super) fn trace(ticket: &Ticket, ask: &Ask, end: TraceEnd) {
 
 /// Makes the reply visible. A caller who waits is woken if the memory is released too.
 pub(crate) fn publish(ticket: &Ticket, is_released: bool) {
-    if ticket.state.publish(is_released) {
+    if ticket.state.publish(is_released, ticket.is_sole()) {
         wake_caller(ticket);
     }
 }
@@ -134,8 +134,8 @@ fn wake_caller(ticket: &Ticket) {
     ticket.home().recall_leader();
 }
 
-/// Tells whoever wants to know that the reply is there.
-pub(crate) fn tell(ticket: Ticket, on: On) {
+/// Tells whoever wants to know that the reply is there, unless that is a blocking caller.
+pub(crate) fn tell(ticket: Ticket, on: On, services: &Services) {
     if ticket.state.is_blocking() {
         return;
     }
@@ -146,15 +146,11 @@ pub(crate) fn tell(ticket: Ticket, on: On) {
         Notify::Waker(waker) => {
             // A waker is code of the user's runtime: on a caller's or a worker's thread it must not unwind.
             if catch_unwind(AssertUnwindSafe(|| waker.wake())).is_err() {
-                let log = &ticket.home().services.log;
-                log.write(LogLevel::Error, "the waker of a response future panicked; the panic was contained");
+                services.log.write(LogLevel::Error, "the waker of a response future panicked; the panic was contained");
             }
         }
-        Notify::Callback(callback) if on == On::Worker => call(callback, ticket),
-        Notify::Callback(callback) => {
-            let services = ticket.home().services.clone();
-            services.messenger.post(callback, ticket);
-        }
+        Notify::Callback(callback) if on == On::Worker => call(callback, ticket, services),
+        Notify::Callback(callback) => services.messenger.post(callback, ticket),
     }
 }
 
@@ -168,8 +164,7 @@ pub(super) fn contain(services: &Services, body: impl FnOnce()) {
 }
 
 /// Calls a callback of the user with the answer.
-pub(crate) fn call(callback: Callback<Outcome>, ticket: Ticket) {
-    let services = ticket.home().services.clone();
+pub(crate) fn call(callback: Callback<Outcome>, ticket: Ticket, services: &Services) {
     let outcome = outcome(ticket);
     let inside = thread::Inside::enter();
     let result = catch_unwind(AssertUnwindSafe(|| callback.call(outcome)));

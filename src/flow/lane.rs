@@ -14,6 +14,7 @@ use super::instance::{InstanceCell, Instances};
 use super::queue::{Entry, Room};
 use super::request::{Checked, Refused, Request, check};
 use super::services::Services;
+use super::slowness;
 use super::spec::LaneSpec;
 use super::task::{Notify, Task, Ticket};
 use super::timekeeper::Timed;
@@ -42,15 +43,15 @@ pub(crate) struct Lane {
     /// Where a leader waits out a delay.
     pub(super) bell: Arc<Doorbell>,
     pub(super) core: Mutex<Core>,
-    tasks: Pool<Lane>,
+    pub(super) tasks: Pool<Lane>,
     pub(crate) refusals: Refusals,
     /// Batches that are owed answers though their instance is back: a backend has taken their requests, or a caller who
     /// led has not told the others yet.
     pub(super) flights: AtomicUsize,
     /// Their requests, so that a stop can answer for a backend that does not.
     pub(super) taken: Mutex<Vec<Ticket>>,
-    /// How many times in a row answering was found to be quick; see [`Lane::answers_quickly`].
-    pub(super) quick_answers: AtomicU32,
+    /// How slow answering has been of late; see [`Lane::answers_quickly`].
+    pub(super) slowness: AtomicU32,
     /// Set once an execution took longer than the config allows.
     pub(super) is_stuck: AtomicBool,
 }
@@ -122,7 +123,7 @@ impl Lane {
             flights: AtomicUsize::new(0),
             taken: Mutex::new(Vec::new()),
             // Models of the corridor look at the quick way, which has more to go wrong.
-            quick_answers: AtomicU32::new(if cfg!(loom) { u32::MAX } else { 0 }),
+            slowness: AtomicU32::new(if cfg!(loom) { 0 } else { slowness::NEW }),
             is_stuck: AtomicBool::new(false),
             spec,
             services,
@@ -137,33 +138,54 @@ impl Lane {
         }
     }
 
-    /// Sends a request on its way; `notify` or the task's bell tells of the answer. Never blocks.
+    /// Sends a request on its way; `notify` or the task's bell tells of the answer. Never blocks. Whether the caller of a
+    /// blocking call now leads.
     ///
     /// # Errors
     /// The request itself with the reason: it contradicts the spec, the queue is full, the lane stops, or it is late.
     pub(crate) fn submit<'a>(
         self: &Arc<Self>,
+        request: Request<'a>,
+        notify: Notify,
+        manner: Manner,
+    ) -> Result<(Ticket, bool), Refused<'a>> {
+        let entry = self.accept(request, notify, manner)?;
+        let ticket = entry.item.clone();
+        Ok((ticket, self.enqueue(entry, manner)))
+    }
+
+    /// As [`Lane::submit`], for a caller who keeps no hold of the request.
+    ///
+    /// # Errors
+    /// As for [`Lane::submit`].
+    pub(crate) fn post<'a>(self: &Arc<Self>, request: Request<'a>, notify: Notify) -> Result<(), Refused<'a>> {
+        let entry = self.accept(request, notify, Manner::Async)?;
+        self.enqueue(entry, Manner::Async);
+        Ok(())
+    }
+
+    /// Checks a request, reserves its place and makes it an entry, which must be enqueued.
+    fn accept<'a>(
+        self: &Arc<Self>,
         mut request: Request<'a>,
         notify: Notify,
         manner: Manner,
-    ) -> Result<(Ticket, bool), (Refused<'a>, Notify)> {
-        let refuse = |error, request, notify| Err((Refused { error, request }, notify));
+    ) -> Result<Entry<Ticket>, Refused<'a>> {
         let checked = match check(&request, &self.spec) {
             Ok(checked) => checked,
-            Err(error) => return refuse(error, request, notify),
+            Err(error) => return Err(Refused { error, request }),
         };
         let now = self.services.clock.now();
         let deadline = self.due(&request, now);
         if deadline.is_some_and(|deadline| deadline <= now) {
             self.refusals.expired.add_one();
-            return refuse(LATE, request, notify);
+            return Err(Refused { error: LATE, request });
         }
         if let Err(refusal) = self.word.reserve(self.spec.queued_max) {
-            return refuse(self.refusal(refusal), request, notify);
+            return Err(Refused { error: self.refusal(refusal), request });
         }
         let token = request.take_cancel_token();
-        let ticket = self.fill(&mut request, &checked, now, deadline);
-        *ticket.notify.lock() = notify;
+        let ticket = self.fill(&mut request, &checked, (now, deadline), notify);
         ticket.state.queue(checked.is_lent, manner == Manner::Blocking);
         if let Some(deadline) = deadline {
             // The key must be in its place before anybody can answer, and the answer looks for it there.
@@ -173,16 +195,14 @@ impl Lane {
         if token.is_some_and(|token| !token.watch(&ticket)) {
             answer::cancel(&ticket);
         }
-        self.push(Entry {
-            rows: checked.rows,
-            key: checked.key,
-            level: checked.level,
-            arrived: now,
-            deadline: deadline.unwrap_or(u64::MAX),
-            item: ticket.clone(),
-        });
-        let leads = self.publish(checked.rows, manner);
-        Ok((ticket, leads))
+        let deadline = deadline.unwrap_or(u64::MAX);
+        Ok(Entry { rows: checked.rows, key: checked.key, level: checked.level, arrived: now, deadline, item: ticket })
+    }
+
+    fn enqueue(self: &Arc<Self>, entry: Entry<Ticket>, manner: Manner) -> bool {
+        let rows = entry.rows;
+        self.push(entry);
+        self.publish(rows, manner)
     }
 
     pub(super) fn due(&self, request: &Request<'_>, now: u64) -> Option<u64> {
@@ -194,16 +214,16 @@ impl Lane {
         self: &Arc<Self>,
         request: &mut Request<'_>,
         checked: &Checked,
-        now: u64,
-        deadline: Option<u64>,
+        (now, deadline): (u64, Option<u64>),
+        notify: Notify,
     ) -> Ticket {
-        let ticket = Pool::take(self);
-        let mut ask = ticket.ask.lock();
-        (ask.submitted, ask.deadline) = (now, deadline);
-        request.fill(&mut ask, &self.spec, checked);
-        ask.is_traced |= self.services.tracer.samples();
-        drop(ask);
-        ticket
+        Pool::take_with(self, |task| {
+            *task.notify.get_mut() = notify;
+            let ask = task.ask.get_mut();
+            (ask.submitted, ask.deadline) = (now, deadline);
+            request.fill(ask, &self.spec, checked);
+            ask.is_traced |= self.services.tracer.samples();
+        })
     }
 
     pub(super) fn refusal(&self, refusal: Refusal) -> Error {

@@ -9,6 +9,7 @@ use super::lane::{Core, Lane, Manner};
 use super::queue::Entry;
 use super::request::{Refused, Request, check};
 use super::seat::Seat;
+use super::slowness;
 use super::spec::CallerRuns;
 use super::task::{CancelToken, HeldAsk, Notify, Outcome, Ticket};
 use super::timekeeper::Timed;
@@ -17,6 +18,7 @@ use super::worker::run_on_own_thread;
 use crate::observe::{Cut, Record};
 use crate::sync::{MutexGuard, Ordering, thread};
 use inferlay_backend_sdk::{Error, ErrorKind};
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::sync::Arc;
 
@@ -28,10 +30,10 @@ const WOULD_WAIT: Error = Error::fixed(
 /// How many batches a waiting caller leads at most.
 const CALLER_BATCHES_MAX: usize = 2;
 
-/// How often the time that answering takes is looked at while it is quick, in executions of an instance.
+/// How often the time that answering takes is looked at while it is quick and batches are small, in executions.
 const ANSWERS_MEASURED_EVERY: u64 = 16;
-/// How many quick measurements in a row make it quick.
-const ANSWERS_QUICK_MIN: u32 = 4;
+/// From this many requests on, the two looks at the clock weigh nothing, and every batch is measured.
+const ANSWERS_MEASURED_LEN: usize = 8;
 /// Answering a batch for longer than this, in nanoseconds, is slow: a hand-off to another worker costs less.
 const ANSWERS_SLOW: u64 = 100_000;
 /// On a single core a hand-off gains nothing, and clients run while they are answered; only a callback that waits is slow.
@@ -97,6 +99,14 @@ impl Scratch {
     }
 }
 
+/// What is left when a batch was run and answered.
+pub(super) struct Ran {
+    /// Whether this thread now has the lead.
+    pub(super) leads: bool,
+    /// The last request, if a caller waits for it: of a batch of one that its caller ran, his own.
+    last: Option<Ticket>,
+}
+
 enum Next {
     /// Somebody else leads, or will when there is something to lead.
     Resigned,
@@ -124,7 +134,7 @@ impl Lane {
                         // Until a caller has answered the others of its batch, the lane is not drained.
                         self.begin_flight();
                     }
-                    let leads = self.run(cell, &mut scratch, (started, why), turn.on);
+                    let leads = self.run(cell, &mut scratch, (started, why), turn.on).leads;
                     if owes {
                         self.end_flight();
                     }
@@ -203,14 +213,14 @@ impl Lane {
         }
     }
 
-    /// Runs the batch in the scratch and answers it. Whether this thread now has the lead.
+    /// Runs the batch in the scratch and answers it.
     pub(super) fn run(
         self: &Arc<Self>,
         mut cell: Box<InstanceCell>,
         scratch: &mut Scratch,
         (started, why): (u64, Cut),
         on: On,
-    ) -> bool {
+    ) -> Ran {
         let timer = self.spec.execution_timeout.map(|timeout| {
             let late = Timed::Execution { lane: Arc::downgrade(self), index: cell.index, serial: cell.serial };
             self.services.timekeeper.arm(started.saturating_add(timeout), late)
@@ -221,7 +231,9 @@ impl Lane {
             self.services.timekeeper.disarm(timer);
         }
         let keeps = on == On::Worker && cell.own_thread.is_none() && self.answers_quickly();
-        let is_measured = on == On::Worker && (!keeps || cell.serial.is_multiple_of(ANSWERS_MEASURED_EVERY));
+        let is_due =
+            !keeps || record.requests >= ANSWERS_MEASURED_LEN || cell.serial.is_multiple_of(ANSWERS_MEASURED_EVERY);
+        let is_measured = on == On::Worker && is_due;
         let mut leads = self.bring(cell, &record, keeps);
         if leads && !keeps && on == On::Worker {
             // Others lead while the callbacks run.
@@ -229,25 +241,26 @@ impl Lane {
             leads = false;
         }
         let begun = if is_measured { self.now() } else { 0 };
+        let mut last = None;
         for seat in scratch.seats.drain(..) {
-            seat.answer(on);
+            last = seat.answer(on, &self.services);
         }
         if is_measured {
             self.answers_took(self.now().saturating_sub(begun));
         }
-        leads
+        Ran { leads, last }
     }
 
     /// Whether a worker keeps the lead while it answers: a client that is woken by its answer and asks again then finds a
     /// leader, and no second worker is woken for it. Not where callbacks were slow of late: they would hold up the lane.
     fn answers_quickly(&self) -> bool {
-        self.quick_answers.load(Ordering::Relaxed) >= ANSWERS_QUICK_MIN
+        slowness::is_quick(self.slowness.load(Ordering::Relaxed))
     }
 
     fn answers_took(&self, ns: u64) {
         let slow = if thread::cores() == 1 { ANSWERS_SLOW_ALONE } else { ANSWERS_SLOW };
-        let streak = if ns > slow { 0 } else { self.quick_answers.load(Ordering::Relaxed).saturating_add(1) };
-        self.quick_answers.store(streak, Ordering::Relaxed);
+        let next = slowness::after(self.slowness.load(Ordering::Relaxed), ns > slow);
+        self.slowness.store(next, Ordering::Relaxed);
     }
 
     /// Brings an instance back from its batch. Whether this thread now has the lead.
@@ -300,7 +313,7 @@ impl Lane {
             execute::settle(self, &mut scratch.seats, &mut Record::default());
             let leads = self.bring(cell, &Record::default(), false);
             for seat in scratch.seats.drain(..) {
-                seat.answer(on);
+                seat.answer(on, &self.services);
             }
             if leads {
                 self.services.workers.lead(self.clone());
@@ -312,23 +325,23 @@ impl Lane {
     ///
     /// # Errors
     /// The request itself, if it was not taken; the error that answered it, if it was.
-    pub(crate) fn infer<'a>(self: &Arc<Self>, request: Request<'a>) -> Result<Outcome, Refused<'a>> {
+    pub(crate) fn infer<'a>(self: &Arc<Self>, mut request: Request<'a>) -> Result<Outcome, Refused<'a>> {
         if thread::is_inside() {
             return Err(Refused { error: WOULD_WAIT, request });
         }
         let borrowed = Borrowed;
-        let outcome = self.infer_borrowed(request);
+        let outcome = match self.infer_directly(&mut request) {
+            Ok(Some(outcome)) => Ok(outcome),
+            Ok(None) => self.infer_queued(request),
+            Err(error) => Err(Refused { error, request }),
+        };
         std::mem::forget(borrowed);
         outcome
     }
 
-    fn infer_borrowed<'a>(self: &Arc<Self>, mut request: Request<'a>) -> Result<Outcome, Refused<'a>> {
-        match self.infer_directly(&mut request) {
-            Ok(Some(outcome)) => return Ok(outcome),
-            Ok(None) => {}
-            Err(error) => return Err(Refused { error, request }),
-        }
-        let (ticket, leads) = self.submit(request, Notify::Nobody, Manner::Blocking).map_err(|(refused, _)| refused)?;
+    #[inline(never)]
+    fn infer_queued<'a>(self: &Arc<Self>, request: Request<'a>) -> Result<Outcome, Refused<'a>> {
+        let (ticket, leads) = self.submit(request, Notify::Nobody, Manner::Blocking)?;
         if leads {
             self.lead(Turn { on: On::Service, own: Some(&ticket), batches_left: CALLER_BATCHES_MAX });
         }
@@ -349,30 +362,29 @@ impl Lane {
             return Ok(None);
         }
         let token = request.take_cancel_token();
-        let ticket = self.fill(request, &checked, now, deadline);
+        let ticket = self.fill(request, &checked, (now, deadline), Notify::Nobody);
         ticket.state.run_directly(checked.is_lent);
-        if token.is_some_and(|token| !token.watch(&ticket)) {
-            answer::cancel(&ticket);
-        }
-        let seat = Seat::new(HeldAsk::lock(ticket.clone()));
+        // The seat has the ticket: where nobody else gets one, because the backend takes the request, there is no other
+        // side to agree with.
+        let mut seat = Seat::new(HeldAsk::lock(ticket));
+        seat.ask.token = token.map(Cow::into_owned);
         // Nobody could be told early of a request that this very thread runs: the instance departs without it.
         let cell = self.core.lock().instances.depart(std::iter::empty());
-        let Some(cell) = cell else { return Ok(Some(self.turn_away(seat, ticket))) };
+        let Some(cell) = cell else { return Ok(self.turn_away(seat)) };
         let mut scratch = Scratch::take();
         scratch.seats.push(seat);
-        let leads = self.run(cell, &mut scratch, (now, why), On::Service);
+        let ran = self.run(cell, &mut scratch, (now, why), On::Service);
         Scratch::put(scratch);
-        if leads {
+        if ran.leads {
             self.services.workers.lead(self.clone());
         }
-        Ok(Some(self.wait(ticket)))
+        Ok(ran.last.map(|ticket| self.wait(ticket)))
     }
 
     /// Answers a caller who was given an instance by the word just before the lane was swept and its instances retired.
-    fn turn_away(self: &Arc<Self>, mut seat: Seat, ticket: Ticket) -> Outcome {
+    fn turn_away(self: &Arc<Self>, mut seat: Seat) -> Option<Outcome> {
         execute::refuse(std::slice::from_mut(&mut seat), &answer::STOPPED);
-        seat.answer(On::Service);
-        self.wait(ticket)
+        seat.answer(On::Service, &self.services).map(|ticket| self.wait(ticket))
     }
 
     /// Waits for answer and release, both.

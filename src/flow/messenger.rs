@@ -124,7 +124,10 @@ impl Desk {
                 (state.letters.pop_front(), state.is_stopping)
             };
             match letter {
-                Some(Letter::Answer(callback, ticket)) => answer::call(callback, ticket),
+                Some(Letter::Answer(callback, ticket)) => {
+                    let services = ticket.home().services.clone();
+                    answer::call(callback, ticket, &services);
+                }
                 #[cfg(feature = "capi")]
                 Some(Letter::Call(callback)) => {
                     let _inside = thread::Inside::enter();

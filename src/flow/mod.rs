@@ -91,6 +91,7 @@ mod request;
 mod response;
 mod seat;
 mod services;
+mod slowness;
 mod spec;
 mod state;
 mod stop;

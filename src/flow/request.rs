@@ -58,19 +58,68 @@ enum Due {
 
 impl<'a> Request<'a> {
     /// A request without inputs.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Request, ServerHandle, Tensor};
+    /// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+    /// # let server = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]).strict().start()?;
+    /// # let model = server.model("echo")?;
+    /// // The model's outputs are its inputs.
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [2])?;
+    /// let error = model.infer(Request::new()).unwrap_err();
+    /// assert!(error.message().contains("input 'x' is missing"));
+    /// let response = model.infer(Request::new().input("x", x))?;
+    /// assert_eq!(response.slice::<f32>("x")?, [1.0, 2.0]);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    #[inline]
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Adds an input: an owned [`Tensor`], or an [`Input`] that borrows. For a model that batches, the first dim is the
     /// number of rows, the same for all inputs.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Request, ServerHandle, Tensor};
+    /// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+    /// # let server = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]).strict().start()?;
+    /// # let model = server.model("echo")?;
+    /// # use inferlay::Input;
+    /// // The model's outputs are its inputs.
+    /// let pixels = [1.0f32, 2.0];
+    /// let borrowed = Request::new().input("x", Input::from_slice(&pixels, [2])?);
+    /// assert_eq!(model.infer(borrowed)?.slice::<f32>("x")?, pixels);
+    /// let owned: Request<'static> = Request::new().input("x", Tensor::from_vec(pixels.to_vec(), [2])?);
+    /// assert_eq!(model.infer_async(owned)?.wait()?.slice::<f32>("x")?, pixels);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     #[must_use]
+    #[inline]
     pub fn input(mut self, name: impl Into<Cow<'a, str>>, input: impl Into<Input<'a>>) -> Self {
         self.inputs.push((name.into(), input.into()));
         self
     }
 
     /// Asks for this output; a request that asks for none gets all.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Request, ServerHandle, Tensor};
+    /// # let config = "{backend: 'null', input: [{name: x, data_type: FP32, dims: 2}, \
+    /// #     {name: y, data_type: FP32, dims: 2}]}";
+    /// # let files = [("config.yaml", config.into())];
+    /// # let server = ServerHandle::builder().model_in_memory("echo", files).strict().start()?;
+    /// # let model = server.model("echo")?;
+    /// // The model's outputs are its inputs.
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [2])?;
+    /// let request = Request::new().input("x", x.clone()).input("y", x).output("y");
+    /// let response = model.infer(request)?;
+    /// assert!(response.output("y").is_ok() && response.output("x").is_err());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     #[must_use]
     pub fn output(mut self, name: impl Into<Cow<'a, str>>) -> Self {
         self.outputs.push(name.into());
@@ -108,6 +157,19 @@ impl<'a> Request<'a> {
     }
 
     /// A name for traces and backends; any text.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Request, ServerHandle, Tensor};
+    /// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+    /// # let server = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]).strict().start()?;
+    /// # let model = server.model("echo")?;
+    /// // The model's outputs are its inputs.
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [2])?;
+    /// let response = model.infer(Request::new().input("x", x).id("frame 7").traced())?;
+    /// assert_eq!(response.trace().map(|trace| &trace.id[..]), Some("frame 7"));
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     #[must_use]
     pub fn id(mut self, id: impl Into<Cow<'a, str>>) -> Self {
         self.id = id.into();
@@ -116,6 +178,21 @@ impl<'a> Request<'a> {
 
     /// The instant from which the answer is worthless: a request that still waits then is answered with
     /// [`crate::ErrorKind::Timeout`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Request, ServerHandle, Tensor};
+    /// use inferlay::ErrorKind;
+    /// use std::time::Instant;
+    /// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+    /// # let server = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]).strict().start()?;
+    /// # let model = server.model("echo")?;
+    /// // The model's outputs are its inputs.
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [2])?;
+    /// let request = Request::new().input("x", x).deadline(Instant::now());
+    /// assert_eq!(model.infer(request).unwrap_err().kind(), ErrorKind::Timeout);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     #[must_use]
     pub fn deadline(mut self, deadline: Instant) -> Self {
         self.due = Due::At(deadline);
@@ -151,6 +228,22 @@ impl<'a> Request<'a> {
     }
 
     /// Its priority, from 1 (the most urgent) to the model's `priority_levels`; 0 is the model's default, as in Triton.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Request, ServerHandle, Tensor};
+    /// # let config = "{backend: 'null', max_batch_size: 8, input: {name: x, data_type: FP32, dims: 2}, \
+    /// #     dynamic_batching: {priority_levels: 2, default_priority_level: 2}}";
+    /// # let files = [("config.yaml", config.into())];
+    /// # let server = ServerHandle::builder().model_in_memory("echo", files).strict().start()?;
+    /// # let model = server.model("echo")?;
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [1, 2])?;
+    /// // The config says `priority_levels: 2, default_priority_level: 2`.
+    /// assert!(model.infer(Request::new().input("x", x.clone()).priority(1)).is_ok());
+    /// let error = model.infer(Request::new().input("x", x).priority(3)).unwrap_err();
+    /// assert!(error.message().ends_with("found priority 3, expected 0 to 2 (priority_levels)"));
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     #[must_use]
     pub fn priority(mut self, priority: u32) -> Self {
         self.priority = Some(priority);
@@ -158,6 +251,26 @@ impl<'a> Request<'a> {
     }
 
     /// A value for the backend.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{DataType, Error, ModelConfig, Request, ServerHandle, Tensor};
+    /// use inferlay::ParameterValue;
+    /// # let server = ServerHandle::builder().start()?;
+    /// # let config = ModelConfig::new("scale").input("x", DataType::Fp32, [1]).output("y", DataType::Fp32, [1]);
+    /// let model = server.register_model(config, |batch| {
+    ///     let Some(ParameterValue::Double(factor)) = batch.request(0).parameter("factor") else {
+    ///         return Err(Error::invalid_arg("parameter 'factor': found no number"));
+    ///     };
+    /// #   let x = batch.input("x")?.as_slice::<f32>()?[0];
+    ///     // …
+    /// #   batch.set_output("y", Tensor::from_vec(vec![x * *factor as f32], [1])?)
+    /// })?;
+    /// # let request = Request::new().input("x", Tensor::from_vec(vec![2.0f32], [1])?);
+    /// let response = model.infer(request.parameter("factor", ParameterValue::Double(1.5)))?;
+    /// assert_eq!(response.slice::<f32>("y")?, [3.0]);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     #[must_use]
     pub fn parameter(mut self, name: impl Into<String>, value: ParameterValue) -> Self {
         self.parameters.push((name.into(), value));
@@ -193,6 +306,20 @@ impl<'a> Request<'a> {
     }
 
     /// Records a trace of this request, whatever the server's trace rate is.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Request, ServerHandle, Tensor};
+    /// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+    /// # let server = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]).strict().start()?;
+    /// # let model = server.model("echo")?;
+    /// // The model's outputs are its inputs.
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [2])?;
+    /// let traced = model.infer(Request::new().input("x", x.clone()).traced())?;
+    /// assert!(traced.trace().is_some());
+    /// assert!(model.infer(Request::new().input("x", x))?.trace().is_none());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     #[must_use]
     pub fn traced(mut self) -> Self {
         self.is_traced = true;
@@ -222,15 +349,26 @@ impl<'a> Request<'a> {
     /// Moves the parts into the lane's task, where backends find them by index. The shell that is left is worth nothing;
     /// it is emptied in place because moving a request costs more than all else here.
     pub(crate) fn fill(&mut self, ask: &mut Ask, spec: &LaneSpec, checked: &Checked) {
-        ask.inputs.resize_with(spec.inputs.len(), || None);
         for ((_, input), index) in self.inputs.iter_mut().zip(&checked.order) {
-            ask.inputs[*index] = input.take();
+            if *index >= ask.inputs.len() {
+                ask.inputs.resize_with(*index, || None);
+                ask.inputs.push(input.take());
+            } else {
+                ask.inputs[*index] = input.take();
+            }
         }
-        for ((_, memory), index) in self.into.drain(..).zip(&checked.into) {
-            ask.into.push((*index, Cell::new(Some(memory.into_lent()))));
+        ask.inputs.resize_with(spec.inputs.len(), || None);
+        // Most requests have none of these, and a look is cheaper than emptying an empty list.
+        if !self.into.is_empty() {
+            let memory = self.into.drain(..).zip(&checked.into);
+            ask.into.extend(memory.map(|((_, memory), index)| (*index, Cell::new(Some(memory.into_lent())))));
         }
-        ask.id.push_str(&self.id);
-        ask.parameters.append(&mut self.parameters);
+        if !self.id.is_empty() {
+            ask.id.push_str(&self.id);
+        }
+        if !self.parameters.is_empty() {
+            ask.parameters.append(&mut self.parameters);
+        }
         (ask.rows, ask.wanted, ask.level) = (checked.rows, checked.wanted, checked.level);
         ask.is_traced = self.is_traced;
         if let Some(sequence) = self.sequence {

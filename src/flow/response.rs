@@ -47,11 +47,36 @@ impl Response {
     }
 
     /// The model that answered.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Request, ServerHandle, Tensor};
+    /// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+    /// # let server = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]).strict().start()?;
+    /// # let model = server.model("echo")?;
+    /// // The model's outputs are its inputs.
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [2])?;
+    /// assert_eq!(model.infer(Request::new().input("x", x))?.model(), "echo");
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn model(&self) -> &str {
         &self.reply.item().home().spec.model
     }
 
     /// The version that answered.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Request, ServerHandle, Tensor};
+    /// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+    /// # let server = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]).strict().start()?;
+    /// # let model = server.model("echo")?;
+    /// // The model's outputs are its inputs.
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [2])?;
+    /// // A model in memory has version 1.
+    /// assert_eq!(model.infer(Request::new().input("x", x))?.version(), 1);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn version(&self) -> u64 {
         self.reply.item().home().spec.version
     }
@@ -60,6 +85,22 @@ impl Response {
     ///
     /// # Errors
     /// [`crate::ErrorKind::NotFound`] when the model has no such output or the request did not ask for it.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Request, ServerHandle, Tensor};
+    /// use inferlay::DataType;
+    /// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+    /// # let server = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]).strict().start()?;
+    /// # let model = server.model("echo")?;
+    /// // The model's outputs are its inputs.
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [2])?;
+    /// let response = model.infer(Request::new().input("x", x))?;
+    /// let output = response.output("x")?;
+    /// assert_eq!((output.dtype(), &output.shape()[..]), (DataType::Fp32, &[2][..]));
+    /// assert!(response.output("z").unwrap_err().message().ends_with("no output 'z' in the response; it has: x"));
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn output(&self, name: &str) -> Result<TensorRef<'_>, Error> {
         self.tensor_of(name).map(Tensor::view)
     }
@@ -68,6 +109,20 @@ impl Response {
     ///
     /// # Errors
     /// As for [`Response::output`], and [`crate::ErrorKind::InvalidArg`] when the elements are of another type.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Request, ServerHandle, Tensor};
+    /// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+    /// # let server = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]).strict().start()?;
+    /// # let model = server.model("echo")?;
+    /// // The model's outputs are its inputs.
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [2])?;
+    /// let response = model.infer(Request::new().input("x", x))?;
+    /// assert_eq!(response.slice::<f32>("x")?, [1.0, 2.0]);
+    /// assert!(response.slice::<i32>("x").is_err());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn slice<T: Element>(&self, name: &str) -> Result<&[T], Error> {
         self.output(name)?.as_slice()
     }
@@ -76,11 +131,43 @@ impl Response {
     ///
     /// # Errors
     /// As for [`Response::output`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Request, ServerHandle, Tensor};
+    /// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+    /// # let server = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]).strict().start()?;
+    /// # let model = server.model("echo")?;
+    /// // The model's outputs are its inputs.
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [2])?;
+    /// let tensor = {
+    ///     let response = model.infer(Request::new().input("x", x))?;
+    ///     response.tensor("x")?
+    /// };
+    /// assert_eq!(tensor.view().as_slice::<f32>()?, [1.0, 2.0]);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn tensor(&self, name: &str) -> Result<Tensor, Error> {
         self.tensor_of(name).cloned()
     }
 
     /// Every output with its name, in the model's order.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Request, ServerHandle, Tensor};
+    /// # let config = "{backend: 'null', input: [{name: x, data_type: FP32, dims: 2}, \
+    /// #     {name: y, data_type: FP32, dims: 2}]}";
+    /// # let files = [("config.yaml", config.into())];
+    /// # let server = ServerHandle::builder().model_in_memory("echo", files).strict().start()?;
+    /// # let model = server.model("echo")?;
+    /// // The model's outputs are its inputs.
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [2])?;
+    /// let response = model.infer(Request::new().input("x", x.clone()).input("y", x))?;
+    /// let names: Vec<_> = response.outputs().map(|(name, _)| name).collect();
+    /// assert_eq!(names, ["x", "y"]);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn outputs(&self) -> impl Iterator<Item = (&str, TensorRef<'_>)> {
         let ports = &self.reply.item().home().spec.outputs;
         let pairs = ports.iter().zip(&self.reply.outputs);
@@ -88,6 +175,21 @@ impl Response {
     }
 
     /// When the request passed its stations; `None` unless it was traced.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Request, ServerHandle, Tensor};
+    /// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+    /// # let server = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]).strict().start()?;
+    /// # let model = server.model("echo")?;
+    /// // The model's outputs are its inputs.
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [2])?;
+    /// let response = model.infer(Request::new().input("x", x).traced())?;
+    /// let trace = response.trace().expect("it was asked for");
+    /// let (_queue_ns, _compute_ns) = (trace.started - trace.submitted, trace.ended - trace.started);
+    /// assert_eq!((&trace.model[..], trace.batch_rows), ("echo", 1));
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn trace(&self) -> Option<&Trace> {
         self.reply.trace.as_deref()
     }

@@ -6,8 +6,9 @@
 use super::answer::{self, On};
 use super::execution::{Bench, too_small};
 use super::lane::Lane;
+use super::services::Services;
 use super::spec::{LaneSpec, bit};
-use super::task::{HeldAsk, Reply, Ticket, Written};
+use super::task::{CancelToken, HeldAsk, Reply, Ticket, Written};
 use crate::observe::Record;
 use crate::tensor::gather;
 use inferlay_backend_sdk::{Error, ParameterValue, Placement, RequestInfo, Tensor, TensorRef};
@@ -59,19 +60,22 @@ impl Seat {
         }
     }
 
-    /// Lets the inputs go and makes the reply known.
-    pub(super) fn answer(mut self, on: On) {
+    /// Lets the inputs go and makes the reply known. The ticket, if a caller waits for it.
+    pub(super) fn answer(mut self, on: On, services: &Services) -> Option<Ticket> {
         let deadline = self.ask.deadline;
         // Inputs are the application's: letting them go may run its destructors.
         let cleared = catch_unwind(AssertUnwindSafe(|| self.ask.clear()));
         if let Err(panic) = cleared {
-            answer::contain(&self.ticket().home().services, || resume_unwind(panic));
+            answer::contain(services, || resume_unwind(panic));
         }
         let ticket = self.ask.let_go();
         if self.has_won.get() {
             answer::publish(&ticket, true);
-            answer::tell(ticket, on);
-            return;
+            if ticket.state.is_blocking() {
+                return Some(ticket);
+            }
+            answer::tell(ticket, on, services);
+            return None;
         }
         match self.fate.into_inner() {
             Fate::Taken { holds_memory: true } => {}
@@ -82,6 +86,7 @@ impl Seat {
             }
             _ => answer::release(&ticket),
         }
+        ticket.state.is_blocking().then_some(ticket)
     }
 }
 
@@ -95,8 +100,9 @@ pub(super) struct Rows {
 impl Seat {
     /// Fills the reply, if nobody answered early and no backend will.
     pub(super) fn win(&self, fill: impl FnOnce(&mut Reply)) {
-        if !self.is_taken() && self.ticket().state.win_running() {
-            let mut reply = self.ticket().reply.lock();
+        let ticket = self.ticket();
+        if !self.is_taken() && ticket.state.win_running(ticket.is_sole()) {
+            let mut reply = ticket.reply.lock();
             fill(&mut reply);
             self.has_failed.set(reply.error.is_some());
             self.has_won.set(true);
@@ -150,12 +156,21 @@ impl Seat {
         record: &mut Record,
         written: &mut Vec<Written>,
     ) -> Result<Option<Tensor>, Error> {
+        let Services { blocks, tuning, .. } = &*lane.services;
+        let small_max = tuning.small_output_len_max;
+        if !self.ask.into.is_empty() {
+            return self.hand_out(lane, index, tensor.rows(rows.first, rows.rows)?, record, written);
+        }
+        if let Some(copy) = gather::copy_rows(tensor, (rows.first, rows.rows), small_max, blocks)? {
+            record.bytes_copied += copy.data().len();
+            return Ok(Some(copy));
+        }
         let part = tensor.rows(rows.first, rows.rows)?;
-        if !self.ask.into.is_empty() || part.data().len() > lane.services.tuning.small_output_len_max {
-            return self.hand_out(lane, index, part, record, written);
+        if part.data().len() > small_max {
+            return Ok(Some(part));
         }
         record.bytes_copied += part.data().len();
-        gather::copy(&part, &lane.services.blocks).map(Some)
+        gather::copy(&part, blocks).map(Some)
     }
 
     /// An output as the request wants it: itself, or `None` when it is in memory of the caller.
@@ -228,11 +243,16 @@ impl RequestInfo for Seat {
 
     fn cancelled(&self) -> bool {
         let is_late = |deadline| self.ticket().home().now() >= deadline;
-        self.ticket().state.is_unwanted() || self.ask.deadline.is_some_and(is_late)
+        let is_cancelled = self.ask.token.as_ref().is_some_and(CancelToken::is_cancelled);
+        is_cancelled || self.ticket().state.is_unwanted() || self.ask.deadline.is_some_and(is_late)
     }
 
     fn parameter(&self, name: &str) -> Option<&ParameterValue> {
         self.ask.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+
+    fn parameter_at(&self, index: usize) -> Option<(&str, &ParameterValue)> {
+        self.ask.parameters.get(index).map(|(name, value)| (name.as_str(), value))
     }
 
     fn output_wanted(&self, index: usize) -> bool {

@@ -10,6 +10,8 @@
 //! Flags: LENT (inputs or outputs lie in memory of a waiting caller), BLOCKING (a caller waits at the bell), UNWANTED (the
 //! caller gave up; the backend may look), RELEASED (nothing reaches the request's memory any more). Release and answer
 //! are independent; a waiting caller goes on when both have happened.
+//!
+//! Where the ticket is the only one of its request (`alone`), nobody competes and nobody waits: a plain store does.
 
 use crate::sync::{AtomicU32, Ordering};
 
@@ -58,8 +60,16 @@ impl State {
     }
 
     /// RUNNING -> ANSWERING, by the one who ran it; whether nobody answered early.
-    pub(crate) fn win_running(&self) -> bool {
-        self.step(RUNNING, ANSWERING)
+    pub(crate) fn win_running(&self, alone: bool) -> bool {
+        if !alone {
+            return self.step(RUNNING, ANSWERING);
+        }
+        let word = self.0.load(Ordering::Relaxed);
+        let wins = word & PHASE == RUNNING;
+        if wins {
+            self.0.store(word - RUNNING + ANSWERING, Ordering::Relaxed);
+        }
+        wins
     }
 
     /// RUNNING -> ANSWERING, by others than the one who ran it: not while a backend may reach memory that is lent.
@@ -68,8 +78,13 @@ impl State {
     }
 
     /// ANSWERING -> ANSWERED. Whether a caller who waits may go on now.
-    pub(crate) fn publish(&self, is_released: bool) -> bool {
+    pub(crate) fn publish(&self, is_released: bool, alone: bool) -> bool {
         let released = if is_released { RELEASED } else { 0 };
+        if alone {
+            let word = self.0.load(Ordering::Relaxed);
+            self.0.store((word + (ANSWERED - ANSWERING)) | released, Ordering::Release);
+            return false;
+        }
         // ANSWERING is 3 and ANSWERED is 4; only the winner changes the phase here, flags may come in between.
         let before = self.0.fetch_add((ANSWERED - ANSWERING) | released, Ordering::AcqRel);
         may_go_on((before + (ANSWERED - ANSWERING)) | released)
@@ -138,9 +153,17 @@ mod tests {
         let state = State::new();
         state.queue(false, false);
         assert!(state.claim() && !state.win_queued() && !state.claim());
-        assert!(state.win_running_early() && !state.win_running());
-        assert!(!state.publish(false) && state.is_answered() && !state.is_over());
+        assert!(state.win_running_early() && !state.win_running(false));
+        assert!(!state.publish(false, false) && state.is_answered() && !state.is_over());
         assert!(!state.release() && state.is_over());
+    }
+
+    #[test]
+    fn a_request_with_one_ticket_goes_the_same_way() {
+        let state = State::new();
+        state.run_directly(true);
+        assert!(state.win_running(true) && !state.win_running(true));
+        assert!(!state.publish(true, true) && state.is_answered() && state.is_over() && state.is_blocking());
     }
 
     #[test]
@@ -149,7 +172,7 @@ mod tests {
         state.queue(true, true);
         assert!(state.claim() && !state.win_running_early());
         state.give_up();
-        assert!(state.is_unwanted() && state.win_running() && state.publish(true) && state.is_over());
+        assert!(state.is_unwanted() && state.win_running(false) && state.publish(true, false) && state.is_over());
     }
 
     #[test]
@@ -157,7 +180,7 @@ mod tests {
         let state = State::new();
         state.queue(true, true);
         assert!(state.claim() && !state.release());
-        assert!(state.win_running_early() && state.publish(false) && state.is_over());
+        assert!(state.win_running_early() && state.publish(false, false) && state.is_over());
     }
 
     #[test]
@@ -168,9 +191,9 @@ mod tests {
             assert!(state.claim());
             if release_first {
                 assert!(!state.release());
-                assert!(state.win_running() && state.publish(false));
+                assert!(state.win_running(false) && state.publish(false, false));
             } else {
-                assert!(state.win_running() && !state.publish(false));
+                assert!(state.win_running(false) && !state.publish(false, false));
                 assert!(state.release());
             }
         }
@@ -193,7 +216,7 @@ mod loom_tests {
                 two.give_up();
                 two.win_queued() || two.win_running_early()
             });
-            let ran = state.claim() && state.win_running();
+            let ran = state.claim() && state.win_running(false);
             let wins = [ran, timer.join().unwrap(), cancel.join().unwrap()];
             assert_eq!(wins.iter().filter(|won| **won).count(), 1);
         });
@@ -207,8 +230,8 @@ mod loom_tests {
             assert!(state.claim());
             let other = state.clone();
             let releaser = crate::sync::spawn(move || other.release());
-            assert!(state.win_running());
-            let rang = state.publish(false);
+            assert!(state.win_running(false));
+            let rang = state.publish(false, false);
             assert_ne!(rang, releaser.join().unwrap());
         });
     }

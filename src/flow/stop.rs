@@ -53,6 +53,8 @@ impl Lane {
             answer::desert(ticket, answer::ABANDONED);
         }
         drop(retired);
+        // Idle tasks keep the lane alive. Those that are still out, with a response say, are freed when they come home.
+        self.tasks.close();
     }
 
     /// Whether no backend has anything of it any more.

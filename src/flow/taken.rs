@@ -66,7 +66,7 @@ pub(super) fn take(ticket: &Ticket, ask: &Ask, flight: Arc<Flight>) -> (Request,
         timer,
         into: Mutex::new(into),
         holds_memory,
-        _flight: flight,
+        flight: Mutex::new(Some(flight)),
     };
     let request = taken::request(Taken {
         inputs: ask.inputs.clone(),
@@ -79,6 +79,9 @@ pub(super) fn take(ticket: &Ticket, ask: &Ask, flight: Arc<Flight>) -> (Request,
         sequence: ask.sequence.clone(),
         answerer: Arc::new(answerer),
     });
+    if ask.token.as_ref().is_some_and(|token| !token.watch(ticket)) {
+        answer::cancel(ticket);
+    }
     (request, holds_memory)
 }
 
@@ -134,6 +137,10 @@ impl RequestInfo for Taken {
         self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
+    fn parameter_at(&self, index: usize) -> Option<(&str, &ParameterValue)> {
+        self.parameters.get(index).map(|(name, value)| (name.as_str(), value))
+    }
+
     fn output_wanted(&self, index: usize) -> bool {
         self.wanted & bit(index) != 0
     }
@@ -179,8 +186,8 @@ struct Answerer {
     /// Memory of the caller for outputs.
     into: Mutex<Vec<(usize, Lent)>>,
     holds_memory: bool,
-    /// Ends with the last answerer of the batch.
-    _flight: Arc<Flight>,
+    /// Let go with the answer, though not with one that a deadline, cancel or stop gives: then the backend is still at it.
+    flight: Mutex<Option<Arc<Flight>>>,
 }
 
 impl Answerer {
@@ -218,7 +225,7 @@ impl Answerer {
     fn answer(&self, outcome: Result<SmallVec<[Option<Tensor>; 2]>, Error>) {
         let services = self.ticket.home().services.clone();
         let _held = services.messenger.hold();
-        if !self.ticket.state.win_running() {
+        if !self.ticket.state.win_running(false) {
             self.trace(TraceEnd::Early);
             return;
         }
@@ -236,7 +243,7 @@ impl Answerer {
         }
         answer::publish(&self.ticket, self.holds_memory);
         // A backend's own thread must not be held up by a user's callback.
-        answer::tell(self.ticket.clone(), On::Service);
+        answer::tell(self.ticket.clone(), On::Service, &services);
     }
 
     fn trace(&self, end: TraceEnd) -> Option<Box<Trace>> {
@@ -268,6 +275,8 @@ impl TakenResponder for Answerer {
         let outcome = sent.and_then(|outputs| self.outputs(outputs));
         let told = outcome.as_ref().err().cloned().map_or(Ok(()), Err);
         self.answer(outcome);
+        let flight = self.flight.lock().take();
+        drop(flight);
         told
     }
 

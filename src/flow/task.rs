@@ -48,6 +48,8 @@ pub(crate) struct Ask {
     pub(crate) level: usize,
     pub(crate) deadline: Option<u64>,
     pub(crate) timer: Option<Key>,
+    /// Of a request that its caller runs: looked at instead of told, as nobody but the caller waits for it.
+    pub(crate) token: Option<CancelToken>,
     pub(crate) submitted: u64,
     pub(crate) is_traced: bool,
     pub(crate) sequence: Sequence,
@@ -83,7 +85,7 @@ impl Ask {
         self.into.clear();
         self.id.clear();
         self.parameters.clear();
-        (self.deadline, self.timer, self.is_traced) = (None, None, false);
+        (self.deadline, self.timer, self.token, self.is_traced) = (None, None, None, false);
         self.sequence.clear();
     }
 }
@@ -218,11 +220,46 @@ impl Default for CancelState {
 
 impl CancelToken {
     /// A token that cancels nothing yet.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Request, ServerHandle, Tensor};
+    /// use inferlay::CancelToken;
+    /// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+    /// # let server = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]).strict().start()?;
+    /// # let model = server.model("echo")?;
+    /// // The model's outputs are its inputs.
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [2])?;
+    /// let token = CancelToken::new();
+    /// let response = model.infer(Request::new().input("x", x).cancel_with(&token))?;
+    /// assert!(!token.is_cancelled() && response.output("x").is_ok());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Cancels every request that bears this token, now and later.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Request, ServerHandle, Tensor};
+    /// use inferlay::{CancelToken, ErrorKind};
+    /// # let config = "{backend: 'null', max_batch_size: 8, input: {name: x, data_type: FP32, dims: 2}, \
+    /// #     dynamic_batching: {max_queue_delay_microseconds: 60000000}}";
+    /// # let files = [("config.yaml", config.into())];
+    /// # let server = ServerHandle::builder().model_in_memory("echo", files).strict().start()?;
+    /// # let model = server.model("echo")?;
+    /// // The model waits for up to a minute to fill a batch.
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [1, 2])?;
+    /// let token = CancelToken::new();
+    /// let ask = || model.infer_async(Request::new().input("x", x.clone()).cancel_with(&token));
+    /// let (waits, waits_too) = (ask()?, ask()?);
+    /// token.cancel();
+    /// assert_eq!(waits.wait().unwrap_err().kind(), ErrorKind::Cancelled);
+    /// assert!(waits_too.wait().is_err() && ask()?.wait().is_err());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn cancel(&self) {
         let tickets = {
             let mut tickets = self.inner.tickets.lock();
@@ -235,6 +272,15 @@ impl CancelToken {
     }
 
     /// Whether it was cancelled.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::CancelToken;
+    /// let token = CancelToken::new();
+    /// let same = token.clone();
+    /// std::thread::spawn(move || same.cancel()).join().unwrap();
+    /// assert!(token.is_cancelled());
+    /// ```
     pub fn is_cancelled(&self) -> bool {
         self.inner.is_cancelled.load(Ordering::Acquire)
     }

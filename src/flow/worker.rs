@@ -297,7 +297,7 @@ impl Desk {
             self.bell.wait(0);
             let Some(job) = self.job.lock().take() else { return };
             let Job { lane, cell, mut scratch, started, why } = job;
-            let leads = lane.run(cell, &mut scratch, (started, why), On::Worker);
+            let leads = lane.run(cell, &mut scratch, (started, why), On::Worker).leads;
             Scratch::put(scratch);
             if leads {
                 lane.services.workers.lead(lane.clone());

@@ -122,6 +122,12 @@ impl BlockPool {
     }
 }
 
+impl Drop for BlockPool {
+    fn drop(&mut self) {
+        self.classes.iter().for_each(|class| class.pool.close());
+    }
+}
+
 /// A block with one owner, who may write it.
 pub(crate) struct Block {
     memory: Pooled<Class>,

@@ -1,6 +1,20 @@
 //! The reasons for which a batch is closed: decided by the batch policy, counted and traced here.
 
 /// Why a batch was closed. The names are those of the statistics.
+///
+/// # Examples
+/// ```
+/// # use inferlay::{Request, ServerHandle, Tensor};
+/// use inferlay::Cut;
+/// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+/// # let server = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]).strict().start()?;
+/// # let model = server.model("echo")?;
+/// // The model's outputs are its inputs.
+/// let x = Tensor::from_vec(vec![1.0f32, 2.0], [2])?;
+/// let response = model.infer(Request::new().input("x", x).traced())?;
+/// assert_eq!(response.trace().and_then(|trace| trace.cut), Some(Cut::Single));
+/// # Ok::<(), inferlay::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cut {

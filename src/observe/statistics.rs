@@ -5,6 +5,21 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// How often something happened and how long it took in all.
+///
+/// # Examples
+/// ```
+/// # use inferlay::{Request, ServerHandle, Tensor};
+/// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+/// # let server = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]).strict().start()?;
+/// # let model = server.model("echo")?;
+/// // The model's outputs are its inputs.
+/// let x = Tensor::from_vec(vec![1.0f32, 2.0], [2])?;
+/// model.infer(Request::new().input("x", x))?;
+/// let success = model.statistics()?.success;
+/// assert_eq!(success.count, 1);
+/// let _mean_us = success.ns / success.count / 1_000;
+/// # Ok::<(), inferlay::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct DurationStatistics {

@@ -62,6 +62,20 @@ pub struct Trace {
 }
 
 /// How the way of a request ended.
+///
+/// # Examples
+/// ```
+/// # use inferlay::{Request, ServerHandle, Tensor};
+/// use inferlay::TraceEnd;
+/// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+/// # let server = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]).strict().start()?;
+/// # let model = server.model("echo")?;
+/// // The model's outputs are its inputs.
+/// let x = Tensor::from_vec(vec![1.0f32, 2.0], [2])?;
+/// let response = model.infer(Request::new().input("x", x).traced())?;
+/// assert_eq!(response.trace().map(|trace| trace.end), Some(TraceEnd::Ok));
+/// # Ok::<(), inferlay::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TraceEnd {

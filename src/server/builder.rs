@@ -5,7 +5,7 @@ use super::gate::OpenGate;
 use super::load::Loader;
 use super::status::Progress;
 use super::{Inner, ServerHandle};
-use crate::backend;
+use crate::backend::{self, Surroundings, TrustedTable};
 use crate::config::CallerRuns;
 use crate::flow::{Messenger, Services, Timekeeper, Tuning, Workers};
 use crate::memory::BlockPool;
@@ -34,6 +34,7 @@ pub struct ServerBuilder {
     repositories: Vec<PathBuf>,
     files: Vec<PathBuf>,
     in_memory: Vec<(String, MemoryModel)>,
+    tables: Vec<TrustedTable>,
     options: Options,
     log: Log,
     clock: Clock,
@@ -44,6 +45,8 @@ pub struct ServerBuilder {
 /// What loading and lanes go by.
 pub(super) struct Options {
     pub(super) backends: Vec<Arc<dyn Backend>>,
+    /// Where others are looked for.
+    pub(super) directories: backend::Directories,
     pub(super) is_strict: bool,
     pub(super) caller_runs: CallerRuns,
     pub(super) load_threads_max: usize,
@@ -57,6 +60,17 @@ type MemoryModel = Vec<(String, Vec<u8>)>;
 type ProgressFn = dyn Fn(&Progress<'_>) + Send + Sync;
 
 impl Options {
+    /// Adds a backend, in the place of one of the same name.
+    fn add(&mut self, backend: Arc<dyn Backend>) {
+        self.backends.retain(|known| known.name() != backend.name());
+        self.backends.insert(0, backend);
+    }
+
+    /// What a backend behind a table is given of the server.
+    pub(super) fn surroundings(&self, log: &Arc<Log>, clock: &Clock) -> Surroundings {
+        Surroundings { log: log.clone(), clock: clock.clone(), threads_max: self.execution_threads_max }
+    }
+
     pub(super) fn report(&self, progress: &Progress<'_>) {
         if let Some(report) = &self.progress {
             report(progress);
@@ -71,6 +85,7 @@ impl Default for ServerBuilder {
     fn default() -> Self {
         let options = Options {
             backends: backend::builtin(),
+            directories: backend::Directories::default(),
             is_strict: false,
             caller_runs: CallerRuns::OwnRequest,
             load_threads_max: thread::cores().saturating_sub(1).max(1),
@@ -81,6 +96,7 @@ impl Default for ServerBuilder {
             repositories: Vec::new(),
             files: Vec::new(),
             in_memory: Vec::new(),
+            tables: Vec::new(),
             options,
             log: Log::default(),
             clock: Clock::System,
@@ -92,12 +108,34 @@ impl Default for ServerBuilder {
 
 impl ServerBuilder {
     /// Loads the models of this folder: `<folder>/<model>/<version>/<file>`.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::ServerHandle;
+    /// # let folder = std::env::temp_dir().join(format!("inferlay-doc-repository-{}", std::process::id()));
+    /// # std::fs::create_dir_all(folder.join("echo/1")).unwrap();
+    /// # let config = "{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}";
+    /// # std::fs::write(folder.join("echo/config.yaml"), config).unwrap();
+    /// // <folder>/echo/config.yaml and <folder>/echo/1/
+    /// let server = ServerHandle::builder().repository(&folder).start()?;
+    /// assert_eq!(server.model("echo")?.version()?, 1);
+    /// # std::fs::remove_dir_all(folder).unwrap();
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn repository(mut self, folder: impl Into<PathBuf>) -> Self {
         self.repositories.push(folder.into());
         self
     }
 
     /// Loads one model from one file; it is named by the file's stem.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::ServerHandle;
+    /// let server = ServerHandle::builder().model_file("examples/models/digits/1/model.onnx").start()?;
+    /// assert_eq!(server.models()[0].name, "model");
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn model_file(mut self, file: impl Into<PathBuf>) -> Self {
         self.files.push(file.into());
         self
@@ -127,13 +165,69 @@ impl ServerBuilder {
     }
 
     /// Adds a backend. One of the same name as a linked one takes its place.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Backend, Error, ServerHandle};
+    /// # use inferlay_backend_sdk::{Model, ModelSource};
+    /// # use std::sync::Arc;
+    /// # struct Mirror;
+    /// # impl Backend for Mirror {
+    /// #     fn name(&self) -> &str { "mirror" }
+    /// #     fn version(&self) -> &str { "1" }
+    /// #     fn file_names(&self) -> &[&str] { &[] }
+    /// #     fn load(&self, source: &ModelSource<'_>) -> Result<Box<dyn Model>, Error> {
+    /// #         inferlay_backend_null::NullBackend.load(source)
+    /// #     }
+    /// # }
+    /// // `Mirror` implements `Backend` and is named "mirror".
+    /// let config = b"{backend: mirror, input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+    /// let builder = ServerHandle::builder().model_in_memory("m", [("config.yaml", config)]);
+    /// let server = builder.backend(Arc::new(Mirror)).strict().start()?;
+    /// assert_eq!(server.model("m")?.config()?.backend, "mirror");
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn backend(mut self, backend: Arc<dyn Backend>) -> Self {
-        self.options.backends.retain(|known| known.name() != backend.name());
-        self.options.backends.insert(0, backend);
+        self.options.add(backend);
+        self
+    }
+
+    /// Adds the backend of a table in memory. One of the same name as a linked one takes its place.
+    #[allow(dead_code, reason = "for applications in C, whose functions are a feature")]
+    pub(crate) fn backend_table(mut self, table: TrustedTable) -> Self {
+        self.tables.push(table);
+        self
+    }
+
+    /// Looks in this directory for backends that are not linked in: a model whose config says `backend: foo` is served by
+    /// `libinferlay_backend_foo.so`. Several are searched in the order in which they are given; without any, it is
+    /// `inferlay/backends` beside the executable or shared library that holds the engine. Its files run as part of this
+    /// process, so only its owner should be able to write there. A model's own folder is never searched.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::ServerHandle;
+    /// let config = b"{backend: elsewhere, input: {name: x, data_type: FP32, dims: 2}}";
+    /// let builder = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config.to_vec())]);
+    /// let error = builder.backend_directory("/opt/backends").strict().start().unwrap_err();
+    /// assert!(error.message().contains("found no 'libinferlay_backend_elsewhere.so' in: /opt/backends"));
+    /// ```
+    pub fn backend_directory(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.options.directories.add(directory.into());
         self
     }
 
     /// Makes the start fail if any model fails to load.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::{ModelState, ServerHandle};
+    /// let files = || [("config.yaml", b"backend: nowhere".to_vec())];
+    /// let server = ServerHandle::builder().model_in_memory("broken", files()).start()?;
+    /// assert_eq!(server.models()[0].state, ModelState::Unavailable);
+    /// assert!(ServerHandle::builder().model_in_memory("broken", files()).strict().start().is_err());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn strict(mut self) -> Self {
         self.options.is_strict = true;
         self
@@ -177,24 +271,69 @@ impl ServerBuilder {
     }
 
     /// Who may execute besides the workers, for models whose config does not say.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Request, ServerHandle, Tensor};
+    /// use inferlay::CallerRuns;
+    /// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+    /// # let builder = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]);
+    /// let server = builder.caller_runs(CallerRuns::Never).start()?;
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [2])?;
+    /// server.infer("echo", Request::new().input("x", x))?;
+    /// assert_eq!(server.workers_len(), 1);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn caller_runs(mut self, caller_runs: CallerRuns) -> Self {
         self.options.caller_runs = caller_runs;
         self
     }
 
     /// How many models are loaded at once; by default one less than there are cores.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::ServerHandle;
+    /// // One model after the other.
+    /// let server = ServerHandle::builder().load_threads_max(1).start()?;
+    /// assert!(server.is_ready());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn load_threads_max(mut self, threads: usize) -> Self {
         self.options.load_threads_max = threads.max(1);
         self
     }
 
     /// How many threads one execution may use; 1 by default, which serves several requests at once best.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::ServerHandle;
+    /// // For one request at a time that should use every core.
+    /// let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    /// let server = ServerHandle::builder().execution_threads_max(cores).start()?;
+    /// assert!(server.is_ready());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn execution_threads_max(mut self, threads: usize) -> Self {
         self.options.execution_threads_max = threads.max(1);
         self
     }
 
     /// How many turns a thread spins before it sleeps, at most; 0 for none. Nothing spins on a single core.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Request, ServerHandle, Tensor};
+    /// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+    /// # let builder = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]);
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [2])?;
+    /// // Leaves the cores to others: threads sleep at once.
+    /// let server = builder.spin_max(0).start()?;
+    /// let future = server.infer_async("echo", Request::new().input("x", x))?;
+    /// assert_eq!(future.wait()?.slice::<f32>("x")?, [1.0, 2.0]);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn spin_max(mut self, turns: u32) -> Self {
         self.tuning.spin_max = turns;
         self
@@ -202,18 +341,64 @@ impl ServerBuilder {
 
     /// Up to how many bytes a request's part of a batch's output is copied into its response; a larger one is a view that
     /// keeps the whole output alive. 4096 by default.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Request, ServerHandle, Tensor};
+    /// # let config = "{backend: 'null', max_batch_size: 2, input: {name: x, data_type: FP32, dims: 2}, \
+    /// #     dynamic_batching: {max_queue_delay_microseconds: 60000000}}";
+    /// # let builder = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config.into())]);
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [1, 2])?;
+    /// // Never copies: each response of a batch keeps the batch's whole output alive.
+    /// let server = builder.small_output_len_max(0).start()?;
+    /// let ask = || server.infer_async("echo", Request::new().input("x", x.clone()));
+    /// let (first, second) = (ask()?, ask()?);
+    /// assert_eq!(first.wait()?.slice::<f32>("x")?, second.wait()?.slice::<f32>("x")?);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn small_output_len_max(mut self, len: usize) -> Self {
         self.tuning.small_output_len_max = len;
         self
     }
 
     /// Traces one in so many requests; 0, the default, for none.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Request, ServerHandle, Tensor};
+    /// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+    /// # let builder = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]);
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [2])?;
+    /// let server = builder.trace_every(2).start()?;
+    /// let ask = || server.infer("echo", Request::new().input("x", x.clone()));
+    /// assert!(ask()?.trace().is_some() && ask()?.trace().is_none() && ask()?.trace().is_some());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn trace_every(mut self, requests: u32) -> Self {
         self.trace_every = requests;
         self
     }
 
     /// Goes by a clock that stands still until it is advanced, for tests.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Request, ServerHandle, Tensor};
+    /// use inferlay::ManualClock;
+    /// # use std::time::Duration;
+    /// # let config = "{backend: 'null', max_batch_size: 8, input: {name: x, data_type: FP32, dims: 2}, \
+    /// #     dynamic_batching: {max_queue_delay_microseconds: 60000000}}";
+    /// # let builder = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config.into())]);
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [1, 2])?;
+    /// let clock = ManualClock::new();
+    /// let server = builder.manual_clock(&clock).start()?;
+    /// // The model waits for up to a minute to fill a batch.
+    /// let future = server.infer_async("echo", Request::new().input("x", x))?;
+    /// assert!(!future.is_ready());
+    /// clock.advance(Duration::from_secs(60));
+    /// assert_eq!(future.wait()?.slice::<f32>("x")?, [1.0, 2.0]);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn manual_clock(mut self, clock: &ManualClock) -> Self {
         self.clock = Clock::Manual(clock.clone());
         self
@@ -224,7 +409,17 @@ impl ServerBuilder {
     /// # Errors
     /// [`crate::ErrorKind::NotFound`] or [`crate::ErrorKind::InvalidArg`] for a folder or file that is not one; a model
     /// that fails to load does not fail the start, unless [`ServerBuilder::strict`] says so.
-    pub fn start(self) -> Result<ServerHandle, Error> {
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::{ErrorKind, ServerHandle};
+    /// let server = ServerHandle::builder().start()?;
+    /// assert!(server.is_live() && server.models().is_empty());
+    /// let error = ServerHandle::builder().repository("no/such/folder").start().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::NotFound);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn start(mut self) -> Result<ServerHandle, Error> {
         let mut found =
             if self.repositories.is_empty() { Found::default() } else { repository::scan(&self.repositories)? };
         let files = self.files.iter().map(|file| repository::open_file(file));
@@ -237,12 +432,16 @@ impl ServerBuilder {
             }
         }
         let log = Arc::new(self.log);
+        for table in self.tables {
+            let surroundings = self.options.surroundings(&log, &self.clock);
+            self.options.add(table.begin(None, surroundings)?);
+        }
         let services = Arc::new(Services {
             workers: Workers::new(self.tuning.spin_max, self.tuning.workers_max, log.clone()),
             timekeeper: Timekeeper::new(self.clock.clone()),
             messenger: Messenger::new(),
             blocks: BlockPool::new(),
-            gate: Box::new(OpenGate::new()),
+            gate: Box::new(OpenGate),
             tracer: Tracer::new(self.trace_every),
             drained: Arc::new(Doorbell::new()),
             clock: self.clock,

@@ -62,6 +62,24 @@ impl ResponseFuture {
     /// # Errors
     /// The error that the request was answered with; [`ErrorKind::FailedPrecondition`] inside a callback or an execution,
     /// where waiting could wait for itself (the request is then cancelled).
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Request, ServerHandle, Tensor};
+    /// use inferlay::ErrorKind;
+    /// use std::time::Duration;
+    /// # let config = "{backend: 'null', max_batch_size: 8, input: {name: x, data_type: FP32, dims: 2}, \
+    /// #     dynamic_batching: {max_queue_delay_microseconds: 60000000}}";
+    /// # let files = [("config.yaml", config.into())];
+    /// # let server = ServerHandle::builder().model_in_memory("echo", files).strict().start()?;
+    /// # let model = server.model("echo")?;
+    /// // The model waits for up to a minute to fill a batch.
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [1, 2])?;
+    /// let request = Request::new().input("x", x).timeout(Duration::from_millis(1));
+    /// let late = model.infer_async(request)?;
+    /// assert_eq!(late.wait().unwrap_err().kind(), ErrorKind::Timeout);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn wait(mut self) -> Result<Response, Error> {
         if crate::sync::thread::is_inside() {
             return Err(INSIDE);
@@ -76,11 +94,45 @@ impl ResponseFuture {
     }
 
     /// Whether the answer is there.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Request, ServerHandle, Tensor};
+    /// # let config = "{backend: 'null', max_batch_size: 8, input: {name: x, data_type: FP32, dims: 2}, \
+    /// #     dynamic_batching: {max_queue_delay_microseconds: 60000000}}";
+    /// # let files = [("config.yaml", config.into())];
+    /// # let server = ServerHandle::builder().model_in_memory("echo", files).strict().start()?;
+    /// # let model = server.model("echo")?;
+    /// // The model waits for up to a minute to fill a batch.
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [1, 2])?;
+    /// let future = model.infer_async(Request::new().input("x", x))?;
+    /// assert!(!future.is_ready());
+    /// future.cancel();
+    /// assert!(future.is_ready() && future.wait().is_err());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn is_ready(&self) -> bool {
         self.ticket.as_ref().is_some_and(|ticket| ticket.state.is_answered())
     }
 
     /// Cancels the request: answered at once with [`ErrorKind::Cancelled`] unless the answer is there already.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Request, ServerHandle, Tensor};
+    /// use inferlay::ErrorKind;
+    /// # let config = "{backend: 'null', max_batch_size: 8, input: {name: x, data_type: FP32, dims: 2}, \
+    /// #     dynamic_batching: {max_queue_delay_microseconds: 60000000}}";
+    /// # let files = [("config.yaml", config.into())];
+    /// # let server = ServerHandle::builder().model_in_memory("echo", files).strict().start()?;
+    /// # let model = server.model("echo")?;
+    /// // The model waits for up to a minute to fill a batch.
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [1, 2])?;
+    /// let future = model.infer_async(Request::new().input("x", x))?;
+    /// future.cancel();
+    /// assert_eq!(future.wait().unwrap_err().kind(), ErrorKind::Cancelled);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn cancel(&self) {
         if let Some(ticket) = &self.ticket {
             flow::cancel(ticket);

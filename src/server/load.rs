@@ -166,6 +166,10 @@ impl Loader<'_> {
         if let Some(backend) = named(&wanted) {
             return Ok(vec![backend]);
         }
+        let surroundings = self.options.surroundings(&self.services.log, &self.services.clock);
+        if let Some(backend) = self.options.directories.find(&wanted, &surroundings)? {
+            return Ok(vec![backend]);
+        }
         // Repositories made for ONNX Runtime serve unchanged where tract is what there is.
         if let ("onnxruntime", Some(tract)) = (wanted.as_str(), named("tract")) {
             let message = "a config asks for the backend 'onnxruntime', which is not there; 'tract' serves instead";
@@ -174,7 +178,8 @@ impl Loader<'_> {
             return Ok(vec![tract]);
         }
         let known: Vec<_> = all.iter().map(|backend| backend.name()).collect();
-        Err(Error::unavailable(format!("backend '{wanted}' is not there; known: {}", known.join(", "))))
+        let missing = self.options.directories.missing(&wanted);
+        Err(Error::unavailable(format!("backend '{wanted}' is not there: {missing}; linked in: {}", known.join(", "))))
     }
 }
 

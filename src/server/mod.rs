@@ -13,6 +13,8 @@ mod loom_tests;
 mod model;
 mod spec;
 mod status;
+#[cfg(all(test, not(loom)))]
+mod table_tests;
 
 pub use builder::ServerBuilder;
 pub use future::ResponseFuture;
@@ -81,6 +83,15 @@ pub(crate) struct Inner {
 
 impl ServerHandle {
     /// Options for a server.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::ServerHandle;
+    /// let builder = ServerHandle::builder().trace_every(1000).load_threads_max(2);
+    /// let server = builder.start()?;
+    /// assert!(server.is_live() && server.models().is_empty());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn builder() -> ServerBuilder {
         ServerBuilder::default()
     }
@@ -90,6 +101,15 @@ impl ServerHandle {
     /// # Errors
     /// [`ErrorKind::NotFound`] when there is no such path, and what [`ServerBuilder::start`] returns. The one model of a
     /// file must load; of a folder, a model that does not is listed as unavailable.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::{ErrorKind, ServerHandle};
+    /// let server = ServerHandle::open("examples/models")?;
+    /// assert_eq!(server.models()[0].name, "digits");
+    /// assert_eq!(ServerHandle::open("no/such/folder").unwrap_err().kind(), ErrorKind::NotFound);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         if path.is_file() {
@@ -102,6 +122,19 @@ impl ServerHandle {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] with the names that are known; [`ErrorKind::Unavailable`] with the reason.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Request, ServerHandle, Tensor};
+    /// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+    /// # let server = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]).strict().start()?;
+    /// // The model's outputs are its inputs.
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [2])?;
+    /// let echo = server.model("echo")?;
+    /// assert_eq!(echo.infer(Request::new().input("x", x))?.slice::<f32>("x")?, [1.0, 2.0]);
+    /// assert!(server.model("ecko").unwrap_err().message().contains("echo"));
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn model(&self, name: &str) -> Result<ModelHandle, Error> {
         ModelHandle::new(self.inner.clone(), self.inner.catalog.entry(name)?, None)
     }
@@ -110,6 +143,17 @@ impl ServerHandle {
     ///
     /// # Errors
     /// As for [`ServerHandle::model`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::ServerHandle;
+    /// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+    /// # let server = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]).strict().start()?;
+    /// use inferlay::ErrorKind;
+    /// assert_eq!(server.model_version("echo", 1)?.version()?, 1);
+    /// assert_eq!(server.model_version("echo", 7).unwrap_err().kind(), ErrorKind::NotFound);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn model_version(&self, name: &str, version: u64) -> Result<ModelHandle, Error> {
         ModelHandle::new(self.inner.clone(), self.inner.catalog.entry(name)?, Some(version))
     }
@@ -118,6 +162,18 @@ impl ServerHandle {
     ///
     /// # Errors
     /// As for [`ServerHandle::model`] and [`ModelHandle::infer`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Request, ServerHandle, Tensor};
+    /// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+    /// # let server = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]).strict().start()?;
+    /// // The model's outputs are its inputs.
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [2])?;
+    /// let response = server.infer("echo", Request::new().input("x", x))?;
+    /// assert_eq!(response.slice::<f32>("x")?, [1.0, 2.0]);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn infer(&self, model: &str, request: Request<'_>) -> Result<Response, Error> {
         self.model(model)?.infer(request)
     }
@@ -126,6 +182,20 @@ impl ServerHandle {
     ///
     /// # Errors
     /// As for [`ServerHandle::model`] and [`ModelHandle::infer_async`]; the refusal gives the request back.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Request, ServerHandle, Tensor};
+    /// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+    /// # let server = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]).strict().start()?;
+    /// // The model's outputs are its inputs.
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [2])?;
+    /// let request = Request::new().input("x", x);
+    /// let refused = server.infer_async("ecko", request).unwrap_err();
+    /// let future = server.infer_async("echo", refused.request)?;
+    /// assert_eq!(future.wait()?.slice::<f32>("x")?, [1.0, 2.0]);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn infer_async(&self, model: &str, request: Request<'static>) -> Result<ResponseFuture, Refused<'static>> {
         match self.model(model) {
             Ok(model) => model.infer_async(request),
@@ -141,6 +211,20 @@ impl ServerHandle {
     /// # Errors
     /// [`ErrorKind::InvalidArg`] for a config that contradicts itself; [`ErrorKind::AlreadyExists`] when the name is
     /// taken; [`ErrorKind::Unavailable`] when the server stops.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::{DataType, ModelConfig, Request, ServerHandle, Tensor};
+    /// let server = ServerHandle::builder().start()?;
+    /// let config = ModelConfig::new("length").input("text", DataType::Bytes, [1]).output("len", DataType::Int64, [1]);
+    /// let length = server.register_model(config, |batch| {
+    ///     let len: i64 = batch.input("text")?.strings()?.map(|text| text.len() as i64).sum();
+    ///     batch.set_output("len", Tensor::from_vec(vec![len], [1])?)
+    /// })?;
+    /// let request = Request::new().input("text", Tensor::from_strings(["to be"], [1])?);
+    /// assert_eq!(length.infer(request)?.slice::<i64>("len")?, [5]);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn register_model(
         &self,
         config: ModelConfig,
@@ -220,11 +304,31 @@ impl ServerHandle {
     }
 
     /// Whether it takes requests at all.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::ServerHandle;
+    /// use std::time::Duration;
+    /// let server = ServerHandle::builder().start()?;
+    /// assert!(server.is_live());
+    /// server.stop(Duration::from_secs(1))?;
+    /// assert!(!server.is_live());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn is_live(&self) -> bool {
         !self.inner.is_stopping.load(Ordering::Acquire)
     }
 
     /// Whether it is live and every model of it is ready.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::ServerHandle;
+    /// let files = [("config.yaml", b"backend: nowhere".to_vec())];
+    /// let server = ServerHandle::builder().model_in_memory("broken", files).start()?;
+    /// assert!(server.is_live() && !server.is_ready());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn is_ready(&self) -> bool {
         self.is_live() && self.models().iter().all(|status| status.state == ModelState::Ready)
     }
@@ -306,7 +410,8 @@ impl ServerHandle {
         metrics_text(&self.statistics(), &gauges)
     }
 
-    /// The backends there are, in the order in which they are asked whether a file is theirs.
+    /// The backends there are, in the order in which they are asked whether a file is theirs; then those that were
+    /// loaded from backend directories, by name.
     ///
     /// # Examples
     /// ```
@@ -315,10 +420,25 @@ impl ServerHandle {
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn backends(&self) -> Vec<BackendStatus> {
-        self.inner.options.backends.iter().map(|backend| BackendStatus::new(&**backend)).collect()
+        let (linked, loaded) = (&self.inner.options.backends, self.inner.options.directories.found());
+        linked.iter().chain(&loaded).map(|backend| BackendStatus::new(&**backend)).collect()
     }
 
     /// Traces one in so many requests from now on; 0: none but those that ask for it.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Request, ServerHandle, Tensor};
+    /// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+    /// # let server = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]).strict().start()?;
+    /// // The model's outputs are its inputs.
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [2])?;
+    /// server.set_trace_every(1);
+    /// assert!(server.infer("echo", Request::new().input("x", x.clone()))?.trace().is_some());
+    /// server.set_trace_every(0);
+    /// assert!(server.infer("echo", Request::new().input("x", x))?.trace().is_none());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn set_trace_every(&self, requests: u32) {
         self.inner.services.tracer.set_every(requests);
     }
@@ -348,11 +468,37 @@ impl ServerHandle {
     }
 
     /// How many worker threads run or sleep now. Idle models need none.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Request, ServerHandle, Tensor};
+    /// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+    /// # let server = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]).strict().start()?;
+    /// // The model's outputs are its inputs.
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [2])?;
+    /// assert_eq!(server.workers_len(), 0);
+    /// server.infer_async("echo", Request::new().input("x", x))?.wait()?;
+    /// assert_eq!(server.workers_len(), 1);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn workers_len(&self) -> usize {
         self.inner.services.workers.len()
     }
 
     /// Bytes of host memory that the engine's pools have taken from the system, idle ones included.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Request, ServerHandle, Tensor};
+    /// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+    /// # let server = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]).strict().start()?;
+    /// // The model's outputs are its inputs.
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [2])?;
+    /// let before = server.pool_bytes();
+    /// let response = server.infer("echo", Request::new().input("x", x))?;
+    /// assert!(server.pool_bytes() > before);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn pool_bytes(&self) -> usize {
         self.inner.services.blocks.bytes()
     }

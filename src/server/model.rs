@@ -5,7 +5,7 @@ use super::future::ResponseFuture;
 use super::status::ModelMetadata;
 use super::{Inner, ServerHandle};
 use crate::config::ModelConfig;
-use crate::flow::{Manner, Notify, Refused, Request, Response, Ticket};
+use crate::flow::{Lane, Manner, Notify, Refused, Request, Response};
 use crate::observe::ModelStatistics;
 use crate::sync::{Callback, Mutex};
 use inferlay_backend_sdk::Error;
@@ -54,6 +54,16 @@ impl ModelHandle {
     }
 
     /// The model's name.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::ServerHandle;
+    /// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+    /// # let server = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]).strict().start()?;
+    /// # let model = server.model("echo")?;
+    /// assert_eq!(model.name(), "echo");
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn name(&self) -> &str {
         &self.served.config.name
     }
@@ -62,6 +72,19 @@ impl ModelHandle {
     ///
     /// # Errors
     /// [`crate::ErrorKind::Unavailable`] when none does any more.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::ServerHandle;
+    /// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+    /// # let server = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]).strict().start()?;
+    /// # let model = server.model("echo")?;
+    /// use std::time::Duration;
+    /// assert_eq!(model.version()?, 1);
+    /// server.remove_model("echo", Duration::from_secs(1))?;
+    /// assert!(model.version().is_err());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn version(&self) -> Result<u64, Error> {
         self.with(|served| served.lane.spec.version)
     }
@@ -129,7 +152,8 @@ impl ModelHandle {
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn infer_async(&self, request: Request<'static>) -> Result<ResponseFuture, Refused<'static>> {
-        self.submit(request, Notify::Nobody).map(ResponseFuture::new)
+        self.send(request, |lane, request| lane.submit(request, Notify::Nobody, Manner::Async))
+            .map(|(ticket, _)| ResponseFuture::new(ticket))
     }
 
     /// Submits one request and has `callback` called with the answer, once, on a thread of the engine.
@@ -167,10 +191,24 @@ impl ModelHandle {
         request: Request<'static>,
         callback: impl FnOnce(Result<Response, Error>) + Send + 'static,
     ) -> Result<(), Refused<'static>> {
-        self.submit(request, Notify::Callback(Callback::new(callback))).map(drop)
+        let notify = Notify::Callback(Callback::new(callback));
+        self.send(request, |lane, request| lane.post(request, notify))
     }
 
     /// Whether a version serves that this handle would use.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::ServerHandle;
+    /// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+    /// # let server = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]).strict().start()?;
+    /// # let model = server.model("echo")?;
+    /// use std::time::Duration;
+    /// assert!(model.is_ready());
+    /// server.remove_model("echo", Duration::from_secs(1))?;
+    /// assert!(!model.is_ready());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn is_ready(&self) -> bool {
         self.with(|served| !served.lane.is_stopping()).unwrap_or(false)
     }
@@ -206,6 +244,17 @@ impl ModelHandle {
     ///
     /// # Errors
     /// As for [`ModelHandle::metadata`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::ServerHandle;
+    /// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+    /// # let server = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]).strict().start()?;
+    /// # let model = server.model("echo")?;
+    /// let config = model.config()?;
+    /// assert_eq!((&config.backend[..], config.max_batch_size, config.queue_size_max), ("null", 0, 4096));
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn config(&self) -> Result<ModelConfig, Error> {
         self.with(|served| (*served.config).clone())
     }
@@ -239,24 +288,35 @@ impl ModelHandle {
     }
 
     /// The server that it belongs to.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::ServerHandle;
+    /// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+    /// # let server = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]).strict().start()?;
+    /// # let model = server.model("echo")?;
+    /// // The handle alone keeps the server alive.
+    /// drop(server);
+    /// assert!(model.server().is_live());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn server(&self) -> ServerHandle {
         ServerHandle { inner: self.inner.clone() }
     }
 
-    fn submit<'a>(&self, request: Request<'a>, notify: Notify) -> Result<Ticket, Refused<'a>> {
-        let newer;
-        let lane = match self.current() {
-            Some(served) => &served.lane,
-            None => match self.with(|served| served.lane.clone()) {
-                Ok(lane) => {
-                    newer = lane;
-                    &newer
-                }
-                Err(error) => return Err(Refused { error, request }),
-            },
-        };
-        // A refused callback is dropped here, uncalled.
-        lane.submit(request, notify, Manner::Async).map(|(ticket, _)| ticket).map_err(|(refused, _)| refused)
+    /// Gives a request to the lane that serves now.
+    fn send<'a, R>(
+        &self,
+        request: Request<'a>,
+        send: impl FnOnce(&Arc<Lane>, Request<'a>) -> Result<R, Refused<'a>>,
+    ) -> Result<R, Refused<'a>> {
+        if let Some(served) = self.current() {
+            return send(&served.lane, request);
+        }
+        match self.with(|served| served.lane.clone()) {
+            Ok(lane) => send(&lane, request),
+            Err(error) => Err(Refused { error, request }),
+        }
     }
 
     /// As [`ModelHandle::infer_callback`], for a request whose names alone are borrowed: its inputs are owned by counts,
@@ -267,7 +327,7 @@ impl ModelHandle {
         request: Request<'a>,
         callback: Callback<crate::flow::Outcome>,
     ) -> Result<(), Refused<'a>> {
-        self.submit(request, Notify::Callback(callback)).map(drop)
+        self.send(request, |lane, request| lane.post(request, Notify::Callback(callback)))
     }
 
     /// Has `callback` called on a thread of the server, soon; once the server has stopped it is dropped, uncalled.

@@ -5,6 +5,15 @@ use inferlay_backend_sdk::{Attributes, Backend, Error};
 use serde::Serialize;
 
 /// The state of one version of a model.
+///
+/// # Examples
+/// ```
+/// use inferlay::{ModelState, ServerHandle};
+/// let files = [("config.yaml", b"backend: nowhere".to_vec())];
+/// let server = ServerHandle::builder().model_in_memory("broken", files).start()?;
+/// assert_eq!(server.models()[0].state, ModelState::Unavailable);
+/// # Ok::<(), inferlay::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 #[non_exhaustive]
@@ -18,6 +27,19 @@ pub enum ModelState {
 }
 
 /// One line of the index of models.
+///
+/// # Examples
+/// ```
+/// use inferlay::{ModelState, ServerHandle};
+/// let files = [("config.yaml", b"backend: nowhere".to_vec())];
+/// let server = ServerHandle::builder().model_in_memory("broken", files).start()?;
+/// for status in server.models().iter().filter(|status| status.state != ModelState::Ready) {
+///     assert_eq!(status.name, "broken");
+///     assert!(status.reason.contains("nowhere"));
+/// }
+/// # assert_eq!(server.models().len(), 1);
+/// # Ok::<(), inferlay::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ModelStatus {
@@ -135,6 +157,22 @@ pub struct ModelMetadata {
 }
 
 /// The name, type and shape of one input or output, the batch included; -1 varies.
+///
+/// # Examples
+/// ```
+/// # use inferlay::{Request, ServerHandle, Tensor};
+/// # let config = "{backend: 'null', max_batch_size: 8, input: {name: x, data_type: FP32, dims: 2}, \
+/// #     dynamic_batching: {max_queue_delay_microseconds: 60000000}}";
+/// # let files = [("config.yaml", config.into())];
+/// # let server = ServerHandle::builder().model_in_memory("echo", files).strict().start()?;
+/// # let model = server.model("echo")?;
+/// // The model waits for up to a minute to fill a batch.
+/// let x = Tensor::from_vec(vec![1.0f32, 2.0], [1, 2])?;
+/// // The config says `max_batch_size: 8, input: {name: x, data_type: FP32, dims: 2}`.
+/// let x = &model.metadata()?.inputs[0];
+/// assert_eq!((&x.name[..], &x.datatype[..], &x.shape[..]), ("x", "FP32", &[-1, 2][..]));
+/// # Ok::<(), inferlay::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct TensorMetadata {

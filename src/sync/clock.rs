@@ -103,11 +103,32 @@ impl Default for ManualClock {
 
 impl ManualClock {
     /// A clock at zero.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::{ManualClock, ServerHandle};
+    /// let clock = ManualClock::new();
+    /// assert!(clock.elapsed().is_zero());
+    /// let server = ServerHandle::builder().manual_clock(&clock).start()?;
+    /// # assert!(server.is_live());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn new() -> Self {
         ManualClock { inner: Arc::new(Manual { now: AtomicU64::new(0), watchers: Mutex::new(Vec::new()) }) }
     }
 
     /// Moves the clock forward and wakes whoever waits on it. Does not wait for what they then do.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::ManualClock;
+    /// use std::time::Duration;
+    /// let clock = ManualClock::new();
+    /// // A clone is the same clock.
+    /// clock.clone().advance(Duration::from_millis(2));
+    /// clock.advance(Duration::from_millis(3));
+    /// assert_eq!(clock.elapsed(), Duration::from_millis(5));
+    /// ```
     pub fn advance(&self, by: Duration) {
         self.inner.now.fetch_add(by.as_nanos() as u64, Ordering::AcqRel);
         let watchers = std::mem::take(&mut *self.inner.watchers.lock());
@@ -117,6 +138,15 @@ impl ManualClock {
     }
 
     /// How far it was moved since it was made.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::ManualClock;
+    /// use std::time::Duration;
+    /// let clock = ManualClock::new();
+    /// clock.advance(Duration::from_secs(1));
+    /// assert_eq!(clock.elapsed(), Duration::from_secs(1));
+    /// ```
     pub fn elapsed(&self) -> Duration {
         Duration::from_nanos(self.inner.now.load(Ordering::Acquire))
     }

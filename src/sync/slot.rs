@@ -27,6 +27,7 @@ impl<T> Slot<T> {
     }
 
     /// Becomes the owner until the guard is dropped.
+    #[inline]
     pub(crate) fn lock(&self) -> SlotGuard<'_, T> {
         self.acquire();
         SlotGuard { slot: self, value: PhantomData }
@@ -37,19 +38,34 @@ impl<T> Slot<T> {
         self.value.get_mut()
     }
 
+    #[inline]
     fn acquire(&self) {
-        let mut turns = 0u32;
-        while self.busy.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
-            // Only reading leaves the owner its cache line. It holds the slot for a few instructions; if it was put to
-            // sleep there, let it run.
-            while self.busy.load(Ordering::Relaxed) {
-                turns += 1;
-                if turns.is_multiple_of(64) { thread::yield_now() } else { thread::relax() }
-            }
+        if self.busy.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            self.acquire_late();
         }
         self.witness.exclusive();
     }
 
+    /// Becomes the owner when nobody else can reach the slot, and none did who has not been seen to let go.
+    #[inline]
+    fn acquire_alone(&self) {
+        self.busy.store(true, Ordering::Relaxed);
+        self.witness.exclusive();
+    }
+
+    #[cold]
+    fn acquire_late(&self) {
+        let mut turns = 0u32;
+        while self.busy.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            // Only reading leaves the owner its cache line.
+            while self.busy.load(Ordering::Relaxed) {
+                turns = turns.saturating_add(1);
+                thread::back_off(turns);
+            }
+        }
+    }
+
+    #[inline]
     fn release(&self) {
         self.witness.exclusive();
         self.busy.store(false, Ordering::Release);
@@ -105,8 +121,15 @@ pub(crate) struct Held<H: Home, P: Project<H>> {
 
 impl<H: Home, P: Project<H>> Held<H, P> {
     /// Becomes the owner of the slot until dropped.
+    #[inline]
     pub(crate) fn lock(item: Pooled<H>) -> Self {
-        P::slot(&item).acquire();
+        let slot = P::slot(&item);
+        if item.is_sole() {
+            // Whoever held the slot would own a count of the item, or borrow this one.
+            slot.acquire_alone();
+        } else {
+            slot.acquire();
+        }
         Held { item, project: PhantomData, value: PhantomData }
     }
 

@@ -29,6 +29,22 @@ pub(crate) fn relax() {
     loom::thread::yield_now();
 }
 
+/// The `turn`th turn of waiting for a thread that holds something for a few instructions: it may have been put to sleep
+/// there, and may even be of a lower priority than this one, so that only a sleep lets it run.
+#[cfg(not(loom))]
+pub(crate) fn back_off(turn: u32) {
+    match turn {
+        0..1024 if !turn.is_multiple_of(64) => std::hint::spin_loop(),
+        0..4096 => std::thread::yield_now(),
+        _ => std::thread::sleep(std::time::Duration::from_micros(50)),
+    }
+}
+
+#[cfg(loom)]
+pub(crate) fn back_off(_turn: u32) {
+    loom::thread::yield_now();
+}
+
 /// What a panic said.
 pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     let said = panic.downcast_ref::<&str>().copied();

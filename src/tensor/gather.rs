@@ -54,6 +54,30 @@ pub(crate) fn copy(tensor: &Tensor, pool: &BlockPool) -> Result<Tensor, Error> {
     Tensor::new(tensor.dtype(), tensor.shape().clone(), block.share())
 }
 
+/// A copy of some rows of a tensor whose elements have a fixed size. `None` when they are not that small.
+///
+/// # Errors
+/// `INVALID_ARG` when the tensor has no such rows, and as for [`gather`].
+pub(crate) fn copy_rows(
+    tensor: &Tensor,
+    (first, rows): (usize, usize),
+    len_max: usize,
+    pool: &BlockPool,
+) -> Result<Option<Tensor>, Error> {
+    let total = tensor.shape().first().copied().unwrap_or(0);
+    let Some(row_len) = tensor.data().len().checked_div(total) else { return Ok(None) };
+    if tensor.dtype() == DataType::Bytes || rows.saturating_mul(row_len) > len_max {
+        return Ok(None);
+    }
+    let (begin, len) = (first.saturating_mul(row_len), rows * row_len);
+    let Some(bytes) = tensor.data().bytes()?.get(begin..begin.saturating_add(len)) else {
+        return Err(Error::invalid_arg(format!("rows {first}+{rows} of a tensor of shape {}", tensor.shape())));
+    };
+    let mut block = take(pool, len)?;
+    block.bytes_mut().copy_from_slice(bytes);
+    Tensor::new(tensor.dtype(), tensor.shape().clone().with_first(rows), block.share()).map(Some)
+}
+
 /// The bytes of its data that a tensor uses: of `BYTES`, those between its first and last offset.
 fn span(tensor: &Tensor) -> Result<(usize, usize), Error> {
     if tensor.dtype() != DataType::Bytes {
@@ -96,6 +120,23 @@ fn take(pool: &BlockPool, len: usize) -> Result<Block, Error> {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_few_rows_are_copied_and_many_are_not() {
+        let pool = BlockPool::new();
+        let tensor = Tensor::from_vec((0..12i32).collect(), [4, 3]).unwrap();
+        let copied = copy_rows(&tensor, (1, 2), 24, &pool).unwrap().unwrap();
+        assert_eq!(
+            (copied.shape().to_string(), copied.view().as_slice::<i32>().unwrap()),
+            ("[2, 3]".into(), &[3, 4, 5, 6, 7, 8][..])
+        );
+        assert!(copy_rows(&tensor, (1, 2), 23, &pool).unwrap().is_none());
+        assert!(copy_rows(&tensor, (3, 2), 24, &pool).unwrap_err().message().contains("rows 3+2"));
+        let words = Tensor::from_strings(["to", "be"], [2]).unwrap();
+        assert!(copy_rows(&words, (0, 1), 24, &pool).unwrap().is_none());
+        let empty = Tensor::from_vec(Vec::<f32>::new(), [2, 0]).unwrap();
+        assert_eq!(copy_rows(&empty, (1, 1), 24, &pool).unwrap().unwrap().shape().to_string(), "[1, 0]");
+    }
 
     #[test]
     fn numbers_are_joined_in_order() {

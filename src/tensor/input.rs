@@ -30,12 +30,30 @@ impl<'a> Input<'a> {
     ///
     /// # Errors
     /// [`crate::ErrorKind::InvalidArg`] when the shape's elements are not as many as the slice's.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::{ErrorKind, Input};
+    /// let pixels = [0.5f32; 64];
+    /// assert!(Input::from_slice(&pixels, [1, 1, 8, 8])?.is_borrowed());
+    /// assert_eq!(Input::from_slice(&pixels, [65]).unwrap_err().kind(), ErrorKind::InvalidArg);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn from_slice<T: Element>(elements: &'a [T], shape: impl Into<Shape>) -> Result<Self, Error> {
         let tensor = Tensor::new(T::DTYPE, shape, borrow(elements))?;
         Ok(Input { tensor: Some(tensor), borrowed: true, lifetime: PhantomData })
     }
 
     /// Whether it borrows memory of the caller.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::{Input, Tensor};
+    /// let pixels = vec![0.5f32; 64];
+    /// assert!(Input::from_slice(&pixels, [64])?.is_borrowed());
+    /// assert!(!Input::from(Tensor::from_vec(pixels, [64])?).is_borrowed());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn is_borrowed(&self) -> bool {
         self.borrowed
     }

@@ -45,6 +45,16 @@ impl<T: Element, D: Dimension> From<Array<T, D>> for Input<'static> {
 }
 
 /// Arrays become owned tensors.
+///
+/// # Examples
+/// ```
+/// use inferlay::{IntoTensor, Request};
+/// use ndarray::Array2;
+/// let array = Array2::<f32>::zeros((2, 3));
+/// let tensor = array.into_tensor();
+/// assert_eq!(tensor.shape()[..], [2, 3]);
+/// let request: Request<'static> = Request::new().input("x", tensor);
+/// ```
 pub trait IntoTensor {
     /// The array as a tensor: its memory is taken over when it is in standard layout, else copied once.
     ///
@@ -76,6 +86,21 @@ impl<T: Element, D: Dimension> IntoTensor for Array<T, D> {
 }
 
 /// Tensors are read as arrays.
+///
+/// # Examples
+/// ```
+/// # use inferlay::{Request, ServerHandle, Tensor};
+/// use inferlay::ToNdarray;
+/// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+/// # let server = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]).strict().start()?;
+/// # let model = server.model("echo")?;
+/// // The model's outputs are its inputs.
+/// let x = Tensor::from_vec(vec![1.0f32, 2.0], [2])?;
+/// let response = model.infer(Request::new().input("x", x))?;
+/// let array = response.output("x")?.ndarray_view::<f32>()?;
+/// assert_eq!((array.ndim(), array.sum()), (1, 3.0));
+/// # Ok::<(), inferlay::Error>(())
+/// ```
 pub trait ToNdarray<'a> {
     /// The tensor as a view of an array of its shape; nothing is copied.
     ///

@@ -170,7 +170,7 @@ fn is_cfg_test(attribute: &[Token]) -> bool {
 }
 
 /// One past the item that the attribute at `start` belongs to.
-fn item_end(tokens: &[Token], start: usize) -> usize {
+pub(crate) fn item_end(tokens: &[Token], start: usize) -> usize {
     let mut at = start;
     while let Some(token) = tokens.get(at) {
         match token.text.as_str() {
@@ -185,7 +185,7 @@ fn item_end(tokens: &[Token], start: usize) -> usize {
 }
 
 /// One past the bracket that closes the one at `open`.
-fn closing(tokens: &[Token], open: usize) -> usize {
+pub(crate) fn closing(tokens: &[Token], open: usize) -> usize {
     let mut depth = 0_usize;
     for (at, token) in tokens.iter().enumerate().skip(open) {
         match token.text.as_str() {

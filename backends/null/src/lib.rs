@@ -20,7 +20,9 @@
 //!
 //! Any thread; an instance holds nothing but its count of executions.
 
-#![forbid(unsafe_code)]
+// An exported symbol is unsafe code, as two of one name would clash.
+#![cfg_attr(not(feature = "plugin"), forbid(unsafe_code))]
+#![cfg_attr(feature = "plugin", deny(unsafe_code))]
 
 mod parameters;
 
@@ -59,6 +61,9 @@ impl Backend for NullBackend {
         Ok(Box::new(NullModel { signature, parameters: Parameters::read(source.parameters)? }))
     }
 }
+
+#[cfg(feature = "plugin")]
+inferlay_backend_sdk::export_backend!(null, NullBackend);
 
 struct NullModel {
     signature: Signature,

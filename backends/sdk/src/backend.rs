@@ -7,18 +7,93 @@ use std::ops::BitOr;
 use std::path::PathBuf;
 
 /// One framework: turns files into models. One object per process, used from any thread.
+///
+/// # Examples
+/// ```
+/// # use inferlay_backend_sdk::{Backend, Error, Model, ModelSource};
+/// # struct Mine;
+/// impl Backend for Mine {
+///     fn name(&self) -> &str { "mine" }
+///     fn version(&self) -> &str { "1.2" }
+///     fn file_names(&self) -> &[&str] { &["model.mine", ".mine"] }
+///     fn load(&self, source: &ModelSource<'_>) -> Result<Box<dyn Model>, Error> {
+///         Err(Error::unsupported(format!("{}: not today", source.file_name)))
+///     }
+/// }
+/// # let backend: Box<dyn Backend> = Box::new(Mine);
+/// # assert_eq!((backend.name(), backend.version()), ("mine", "1.2"));
+/// ```
 pub trait Backend: Send + Sync {
     /// Its name in configs, such as `tract`.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay_backend_sdk::*;
+    /// # struct Mine;
+    /// impl Backend for Mine {
+    ///     fn name(&self) -> &str { "mine" }
+    ///     // …
+    /// #     fn version(&self) -> &str { "1" }
+    /// #     fn file_names(&self) -> &[&str] { &[] }
+    /// #     fn load(&self, _: &ModelSource<'_>) -> Result<Box<dyn Model>, Error> { Err(Error::unsupported("…")) }
+    /// }
+    /// // In a config: `backend: mine`.
+    /// assert_eq!(Mine.name(), "mine");
+    /// ```
     fn name(&self) -> &str;
 
     /// The version of the framework, for introspection.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay_backend_sdk::*;
+    /// # struct Mine;
+    /// impl Backend for Mine {
+    ///     fn version(&self) -> &str { env!("CARGO_PKG_VERSION") }
+    ///     // …
+    /// #     fn name(&self) -> &str { "mine" }
+    /// #     fn file_names(&self) -> &[&str] { &[] }
+    /// #     fn load(&self, _: &ModelSource<'_>) -> Result<Box<dyn Model>, Error> { Err(Error::unsupported("…")) }
+    /// }
+    /// assert!(!Mine.version().is_empty());
+    /// ```
     fn version(&self) -> &str;
 
     /// File names or extensions (`model.onnx`, `.onnx`) from which a model without a `backend` key is recognised, and
     /// which are looked for when `default_model_filename` is not given; the first is the default.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay_backend_sdk::*;
+    /// # struct Mine;
+    /// impl Backend for Mine {
+    ///     fn file_names(&self) -> &[&str] { &["model.mine", ".mine"] }
+    ///     // …
+    /// #     fn name(&self) -> &str { "mine" }
+    /// #     fn version(&self) -> &str { "1" }
+    /// #     fn load(&self, _: &ModelSource<'_>) -> Result<Box<dyn Model>, Error> { Err(Error::unsupported("…")) }
+    /// }
+    /// assert_eq!(Mine.file_names()[0], "model.mine");
+    /// ```
     fn file_names(&self) -> &[&str];
 
     /// What it promises and needs.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay_backend_sdk::*;
+    /// # struct Mine;
+    /// impl Backend for Mine {
+    ///     // Its handles belong to the thread that made them.
+    ///     fn attributes(&self) -> Attributes { Attributes::INSTANCE_THREAD | Attributes::PARALLEL_LOAD }
+    ///     // …
+    /// #     fn name(&self) -> &str { "mine" }
+    /// #     fn version(&self) -> &str { "1" }
+    /// #     fn file_names(&self) -> &[&str] { &[] }
+    /// #     fn load(&self, _: &ModelSource<'_>) -> Result<Box<dyn Model>, Error> { Err(Error::unsupported("…")) }
+    /// }
+    /// assert!(!Mine.attributes().contains(Attributes::CALLER_OK));
+    /// ```
     fn attributes(&self) -> Attributes {
         Attributes::CALLER_OK | Attributes::PARALLEL_LOAD
     }
@@ -28,46 +103,224 @@ pub trait Backend: Send + Sync {
     ///
     /// # Errors
     /// Whatever keeps the model from serving; the message names the file and what is wrong with it.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay_backend_sdk::*;
+    /// # struct Mine;
+    /// # fn number(bytes: &[u8]) -> Result<f32, Error> {
+    /// #     let number = str::from_utf8(bytes).ok().and_then(|text| text.parse().ok());
+    /// #     number.ok_or_else(|| Error::invalid_arg("found no number, expected one"))
+    /// # }
+    /// # struct Scaling(f32, Signature);
+    /// # impl Model for Scaling {
+    /// #     fn signature(&self) -> &Signature { &self.1 }
+    /// #     fn instance(&self, _: &InstanceSpec) -> Result<Box<dyn Instance>, Error> { Err(Error::unsupported("…")) }
+    /// # }
+    /// impl Backend for Mine {
+    ///     fn load(&self, source: &ModelSource<'_>) -> Result<Box<dyn Model>, Error> {
+    ///         let bytes = source.files.read(source.file_name)?;
+    ///         let factor = number(&bytes).map_err(|error| error.at(source.file_name))?;
+    ///         Ok(Box::new(Scaling(factor, source.config.clone())))
+    ///     }
+    ///     // …
+    /// #     fn name(&self) -> &str { "mine" }
+    /// #     fn version(&self) -> &str { "1" }
+    /// #     fn file_names(&self) -> &[&str] { &[] }
+    /// }
+    /// # #[cfg(feature = "conformance")] {
+    /// # let case = || conformance::Case::new(Box::new(Mine), Vec::new());
+    /// # let case = |text: &str| case().with_file("factor.txt", text.into());
+    /// # assert!(case("0.5").load().is_ok());
+    /// # assert!(case("half").load().is_err_and(|error| error.message().starts_with("factor.txt: found no number")));
+    /// # }
+    /// ```
     fn load(&self, source: &ModelSource<'_>) -> Result<Box<dyn Model>, Error>;
 }
 
 /// The weights of one version of a model. Shared by its instances; used from any thread.
+///
+/// # Examples
+/// ```
+/// # use inferlay_backend_sdk::{Batch, Device, Error, Instance, InstanceSpec, Model, Signature};
+/// struct Scaling { factor: f32, signature: Signature }
+/// # struct Scaler(f32);
+/// # impl Instance for Scaler { fn execute(&mut self, _batch: &dyn Batch) -> Result<(), Error> { Ok(()) } }
+/// impl Model for Scaling {
+///     fn signature(&self) -> &Signature { &self.signature }
+///     fn instance(&self, _spec: &InstanceSpec) -> Result<Box<dyn Instance>, Error> {
+///         Ok(Box::new(Scaler(self.factor)))
+///     }
+/// }
+/// # let model = Scaling { factor: 0.5, signature: Signature::default() };
+/// # assert!(model.instance(&InstanceSpec { index: 0, device: Device::Cpu, threads_max: 1 }).is_ok());
+/// ```
 pub trait Model: Send + Sync {
     /// What the model itself says of its inputs and outputs, which completes and checks the config.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay_backend_sdk::*;
+    /// struct Scaling { signature: Signature }
+    /// impl Model for Scaling {
+    ///     // Made once, when the model was loaded.
+    ///     fn signature(&self) -> &Signature { &self.signature }
+    ///     // …
+    /// #     fn instance(&self, _: &InstanceSpec) -> Result<Box<dyn Instance>, Error> { Err(Error::unsupported("…")) }
+    /// }
+    /// let signature = Signature { batches: true, ..Signature::default() };
+    /// assert!(Scaling { signature }.signature().batches);
+    /// ```
     fn signature(&self) -> &Signature;
 
     /// Makes one instance. Outlived by the model.
     ///
     /// # Errors
     /// Whatever keeps it from executing, such as a device that is not there.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay_backend_sdk::*;
+    /// # struct Scaling(Signature);
+    /// # struct Scaler;
+    /// # impl Instance for Scaler { fn execute(&mut self, _batch: &dyn Batch) -> Result<(), Error> { Ok(()) } }
+    /// impl Model for Scaling {
+    ///     fn instance(&self, spec: &InstanceSpec) -> Result<Box<dyn Instance>, Error> {
+    ///         if spec.device == Device::Cpu { Ok(Box::new(Scaler)) } else { Err(Error::unsupported("no device")) }
+    ///     }
+    ///     // …
+    /// #     fn signature(&self) -> &Signature { &self.0 }
+    /// }
+    /// # let model = Scaling(Signature::default());
+    /// let spec = InstanceSpec { index: 0, device: Device::Cuda(0), threads_max: 1 };
+    /// assert!(model.instance(&spec).is_err());
+    /// ```
     fn instance(&self, spec: &InstanceSpec) -> Result<Box<dyn Instance>, Error>;
 
     /// Bytes in use per placement, weights and caches; empty when unknown.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay_backend_sdk::*;
+    /// struct Scaling { weights: Vec<f32> }
+    /// impl Model for Scaling {
+    ///     fn memory_use(&self) -> Vec<(Placement, usize)> { vec![(Placement::HOST, 4 * self.weights.len())] }
+    ///     // …
+    /// #     fn signature(&self) -> &Signature { unimplemented!() }
+    /// #     fn instance(&self, _: &InstanceSpec) -> Result<Box<dyn Instance>, Error> { Err(Error::unsupported("…")) }
+    /// }
+    /// assert_eq!(Scaling { weights: vec![0.0; 256] }.memory_use(), [(Placement::HOST, 1024)]);
+    /// ```
     fn memory_use(&self) -> Vec<(Placement, usize)> {
         Vec::new()
     }
 
     /// Gives back what is only cached.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay_backend_sdk::*;
+    /// # use std::{collections::BTreeMap, sync::Mutex};
+    /// struct Planned { plans_by_rows: Mutex<BTreeMap<usize, Vec<u8>>> }
+    /// impl Model for Planned {
+    ///     fn trim(&self) { self.plans_by_rows.lock().unwrap().clear(); }
+    ///     // …
+    /// #     fn signature(&self) -> &Signature { unimplemented!() }
+    /// #     fn instance(&self, _: &InstanceSpec) -> Result<Box<dyn Instance>, Error> { Err(Error::unsupported("…")) }
+    /// }
+    /// let model = Planned { plans_by_rows: Mutex::new(BTreeMap::from([(8, vec![0; 1 << 20])])) };
+    /// model.trim();
+    /// assert!(model.plans_by_rows.lock().unwrap().is_empty());
+    /// ```
     fn trim(&self) {}
 }
 
 /// What one execution at a time needs: activations, a stream, a session.
+///
+/// # Examples
+/// ```
+/// # use inferlay_backend_sdk::*;
+/// # struct Negate;
+/// impl Instance for Negate {
+///     fn execute(&mut self, batch: &dyn Batch) -> Result<(), Error> {
+///         let x = batch.input(0, Placement::HOST)?;
+///         let y = batch.output_buffer(0, x.shape().clone())?.as_mut_slice::<f32>()?;
+///         y.iter_mut().zip(x.as_slice::<f32>()?).for_each(|(y, x)| *y = -x);
+///         Ok(())
+///     }
+/// }
+/// # #[cfg(feature = "conformance")] {
+/// # let (dtype, dims) = (DataType::Fp32, Some(vec![-1, 1]));
+/// # let spec = |name: &str| TensorSpec { name: name.into(), dtype, dims: dims.clone(), optional: false };
+/// # let signature = Signature { inputs: vec![spec("x")], outputs: vec![spec("y")], batches: true };
+/// # let request = conformance::TestRequest::new(&[Tensor::from_vec(vec![1.0f32], [1, 1])?]);
+/// # let answers = conformance::TestBatch::new(&signature, vec![request]).execute(&mut Negate).unwrap();
+/// # assert_eq!(answers[0].clone()?[&0].view().as_slice::<f32>()?, [-1.0]);
+/// # }
+/// # Ok::<(), Error>(())
+/// ```
 pub trait Instance: Send {
     /// Runs one batch. Called by one thread at a time: always the same one if [`Attributes::INSTANCE_THREAD`] is set,
     /// else any.
     ///
     /// # Errors
     /// The error answers every request of the batch that was not taken; the instance goes on serving.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay_backend_sdk::*;
+    /// # struct Negate;
+    /// impl Instance for Negate {
+    ///     fn execute(&mut self, batch: &dyn Batch) -> Result<(), Error> {
+    ///         if batch.output_wanted(0) {
+    ///             let x = batch.input(0, Placement::HOST)?;
+    ///             let y = x.as_slice::<f32>()?.iter().map(|x| -x).collect();
+    ///             batch.output(0, Tensor::from_vec(y, x.shape().clone())?)?;
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// # #[cfg(feature = "conformance")] {
+    /// # let (dtype, dims) = (DataType::Fp32, Some(vec![-1, 1]));
+    /// # let spec = |name: &str| TensorSpec { name: name.into(), dtype, dims: dims.clone(), optional: false };
+    /// # let signature = Signature { inputs: vec![spec("x")], outputs: vec![spec("y")], batches: true };
+    /// # let request = conformance::TestRequest::new(&[Tensor::from_vec(vec![1.0f32], [1, 1])?]);
+    /// # let answers = conformance::TestBatch::new(&signature, vec![request]).execute(&mut Negate).unwrap();
+    /// # assert_eq!(answers[0].clone()?[&0].view().as_slice::<f32>()?, [-1.0]);
+    /// # }
+    /// # Ok::<(), Error>(())
+    /// ```
     fn execute(&mut self, batch: &dyn Batch) -> Result<(), Error>;
 
     /// How many batches may be in flight at once: more than one only for a backend that takes requests and answers
     /// them after `execute` has returned.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay_backend_sdk::*;
+    /// struct Remote;
+    /// impl Instance for Remote {
+    ///     // Eight batches may be under way to where they are computed.
+    ///     fn batches_in_flight_max(&self) -> usize { 8 }
+    ///     // …
+    /// #     fn execute(&mut self, _batch: &dyn Batch) -> Result<(), Error> { Ok(()) }
+    /// }
+    /// assert_eq!(Remote.batches_in_flight_max(), 8);
+    /// ```
     fn batches_in_flight_max(&self) -> usize {
         1
     }
 }
 
 /// What a backend promises and needs, as a set of flags.
+///
+/// # Examples
+/// ```
+/// use inferlay_backend_sdk::Attributes;
+/// let attributes = Attributes::CALLER_OK | Attributes::EXECUTES_MODEL_CODE;
+/// assert!(attributes.contains(Attributes::EXECUTES_MODEL_CODE));
+/// assert!(attributes.contains(Attributes::NONE) && !Attributes::NONE.contains(attributes));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Attributes(u32);
 
@@ -98,6 +351,12 @@ impl Attributes {
     }
 
     /// The flags as the number that crosses the plugin ABI.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::Attributes;
+    /// assert_eq!((Attributes::CALLER_OK | Attributes::PARALLEL_LOAD).bits(), 0b1001);
+    /// ```
     pub const fn bits(self) -> u32 {
         self.0
     }
@@ -118,6 +377,30 @@ impl fmt::Debug for Attributes {
 }
 
 /// What a backend is given to load one version of a model. Borrowed for the call.
+///
+/// # Examples
+/// ```
+/// # use inferlay_backend_sdk::{Error, ModelSource};
+/// fn weights(source: &ModelSource<'_>) -> Result<Vec<u8>, Error> {
+///     let compressed = source.parameters.get("compressed").is_some_and(|value| value == "true");
+///     let name = if compressed { "weights.zst" } else { source.file_name };
+///     source.files.read(name).map_err(|error| error.at(format_args!("model '{}'", source.name)))
+/// }
+/// # #[cfg(feature = "conformance")] {
+/// # use inferlay_backend_sdk::{Signature, conformance::{MemoryFiles, TestHost}};
+/// # let mut files = MemoryFiles::default();
+/// # files.insert("weights.bin", vec![1, 2]);
+/// # let (config, parameters) = (Signature::default(), Default::default());
+/// # let mut source = ModelSource {
+/// #     name: "m", version: 1, file_name: "weights.bin", files: &files, config: &config,
+/// #     batch_size_max: None, parameters: &parameters, host: &TestHost,
+/// # };
+/// # assert_eq!(weights(&source)?, [1, 2]);
+/// # source.file_name = "model.bin";
+/// # assert!(weights(&source).unwrap_err().message().starts_with("model 'm': "));
+/// # }
+/// # Ok::<(), Error>(())
+/// ```
 pub struct ModelSource<'a> {
     /// The model's name.
     pub name: &'a str,
@@ -138,24 +421,86 @@ pub struct ModelSource<'a> {
 }
 
 /// The files of one version of a model: a folder, one file, or memory. A name never leads out of them.
+///
+/// # Examples
+/// ```
+/// # use inferlay_backend_sdk::{Error, ModelFiles};
+/// fn read_all(files: &dyn ModelFiles) -> Result<Vec<u8>, Error> {
+///     let parts: Result<Vec<_>, _> = files.names().iter().map(|name| files.read(name)).collect();
+///     Ok(parts?.concat())
+/// }
+/// # #[cfg(feature = "conformance")] {
+/// # let mut files = inferlay_backend_sdk::conformance::MemoryFiles::default();
+/// # files.insert("b", vec![3]);
+/// # files.insert("a", vec![1, 2]);
+/// # assert_eq!(read_all(&files)?, [1, 2, 3]);
+/// # }
+/// # Ok::<(), Error>(())
+/// ```
 pub trait ModelFiles: Send + Sync {
     /// The names of the files, sorted; those in sub-folders with `/` between.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[cfg(feature = "conformance")] {
+    /// use inferlay_backend_sdk::{ModelFiles, conformance::MemoryFiles};
+    /// let mut files = MemoryFiles::default();
+    /// files.insert("weights/b.bin", vec![2]);
+    /// files.insert("weights/a.bin", vec![1]);
+    /// assert_eq!(files.names(), ["weights/a.bin", "weights/b.bin"]);
+    /// # }
+    /// ```
     fn names(&self) -> Vec<String>;
 
     /// The content of a file.
     ///
     /// # Errors
     /// [`crate::ErrorKind::NotFound`] when there is none of that name, or it lies outside.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[cfg(feature = "conformance")] {
+    /// use inferlay_backend_sdk::{ErrorKind, ModelFiles, conformance::MemoryFiles};
+    /// let mut files = MemoryFiles::default();
+    /// files.insert("model.bin", vec![1, 2]);
+    /// assert_eq!(files.read("model.bin").unwrap(), [1, 2]);
+    /// assert_eq!(files.read("../secret").unwrap_err().kind(), ErrorKind::NotFound);
+    /// # }
+    /// ```
     fn read(&self, name: &str) -> Result<Vec<u8>, Error>;
 
     /// Where a file lies in the file system; `None` when it lies in memory.
     ///
     /// # Errors
     /// As for [`ModelFiles::read`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay_backend_sdk::{Error, ModelFiles};
+    /// // For a framework that can map a file into memory, and read it otherwise.
+    /// fn load(files: &dyn ModelFiles) -> Result<&'static str, Error> {
+    ///     match files.path("model.bin")? {
+    ///         Some(_path) => Ok("mapped"),
+    ///         None => files.read("model.bin").map(|_bytes| "read"),
+    ///     }
+    /// }
+    /// # #[cfg(feature = "conformance")] {
+    /// # let mut files = inferlay_backend_sdk::conformance::MemoryFiles::default();
+    /// # files.insert("model.bin", vec![1, 2]);
+    /// # assert_eq!(load(&files)?, "read");
+    /// # }
+    /// # Ok::<(), Error>(())
+    /// ```
     fn path(&self, name: &str) -> Result<Option<PathBuf>, Error>;
 }
 
 /// How grave a log message is.
+///
+/// # Examples
+/// ```
+/// use inferlay_backend_sdk::LogLevel;
+/// assert!(LogLevel::Verbose < LogLevel::Info && LogLevel::Warning < LogLevel::Error);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u32)]
 #[non_exhaustive]
@@ -171,15 +516,67 @@ pub enum LogLevel {
 }
 
 /// What the engine offers a backend outside of batches. Any thread.
+///
+/// # Examples
+/// ```
+/// use inferlay_backend_sdk::{Host, LogLevel};
+/// // A host for a backend's tests.
+/// struct Strict;
+/// impl Host for Strict {
+///     fn log(&self, level: LogLevel, message: &str) { assert!(level < LogLevel::Warning, "{message}"); }
+///     fn threads_max(&self) -> usize { 1 }
+/// }
+/// let host: &dyn Host = &Strict;
+/// host.log(LogLevel::Info, "loaded");
+/// ```
 pub trait Host: Send + Sync {
     /// Writes to the server's log.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay_backend_sdk::{Host, LogLevel};
+    /// # use std::sync::atomic::{AtomicUsize, Ordering};
+    /// # struct Counting(AtomicUsize);
+    /// # impl Host for Counting {
+    /// #     fn log(&self, _: LogLevel, _: &str) { self.0.fetch_add(1, Ordering::Relaxed); }
+    /// #     fn threads_max(&self) -> usize { 1 }
+    /// # }
+    /// fn warn(host: &dyn Host, unknown: &[&str]) {
+    ///     unknown.iter().for_each(|key| host.log(LogLevel::Warning, &format!("parameter '{key}': not known")));
+    /// }
+    /// # let host = Counting(AtomicUsize::new(0));
+    /// # warn(&host, &["a", "b"]);
+    /// # assert_eq!(host.0.into_inner(), 2);
+    /// ```
     fn log(&self, level: LogLevel, message: &str);
 
     /// How many threads one execution may use.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay_backend_sdk::{Host, LogLevel};
+    /// # struct Four;
+    /// # impl Host for Four {
+    /// #     fn log(&self, _: LogLevel, _: &str) {}
+    /// #     fn threads_max(&self) -> usize { 4 }
+    /// # }
+    /// fn threads(host: &dyn Host, asked: Option<usize>) -> usize {
+    ///     asked.unwrap_or(usize::MAX).min(host.threads_max())
+    /// }
+    /// # assert_eq!((threads(&Four, None), threads(&Four, Some(2))), (4, 2));
+    /// ```
     fn threads_max(&self) -> usize;
 }
 
 /// One instance to be made.
+///
+/// # Examples
+/// ```
+/// use inferlay_backend_sdk::{Device, InstanceSpec};
+/// let first = InstanceSpec { index: 0, device: Device::Cpu, threads_max: 1 };
+/// let second = InstanceSpec { index: 1, ..first.clone() };
+/// assert_eq!(first.device, second.device);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstanceSpec {
     /// Counts from 0 within the model version.
@@ -191,6 +588,18 @@ pub struct InstanceSpec {
 }
 
 /// The inputs and outputs of a model, with full shapes.
+///
+/// # Examples
+/// ```
+/// use inferlay_backend_sdk::{DataType, Signature, TensorSpec};
+/// let tensor = |name: &str, dims: &[i64]| TensorSpec {
+///     name: name.to_owned(), dtype: DataType::Fp32, dims: Some(dims.to_vec()), optional: false,
+/// };
+/// let signature = Signature {
+///     inputs: vec![tensor("image", &[-1, 1, 8, 8])], outputs: vec![tensor("logits", &[-1, 10])], batches: true,
+/// };
+/// assert_eq!(signature.outputs[0].name, "logits");
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Signature {
     /// The inputs; backends and batches number them in this order.
@@ -202,6 +611,15 @@ pub struct Signature {
 }
 
 /// The name, type and dims of one input or output.
+///
+/// # Examples
+/// ```
+/// use inferlay_backend_sdk::{DataType, TensorSpec};
+/// // Texts, each of one element, in batches of any size.
+/// let text = TensorSpec { name: "text".to_owned(), dtype: DataType::Bytes, dims: Some(vec![-1, 1]), optional: false };
+/// let of_any_rank = TensorSpec { dims: None, ..text.clone() };
+/// assert_ne!(text, of_any_rank);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorSpec {
     /// Its name, unique among the inputs and unique among the outputs.

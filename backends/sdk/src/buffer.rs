@@ -12,6 +12,19 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 /// How to keep and let go of the memory behind a [`Buffer`]; both functions may run on any thread.
+///
+/// # Examples
+/// ```
+/// use inferlay_backend_sdk::{Buffer, BufferTable, Placement};
+/// use std::ptr::NonNull;
+/// static WEIGHTS: [u8; 3] = [1, 2, 3];
+/// // Memory that lives as long as the process needs no count.
+/// static FOR_EVER: BufferTable = BufferTable { retain: |_owner| (), release: |_owner| () };
+/// let (pointer, owner) = (NonNull::from(&WEIGHTS).cast(), NonNull::dangling());
+/// // SAFETY: nobody ever frees or writes the memory, and the functions make no use of the owner.
+/// let buffer = unsafe { Buffer::from_owner(pointer, 3, Placement::HOST, owner, &FOR_EVER) };
+/// assert_eq!(buffer.bytes().unwrap(), [1, 2, 3]);
+/// ```
 #[derive(Debug)]
 pub struct BufferTable {
     /// Adds one owner.
@@ -54,6 +67,24 @@ impl Buffer {
     /// Until `release` has run once for this buffer and for each of its clones, `pointer` is valid for reads of `len`
     /// bytes (by the host if `placement` is host memory) and nobody writes there. Both functions of `table` accept
     /// `owner` on any thread.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay_backend_sdk::{Buffer, BufferTable, Placement};
+    /// # use std::{ptr::NonNull, sync::Arc};
+    /// // SAFETY of both: the owner is a count of an `Arc<[u8; 3]>`, as made below.
+    /// static COUNTED: BufferTable = BufferTable {
+    ///     retain: |owner| unsafe { Arc::increment_strong_count(owner.cast::<[u8; 3]>().as_ptr()) },
+    ///     release: |owner| unsafe { Arc::decrement_strong_count(owner.cast::<[u8; 3]>().as_ptr()) },
+    /// };
+    /// let memory = Arc::new([1u8, 2, 3]);
+    /// let owner = NonNull::new(Arc::into_raw(memory.clone()).cast_mut()).unwrap();
+    /// // SAFETY: the count keeps the memory, which nobody writes while it is shared.
+    /// let buffer = unsafe { Buffer::from_owner(owner.cast(), 3, Placement::HOST, owner.cast(), &COUNTED) };
+    /// # assert_eq!((buffer.bytes().unwrap(), Arc::strong_count(&memory)), (&[1, 2, 3][..], 2));
+    /// drop(buffer);
+    /// assert_eq!(Arc::strong_count(&memory), 1);
+    /// ```
     #[inline]
     pub unsafe fn from_owner(
         pointer: NonNull<u8>,
@@ -70,6 +101,17 @@ impl Buffer {
     ///
     /// # Safety
     /// `pointer` is valid for reads of `len` bytes, and nobody writes there, for as long as this very buffer exists.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::Buffer;
+    /// use std::ptr::NonNull;
+    /// let lent = [1u8, 2, 3];
+    /// // SAFETY: `lent` outlives the buffer and is not written.
+    /// let buffer = unsafe { Buffer::borrowed(NonNull::from(&lent).cast(), lent.len()) };
+    /// assert_eq!(buffer.bytes().unwrap().as_ptr(), lent.as_ptr());
+    /// assert_ne!(buffer.clone().bytes().unwrap().as_ptr(), lent.as_ptr());
+    /// ```
     pub unsafe fn borrowed(pointer: NonNull<u8>, len: usize) -> Self {
         Buffer { pointer, len, placement: Placement::HOST, owner: None }
     }
@@ -116,24 +158,52 @@ impl Buffer {
     }
 
     /// The number of bytes.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::Buffer;
+    /// // Bytes, not elements.
+    /// assert_eq!(Buffer::from(vec![1.0f32, 2.0]).len(), 8);
+    /// ```
     #[inline]
     pub fn len(&self) -> usize {
         self.len
     }
 
     /// Whether there are no bytes.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::Buffer;
+    /// assert!(Buffer::EMPTY.is_empty() && !Buffer::from(vec![0u8]).is_empty());
+    /// ```
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// Where the memory lies.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{Buffer, Placement};
+    /// assert_eq!(Buffer::from(vec![1.0f32]).placement(), Placement::HOST);
+    /// ```
     #[inline]
     pub fn placement(&self) -> Placement {
         self.placement
     }
 
     /// The first byte; dangling when the buffer is empty.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::Buffer;
+    /// let elements = vec![1u8, 2, 3];
+    /// let address = elements.as_ptr();
+    /// // The memory of the vector is taken over where it lies.
+    /// assert_eq!(Buffer::from(elements).pointer().as_ptr().cast_const(), address);
+    /// ```
     #[inline]
     pub fn pointer(&self) -> NonNull<u8> {
         self.pointer
@@ -143,6 +213,12 @@ impl Buffer {
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] when the memory is a device's.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::Buffer;
+    /// assert_eq!(Buffer::from(vec![0x0201u16]).bytes().unwrap(), [1, 2]);
+    /// ```
     #[inline]
     pub fn bytes(&self) -> Result<&[u8], Error> {
         if !self.placement.kind.is_host() {
@@ -174,6 +250,14 @@ impl Buffer {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArg`] when the range reaches past the end.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::Buffer;
+    /// let buffer = Buffer::from(vec![1u8, 2, 3, 4]);
+    /// assert_eq!(buffer.slice(1, 2).unwrap().bytes().unwrap(), [2, 3]);
+    /// assert!(buffer.slice(3, 2).is_err());
+    /// ```
     pub fn slice(&self, offset: usize, len: usize) -> Result<Buffer, Error> {
         let end = offset.checked_add(len).filter(|end| *end <= self.len);
         if end.is_none() {

@@ -7,6 +7,14 @@ use std::str::FromStr;
 ///
 /// The names are those of KServe v2, the numbers those of Triton. Elements are little-endian; `BOOL` is one byte;
 /// `FP16` and `BF16` are raw 16 bits; `BYTES` elements vary in length, see [`DataType::size`].
+///
+/// # Examples
+/// ```
+/// use inferlay_backend_sdk::DataType;
+/// assert_eq!("FP32".parse(), Ok(DataType::Fp32));
+/// assert_eq!("TYPE_STRING".parse(), Ok(DataType::Bytes));
+/// assert_eq!(DataType::Int64.to_string(), "INT64");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(missing_docs)]
 #[repr(u32)]
@@ -112,6 +120,16 @@ impl FromStr for DataType {
 ///
 /// # Safety
 /// The type has no padding, every bit pattern is a value of it, and its size is `DTYPE.size()`.
+///
+/// # Examples
+/// ```
+/// use inferlay_backend_sdk::{Element, Error, Tensor};
+/// fn scalar<T: Element>(value: T) -> Result<Tensor, Error> {
+///     Tensor::from_vec(vec![value], [])
+/// }
+/// assert_eq!(scalar(1.5f64)?.dtype(), f64::DTYPE);
+/// # Ok::<(), Error>(())
+/// ```
 #[allow(unsafe_code)]
 pub unsafe trait Element: Copy + Send + Sync + 'static {
     /// The data type whose elements these are.

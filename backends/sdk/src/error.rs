@@ -4,6 +4,14 @@ use std::borrow::Cow;
 use std::fmt;
 
 /// What kind of failure it is; the numbers are the codes of the C API and never change.
+///
+/// # Examples
+/// ```
+/// use inferlay_backend_sdk::{Error, ErrorKind};
+/// let may_try_again = |error: &Error| matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::ResourceExhausted);
+/// assert!(may_try_again(&Error::unavailable("the model is being loaded")));
+/// assert!(!may_try_again(&Error::invalid_arg("found INT32, expected FP32")));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]
 #[non_exhaustive]
@@ -81,46 +89,104 @@ pub struct Error {
 
 impl Error {
     /// An error of `kind`; a literal message allocates nothing.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{Error, ErrorKind};
+    /// let error = Error::new(ErrorKind::ResourceExhausted, format!("device {}: no memory left", 0));
+    /// assert_eq!(error.to_string(), "RESOURCE_EXHAUSTED: device 0: no memory left");
+    /// ```
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Error { kind, message: message.into() }
     }
 
     /// A refusal with a fixed message, for constants.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{Error, ErrorKind};
+    /// const GONE: Error = Error::fixed(ErrorKind::Unavailable, "the device is gone");
+    /// assert_eq!(GONE.message(), "the device is gone");
+    /// ```
     pub const fn fixed(kind: ErrorKind, message: &'static str) -> Self {
         Error { kind, message: Cow::Borrowed(message) }
     }
 
     /// An [`ErrorKind::InvalidArg`].
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{Error, ErrorKind};
+    /// assert_eq!(Error::invalid_arg("found 3, expected 2").kind(), ErrorKind::InvalidArg);
+    /// ```
     pub fn invalid_arg(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorKind::InvalidArg, message)
     }
 
     /// An [`ErrorKind::Internal`].
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{Error, ErrorKind};
+    /// assert_eq!(Error::internal("the framework gave no output").kind(), ErrorKind::Internal);
+    /// ```
     pub fn internal(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorKind::Internal, message)
     }
 
     /// An [`ErrorKind::NotFound`].
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{Error, ErrorKind};
+    /// assert_eq!(Error::not_found("input 'y' not found; known: x").kind(), ErrorKind::NotFound);
+    /// ```
     pub fn not_found(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorKind::NotFound, message)
     }
 
     /// An [`ErrorKind::Unsupported`].
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{Error, ErrorKind};
+    /// assert_eq!(Error::unsupported("operator 'Foo' is not known").kind(), ErrorKind::Unsupported);
+    /// ```
     pub fn unsupported(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorKind::Unsupported, message)
     }
 
     /// An [`ErrorKind::Unavailable`].
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{Error, ErrorKind};
+    /// assert_eq!(Error::unavailable("the device is gone").kind(), ErrorKind::Unavailable);
+    /// ```
     pub fn unavailable(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorKind::Unavailable, message)
     }
 
     /// What kind of failure it is.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{Error, ErrorKind};
+    /// let error = Error::not_found("no such file").at("model 'a'");
+    /// assert_eq!(error.kind(), ErrorKind::NotFound);
+    /// ```
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
     /// The message without the kind.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::Error;
+    /// let error = Error::not_found("no such file");
+    /// assert_eq!((error.message(), &error.to_string()[..]), ("no such file", "NOT_FOUND: no such file"));
+    /// ```
     pub fn message(&self) -> &str {
         &self.message
     }

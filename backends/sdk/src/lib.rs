@@ -66,6 +66,8 @@
 
 #![deny(unsafe_code)]
 
+#[allow(unsafe_code)]
+pub mod abi;
 mod backend;
 mod batch;
 #[allow(unsafe_code)]

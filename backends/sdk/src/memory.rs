@@ -1,6 +1,13 @@
 //! Where memory lies and what orders access to it: plain values.
 
 /// The kind of memory that a buffer lies in.
+///
+/// # Examples
+/// ```
+/// use inferlay_backend_sdk::{MemoryKind, Placement};
+/// assert_eq!(Placement::default().kind, MemoryKind::Host);
+/// assert!(!MemoryKind::Device.is_host());
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u32)]
 #[non_exhaustive]
@@ -32,6 +39,16 @@ impl MemoryKind {
 }
 
 /// The processor, or one accelerator by its number.
+///
+/// # Examples
+/// ```
+/// use inferlay_backend_sdk::Device;
+/// let number = |device| match device {
+///     Device::Cuda(number) => Some(number),
+///     _ => None,
+/// };
+/// assert_eq!((number(Device::Cuda(1)), number(Device::default())), (Some(1), None));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Device {
@@ -43,6 +60,13 @@ pub enum Device {
 }
 
 /// Where memory lies, or is wanted: kind and device.
+///
+/// # Examples
+/// ```
+/// use inferlay_backend_sdk::{Device, MemoryKind, Placement};
+/// let staging = Placement { kind: MemoryKind::Pinned, device: Device::Cuda(0) };
+/// assert!(staging.kind.is_host() && staging != Placement::HOST);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Placement {
     /// The kind of memory.
@@ -57,6 +81,16 @@ impl Placement {
 }
 
 /// What must have happened before the memory of a tensor may be touched.
+///
+/// # Examples
+/// ```
+/// use inferlay_backend_sdk::{Error, Ready, Tensor};
+/// let stream = 0x7f00; // A `cudaStream_t` as a number.
+/// let tensor = Tensor::from_vec(vec![1.0f32], [1])?;
+/// assert_eq!(tensor.ready(), Ready::Now);
+/// assert_eq!(tensor.with_ready(Ready::Stream(stream)).ready(), Ready::Stream(stream));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ready {

@@ -9,6 +9,25 @@ use crate::{Error, RequestInfo, Tensor};
 use std::ptr::NonNull;
 
 /// What becomes of a request that the backend lets go.
+///
+/// # Examples
+/// ```
+/// # use inferlay_backend_sdk::*;
+/// # #[cfg(feature = "conformance")] {
+/// # let (dtype, dims) = (DataType::Fp32, Some(vec![-1, 1]));
+/// # let spec = |name: &str| TensorSpec { name: name.into(), dtype, dims: dims.clone(), optional: false };
+/// # let signature = Signature { inputs: vec![spec("x")], outputs: vec![spec("y")], batches: true };
+/// # let request = |x: f32| conformance::TestRequest::new(&[Tensor::from_vec(vec![x], [1, 1]).unwrap()]);
+/// # let batch = conformance::TestBatch::new(&signature, vec![request(1.0), request(2.0)]);
+/// # let batch: &dyn Batch = &batch;
+/// let request = batch.take(0)?;
+/// let responder = request.responder();
+/// request.release(Release::Done);
+/// // The request and its inputs are gone; the answer may come later.
+/// responder.fail(Error::unavailable("the device is gone"));
+/// # }
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 #[non_exhaustive]
@@ -20,6 +39,14 @@ pub enum Release {
 }
 
 /// What is said together with a response.
+///
+/// # Examples
+/// ```
+/// use inferlay_backend_sdk::ResponseFlags;
+/// assert!(!ResponseFlags::default().last);
+/// let last = ResponseFlags { last: true };
+/// assert_ne!(last, ResponseFlags::default());
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ResponseFlags {
     /// No further response follows.
@@ -27,6 +54,28 @@ pub struct ResponseFlags {
 }
 
 /// The engine's functions behind a [`Request`].
+///
+/// # Examples
+/// ```
+/// # #[cfg(feature = "conformance")] {
+/// # use inferlay_backend_sdk::{Request, RequestTable, Responder, ResponderTable, conformance::TestRequest};
+/// # use std::ptr::NonNull;
+/// # static RESPONDER: ResponderTable = ResponderTable {
+/// #     send: |_, _, _| Ok(()), cancelled: |_| false, credit: |_| 1, free: |_| (),
+/// # };
+/// // The engine's side: here a request is a pointer to a `TestRequest` that outlives it.
+/// static TABLE: RequestTable = RequestTable {
+///     info: |request| request.cast::<TestRequest>().as_ptr(),
+///     // SAFETY: no function of that table uses the pointer.
+///     responder: |request| unsafe { Responder::from_raw(request, &RESPONDER) },
+///     release: |_request, _release| (),
+/// };
+/// let info = TestRequest::new(&[]);
+/// // SAFETY: `info` outlives the request, and is not written.
+/// let request = unsafe { Request::from_raw(NonNull::from(&info).cast(), &TABLE) };
+/// assert_eq!(request.info().id(), "conformance");
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct RequestTable {
     /// The request's properties, valid until `release`.
@@ -38,9 +87,34 @@ pub struct RequestTable {
 }
 
 /// What a responder sends: outputs by index, or the error that stands for them.
+///
+/// # Examples
+/// ```
+/// use inferlay_backend_sdk::{Sent, Tensor};
+/// // The engine's side: how many outputs a response has.
+/// let count = |sent: Sent<'_>| sent.map(|outputs| outputs.count());
+/// let tensor = Tensor::from_vec(vec![1.0f32], [1]).unwrap();
+/// assert_eq!(count(Ok(&mut [(0, tensor.clone()), (2, tensor)].into_iter())), Ok(2));
+/// ```
 pub type Sent<'a> = Result<&'a mut dyn Iterator<Item = (usize, Tensor)>, Error>;
 
 /// The engine's functions behind a [`Responder`]; all may run on any thread.
+///
+/// # Examples
+/// ```
+/// # use inferlay_backend_sdk::{Responder, ResponderTable};
+/// # use std::{ptr::NonNull, sync::atomic::{AtomicUsize, Ordering}};
+/// # static SENT: AtomicUsize = AtomicUsize::new(0);
+/// // The engine's side: here it only counts what is sent.
+/// static TABLE: ResponderTable = ResponderTable {
+///     send: |_responder, _outputs, _flags| Ok(_ = SENT.fetch_add(1, Ordering::Relaxed)),
+///     cancelled: |_responder| false, credit: |_responder| 1, free: |_responder| (),
+/// };
+/// // SAFETY: no function of the table uses the pointer.
+/// let responder = unsafe { Responder::from_raw(NonNull::dangling(), &TABLE) };
+/// responder.respond([]).unwrap();
+/// assert_eq!(SENT.load(Ordering::Relaxed), 1);
+/// ```
 #[derive(Debug)]
 pub struct ResponderTable {
     /// Sends one response: outputs by index, or an error.
@@ -54,6 +128,25 @@ pub struct ResponderTable {
 }
 
 /// A request that a backend owns, with its inputs, until it is released. Dropping releases it as [`Release::Done`].
+///
+/// # Examples
+/// ```
+/// # use inferlay_backend_sdk::*;
+/// # #[cfg(feature = "conformance")] {
+/// # let (dtype, dims) = (DataType::Fp32, Some(vec![-1, 1]));
+/// # let spec = |name: &str| TensorSpec { name: name.into(), dtype, dims: dims.clone(), optional: false };
+/// # let signature = Signature { inputs: vec![spec("x")], outputs: vec![spec("y")], batches: true };
+/// # let request = |x: f32| conformance::TestRequest::new(&[Tensor::from_vec(vec![x], [1, 1]).unwrap()]);
+/// # let batch = conformance::TestBatch::new(&signature, vec![request(1.0), request(2.0)]);
+/// # let batch: &dyn Batch = &batch;
+/// // x is 1 in the first request.
+/// let request = batch.take(0)?;
+/// assert_eq!(request.info().input(0)?.as_slice::<f32>()?, [1.0]);
+/// request.responder().respond([(0, Tensor::from_vec(vec![-1.0f32], [1, 1])?)])?;
+/// assert!(batch.take(0).is_err(), "it was taken before");
+/// # }
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Request {
     raw: NonNull<()>,
@@ -68,11 +161,49 @@ impl Request {
     ///
     /// # Safety
     /// Until `release` has run, `raw` may be passed to each function of `table`, on any one thread at a time.
+    ///
+    /// # Examples
+    /// ```
+    /// # #[cfg(feature = "conformance")] {
+    /// # use inferlay_backend_sdk::{Request, RequestTable, Responder, ResponderTable, conformance::TestRequest};
+    /// # use std::ptr::NonNull;
+    /// # static RESPONDER: ResponderTable = ResponderTable {
+    /// #     send: |_, _, _| Ok(()), cancelled: |_| false, credit: |_| 1, free: |_| (),
+    /// # };
+    /// # static TABLE: RequestTable = RequestTable {
+    /// #     info: |request| request.cast::<TestRequest>().as_ptr(),
+    /// #     responder: |request| unsafe { Responder::from_raw(request, &RESPONDER) },
+    /// #     release: |_, _| (),
+    /// # };
+    /// let info = TestRequest::new(&[]);
+    /// // SAFETY: `info` outlives the request, and every function of `TABLE` takes a pointer to a `TestRequest`.
+    /// let request = unsafe { Request::from_raw(NonNull::from(&info).cast(), &TABLE) };
+    /// assert_eq!(request.info().rows(), 1);
+    /// # }
+    /// ```
     pub unsafe fn from_raw(raw: NonNull<()>, table: &'static RequestTable) -> Self {
         Request { raw, table }
     }
 
     /// Its properties and inputs.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay_backend_sdk::*;
+    /// # #[cfg(feature = "conformance")] {
+    /// # let (dtype, dims) = (DataType::Fp32, Some(vec![-1, 1]));
+    /// # let spec = |name: &str| TensorSpec { name: name.into(), dtype, dims: dims.clone(), optional: false };
+    /// # let signature = Signature { inputs: vec![spec("x")], outputs: vec![spec("y")], batches: true };
+    /// # let request = |x: f32| conformance::TestRequest::new(&[Tensor::from_vec(vec![x], [1, 1]).unwrap()]);
+    /// # let batch = conformance::TestBatch::new(&signature, vec![request(1.0), request(2.0)]);
+    /// # let batch: &dyn Batch = &batch;
+    /// // x is 1 in the first request.
+    /// let request = batch.take(0)?;
+    /// let info = request.info();
+    /// assert_eq!((info.rows(), info.input(0)?.as_slice::<f32>()?), (1, &[1.0][..]));
+    /// # }
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn info(&self) -> &dyn RequestInfo {
         // SAFETY: `from_raw` promised that `raw` is valid until the release, which takes `self`.
         let info = unsafe { (self.table.info)(self.raw) };
@@ -81,12 +212,50 @@ impl Request {
     }
 
     /// What answers it; may outlive it and go to any thread.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay_backend_sdk::*;
+    /// # #[cfg(feature = "conformance")] {
+    /// # let (dtype, dims) = (DataType::Fp32, Some(vec![-1, 1]));
+    /// # let spec = |name: &str| TensorSpec { name: name.into(), dtype, dims: dims.clone(), optional: false };
+    /// # let signature = Signature { inputs: vec![spec("x")], outputs: vec![spec("y")], batches: true };
+    /// # let request = |x: f32| conformance::TestRequest::new(&[Tensor::from_vec(vec![x], [1, 1]).unwrap()]);
+    /// # let batch = conformance::TestBatch::new(&signature, vec![request(1.0), request(2.0)]);
+    /// # let batch: &dyn Batch = &batch;
+    /// let request = batch.take(0)?;
+    /// let responder = request.responder();
+    /// drop(request);
+    /// let y = Tensor::from_vec(vec![-1.0f32], [1, 1])?;
+    /// std::thread::spawn(move || responder.respond([(0, y)])).join().unwrap()?;
+    /// # }
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn responder(&self) -> Responder {
         // SAFETY: as for `info`.
         unsafe { (self.table.responder)(self.raw) }
     }
 
     /// Lets the request and its inputs go.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay_backend_sdk::*;
+    /// # #[cfg(feature = "conformance")] {
+    /// # let (dtype, dims) = (DataType::Fp32, Some(vec![-1, 1]));
+    /// # let spec = |name: &str| TensorSpec { name: name.into(), dtype, dims: dims.clone(), optional: false };
+    /// # let signature = Signature { inputs: vec![spec("x")], outputs: vec![spec("y")], batches: true };
+    /// # let request = |x: f32| conformance::TestRequest::new(&[Tensor::from_vec(vec![x], [1, 1]).unwrap()]);
+    /// # let batch = conformance::TestBatch::new(&signature, vec![request(1.0), request(2.0)]);
+    /// # let batch: &dyn Batch = &batch;
+    /// let request = batch.take(0)?;
+    /// let (x, responder) = (request.info().input(0)?.as_slice::<f32>()?[0], request.responder());
+    /// // The input is read; the caller may have its memory back.
+    /// request.release(Release::Done);
+    /// responder.respond([(0, Tensor::from_vec(vec![-x], [1, 1])?)])?;
+    /// # }
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn release(self, release: Release) {
         let request = std::mem::ManuallyDrop::new(self);
         // SAFETY: `ManuallyDrop` keeps `drop` from releasing a second time.
@@ -102,6 +271,27 @@ impl Drop for Request {
 }
 
 /// Answers one request, from any thread, once or (for decoupled models) several times.
+///
+/// # Examples
+/// ```
+/// # use inferlay_backend_sdk::*;
+/// # #[cfg(feature = "conformance")] {
+/// # let (dtype, dims) = (DataType::Fp32, Some(vec![-1, 1]));
+/// # let spec = |name: &str| TensorSpec { name: name.into(), dtype, dims: dims.clone(), optional: false };
+/// # let signature = Signature { inputs: vec![spec("x")], outputs: vec![spec("y")], batches: true };
+/// # let request = |x: f32| conformance::TestRequest::new(&[Tensor::from_vec(vec![x], [1, 1]).unwrap()]);
+/// # let batch = conformance::TestBatch::new(&signature, vec![request(1.0), request(2.0)]);
+/// # let batch: &dyn Batch = &batch;
+/// let responder = batch.take(0)?.responder();
+/// // Any thread, any time later:
+/// if responder.cancelled() {
+///     responder.fail(Error::new(ErrorKind::Cancelled, "seen by the backend"));
+/// } else {
+///     responder.respond([(0, Tensor::from_vec(vec![-1.0f32], [1, 1])?)])?;
+/// }
+/// # }
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Responder {
     raw: NonNull<()>,
@@ -116,6 +306,18 @@ impl Responder {
     ///
     /// # Safety
     /// Until `free` has run, `raw` may be passed to each function of `table`, on any one thread at a time.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay_backend_sdk::{Responder, ResponderTable};
+    /// # use std::ptr::NonNull;
+    /// # static TABLE: ResponderTable = ResponderTable {
+    /// #     send: |_, _, _| Ok(()), cancelled: |_| false, credit: |_| 1, free: |_| (),
+    /// # };
+    /// // SAFETY: no function of `TABLE` uses the pointer.
+    /// let responder = unsafe { Responder::from_raw(NonNull::dangling(), &TABLE) };
+    /// assert_eq!(responder.credit(), 1);
+    /// ```
     pub unsafe fn from_raw(raw: NonNull<()>, table: &'static ResponderTable) -> Self {
         Responder { raw, table }
     }
@@ -124,6 +326,23 @@ impl Responder {
     ///
     /// # Errors
     /// [`crate::ErrorKind::InvalidArg`] when an output contradicts the signature: the caller then gets that error.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay_backend_sdk::*;
+    /// # #[cfg(feature = "conformance")] {
+    /// # let (dtype, dims) = (DataType::Fp32, Some(vec![-1, 1]));
+    /// # let spec = |name: &str| TensorSpec { name: name.into(), dtype, dims: dims.clone(), optional: false };
+    /// # let signature = Signature { inputs: vec![spec("x")], outputs: vec![spec("y")], batches: true };
+    /// # let request = |x: f32| conformance::TestRequest::new(&[Tensor::from_vec(vec![x], [1, 1]).unwrap()]);
+    /// # let batch = conformance::TestBatch::new(&signature, vec![request(1.0), request(2.0)]);
+    /// # let batch: &dyn Batch = &batch;
+    /// let responder = batch.take(0)?.responder();
+    /// let y = Tensor::from_vec(vec![-1.0f32], [1, 1])?;
+    /// assert!(responder.respond([(0, y)]).is_ok());
+    /// # }
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn respond(self, outputs: impl IntoIterator<Item = (usize, Tensor)>) -> Result<(), Error> {
         self.send(outputs, ResponseFlags { last: true })
     }
@@ -133,6 +352,25 @@ impl Responder {
     /// # Errors
     /// As for [`Responder::respond`]; [`crate::ErrorKind::FailedPrecondition`] after the final one;
     /// [`crate::ErrorKind::Unsupported`] for a second response to a caller that expects one.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay_backend_sdk::*;
+    /// # #[cfg(feature = "conformance")] {
+    /// # let (dtype, dims) = (DataType::Fp32, Some(vec![-1, 1]));
+    /// # let spec = |name: &str| TensorSpec { name: name.into(), dtype, dims: dims.clone(), optional: false };
+    /// # let signature = Signature { inputs: vec![spec("x")], outputs: vec![spec("y")], batches: true };
+    /// # let request = |x: f32| conformance::TestRequest::new(&[Tensor::from_vec(vec![x], [1, 1]).unwrap()]);
+    /// # let batch = conformance::TestBatch::new(&signature, vec![request(1.0), request(2.0)]);
+    /// # let batch: &dyn Batch = &batch;
+    /// let responder = batch.take(0)?.responder();
+    /// let y = Tensor::from_vec(vec![-1.0f32], [1, 1])?;
+    /// responder.send([(0, y)], ResponseFlags { last: true })?;
+    /// let error = responder.send([], ResponseFlags { last: true }).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::FailedPrecondition);
+    /// # }
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn send(&self, outputs: impl IntoIterator<Item = (usize, Tensor)>, flags: ResponseFlags) -> Result<(), Error> {
         let mut outputs = outputs.into_iter();
         // SAFETY: `from_raw` promised that `raw` is valid until it is freed, which `drop` alone does.
@@ -140,18 +378,68 @@ impl Responder {
     }
 
     /// Answers with an error, finally.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay_backend_sdk::*;
+    /// # struct Refuse;
+    /// impl Instance for Refuse {
+    ///     fn execute(&mut self, batch: &dyn Batch) -> Result<(), Error> {
+    ///         batch.take(0)?.responder().fail(Error::unavailable("the device is gone"));
+    ///         Ok(())
+    ///     }
+    /// }
+    /// # #[cfg(feature = "conformance")] {
+    /// # let batch = conformance::TestBatch::new(&Signature::default(), vec![conformance::TestRequest::new(&[])]);
+    /// # let answers = batch.execute(&mut Refuse).unwrap();
+    /// # assert_eq!(answers[0].as_ref().unwrap_err().message(), "the device is gone");
+    /// # }
+    /// ```
     pub fn fail(self, error: Error) {
         // SAFETY: as for `send`.
         let _after_an_answer = unsafe { (self.table.send)(self.raw, Err(error), ResponseFlags { last: true }) };
     }
 
     /// Whether the caller no longer wants the answer.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay_backend_sdk::*;
+    /// # #[cfg(feature = "conformance")] {
+    /// # let (dtype, dims) = (DataType::Fp32, Some(vec![-1, 1]));
+    /// # let spec = |name: &str| TensorSpec { name: name.into(), dtype, dims: dims.clone(), optional: false };
+    /// # let signature = Signature { inputs: vec![spec("x")], outputs: vec![spec("y")], batches: true };
+    /// # let request = |x: f32| conformance::TestRequest::new(&[Tensor::from_vec(vec![x], [1, 1]).unwrap()]);
+    /// # let batch = conformance::TestBatch::new(&signature, vec![request(1.0), request(2.0)]);
+    /// # let batch: &dyn Batch = &batch;
+    /// let responder = batch.take(0)?.responder();
+    /// let steps = (0..50).take_while(|_step| !responder.cancelled());
+    /// assert_eq!(steps.count(), 50);
+    /// # }
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn cancelled(&self) -> bool {
         // SAFETY: as for `send`.
         unsafe { (self.table.cancelled)(self.raw) }
     }
 
     /// How many more responses the caller can take now.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay_backend_sdk::*;
+    /// # #[cfg(feature = "conformance")] {
+    /// # let (dtype, dims) = (DataType::Fp32, Some(vec![-1, 1]));
+    /// # let spec = |name: &str| TensorSpec { name: name.into(), dtype, dims: dims.clone(), optional: false };
+    /// # let signature = Signature { inputs: vec![spec("x")], outputs: vec![spec("y")], batches: true };
+    /// # let request = |x: f32| conformance::TestRequest::new(&[Tensor::from_vec(vec![x], [1, 1]).unwrap()]);
+    /// # let batch = conformance::TestBatch::new(&signature, vec![request(1.0), request(2.0)]);
+    /// # let batch: &dyn Batch = &batch;
+    /// // The caller of this request takes one answer.
+    /// assert_eq!(batch.take(0)?.responder().credit(), 1);
+    /// # }
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn credit(&self) -> usize {
         // SAFETY: as for `send`.
         unsafe { (self.table.credit)(self.raw) }

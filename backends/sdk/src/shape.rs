@@ -27,6 +27,14 @@ impl Shape {
     pub const SCALAR: Shape = Shape(Dims::Inline { rank: 0, dims: [0; INLINE] });
 
     /// A shape with these dims; more than six are kept on the heap.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::Shape;
+    /// let dims = vec![1, 8, 8];
+    /// assert_eq!(Shape::new(&dims), Shape::from([1, 8, 8]));
+    /// ```
+    #[inline]
     pub fn new(dims: &[usize]) -> Self {
         if dims.len() > INLINE {
             return Shape(Dims::Heap(dims.into()));
@@ -37,6 +45,14 @@ impl Shape {
     }
 
     /// The number of elements; `None` when it does not fit a `usize`.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::Shape;
+    /// assert_eq!(Shape::from([2, 3]).elements(), Some(6));
+    /// assert_eq!(Shape::SCALAR.elements(), Some(1));
+    /// assert_eq!(Shape::from([usize::MAX, 2]).elements(), None);
+    /// ```
     #[inline]
     pub fn elements(&self) -> Option<usize> {
         let mut product = Some(1usize);
@@ -51,6 +67,13 @@ impl Shape {
     }
 
     /// This shape with its first dim replaced; a scalar stays a scalar.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::Shape;
+    /// // The shape of one row becomes that of a batch.
+    /// assert_eq!(Shape::from([1, 8, 8]).with_first(32), Shape::from([32, 8, 8]));
+    /// ```
     #[must_use]
     #[inline]
     pub fn with_first(mut self, rows: usize) -> Self {

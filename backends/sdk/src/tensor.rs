@@ -37,6 +37,16 @@ impl Tensor {
     ///
     /// # Errors
     /// [`crate::ErrorKind::InvalidArg`] when the shape does not fit the buffer, or `dtype` is `BYTES`.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{Buffer, DataType, Error, Tensor};
+    /// // Two numbers of 16 bits that a framework wrote.
+    /// let tensor = Tensor::new(DataType::Bf16, [2], Buffer::from(vec![0x3f80u16, 0x4000]))?;
+    /// assert_eq!(tensor.data().len(), 4);
+    /// assert!(Tensor::new(DataType::Bf16, [3], tensor.data().clone()).is_err());
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn new(dtype: DataType, shape: impl Into<Shape>, data: Buffer) -> Result<Self, Error> {
         let shape = shape.into();
@@ -48,6 +58,14 @@ impl Tensor {
     ///
     /// # Errors
     /// [`crate::ErrorKind::InvalidArg`] when the offsets do not fit the shape or the data.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{Buffer, Error, Tensor};
+    /// let words = Tensor::new_bytes([2], Buffer::from(b"tobe".to_vec()), Buffer::from(vec![0u64, 2, 4]))?;
+    /// assert!(words.view().strings()?.eq([b"to", b"be"]));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn new_bytes(shape: impl Into<Shape>, data: Buffer, offsets: Buffer) -> Result<Self, Error> {
         let shape = shape.into();
         check_offsets(&shape, data.len(), cast_slice(offsets.bytes()?)?)?;
@@ -59,6 +77,15 @@ impl Tensor {
     ///
     /// # Errors
     /// [`crate::ErrorKind::InvalidArg`] when the shape's elements are not as many as the vector's.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{Error, Tensor};
+    /// let tensor = Tensor::from_vec(vec![1i64, 2, 3, 4], [2, 2])?;
+    /// assert_eq!(tensor.view().as_slice::<i64>()?, [1, 2, 3, 4]);
+    /// assert!(Tensor::from_vec(vec![1i64, 2, 3], [2, 2]).is_err());
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn from_vec<T: Element>(elements: Vec<T>, shape: impl Into<Shape>) -> Result<Self, Error> {
         Self::new(T::DTYPE, shape, Buffer::from(elements))
     }
@@ -87,6 +114,15 @@ impl Tensor {
     }
 
     /// The same tensor, to be touched only after `ready`.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{Error, Ready, Tensor};
+    /// let event = 0x7f00; // A `cudaEvent_t` as a number.
+    /// let tensor = Tensor::from_vec(vec![1.0f32], [1])?.with_ready(Ready::Event(event));
+    /// assert_eq!(tensor.ready(), Ready::Event(event));
+    /// # Ok::<(), Error>(())
+    /// ```
     #[must_use]
     pub fn with_ready(mut self, ready: Ready) -> Self {
         if ready != self.ready() {
@@ -96,36 +132,82 @@ impl Tensor {
     }
 
     /// The type of the elements.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{DataType, Error, Tensor};
+    /// assert_eq!(Tensor::from_vec(vec![1u8], [1])?.dtype(), DataType::Uint8);
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn dtype(&self) -> DataType {
         self.dtype
     }
 
     /// The dims, outermost first.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{Error, Tensor};
+    /// assert_eq!(Tensor::from_vec(vec![0.0f32; 6], [2, 3])?.shape()[..], [2, 3]);
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn shape(&self) -> &Shape {
         &self.shape
     }
 
     /// The memory of the elements (of `BYTES`: of their contents).
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{Error, Tensor};
+    /// let tensor = Tensor::from_vec(vec![0.0f32; 6], [2, 3])?;
+    /// assert_eq!(tensor.data().len(), 24);
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn data(&self) -> &Buffer {
         &self.data
     }
 
     /// The offsets of `BYTES` elements.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{Error, Tensor};
+    /// let words = Tensor::from_strings(["to", "be"], [2])?;
+    /// assert_eq!(words.offsets().map(|offsets| offsets.len()), Some(3 * 8));
+    /// assert!(Tensor::from_vec(vec![1.0f32], [1])?.offsets().is_none());
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn offsets(&self) -> Option<&Buffer> {
         self.rare.as_ref()?.offsets.as_ref()
     }
 
     /// What must have happened before the memory may be touched.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{Error, Ready, Tensor};
+    /// assert_eq!(Tensor::from_vec(vec![1.0f32], [1])?.ready(), Ready::Now);
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn ready(&self) -> Ready {
         self.rare.as_ref().map_or(Ready::Now, |rare| rare.ready)
     }
 
     /// The tensor as something to read.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{Error, Tensor};
+    /// let tensor = Tensor::from_vec(vec![1.0f32, 2.0], [2])?;
+    /// assert_eq!(tensor.view().as_slice::<f32>()?.iter().sum::<f32>(), 3.0);
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn view(&self) -> TensorRef<'_> {
         TensorRef {
@@ -171,6 +253,17 @@ impl Tensor {
 }
 
 /// A tensor to read: borrows its shape and memory.
+///
+/// # Examples
+/// ```
+/// use inferlay_backend_sdk::{Error, Tensor, TensorRef};
+/// fn mean(tensor: TensorRef<'_>) -> Result<f32, Error> {
+///     let elements = tensor.as_slice::<f32>()?;
+///     Ok(elements.iter().sum::<f32>() / elements.len() as f32)
+/// }
+/// assert_eq!(mean(Tensor::from_vec(vec![1.0f32, 2.0], [2])?.view())?, 1.5);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct TensorRef<'a> {
     dtype: DataType,
@@ -182,30 +275,72 @@ pub struct TensorRef<'a> {
 
 impl<'a> TensorRef<'a> {
     /// The type of the elements.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{DataType, Error, Tensor};
+    /// let tensor = Tensor::from_strings(["to", "be"], [2])?;
+    /// assert_eq!(tensor.view().dtype(), DataType::Bytes);
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn dtype(&self) -> DataType {
         self.dtype
     }
 
     /// The dims, outermost first.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{Error, Tensor};
+    /// let tensor = Tensor::from_vec(vec![0u8; 6], [2, 3])?;
+    /// let [rows, columns] = tensor.view().shape()[..] else { panic!("it has two dims") };
+    /// assert_eq!((rows, columns), (2, 3));
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn shape(&self) -> &'a Shape {
         self.shape
     }
 
     /// The memory of the elements (of `BYTES`: of their contents).
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{Error, Tensor};
+    /// let tensor = Tensor::from_vec(vec![1.0f32, 2.0], [2])?;
+    /// // The buffer is shared when it is cloned, and outlives the tensor.
+    /// let data = tensor.view().data().clone();
+    /// drop(tensor);
+    /// assert_eq!(data.len(), 8);
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn data(&self) -> &'a Buffer {
         self.data
     }
 
     /// Where the memory lies.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{Error, Placement, Tensor};
+    /// assert_eq!(Tensor::from_vec(vec![1.0f32], [1])?.view().placement(), Placement::HOST);
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn placement(&self) -> Placement {
         self.data.placement()
     }
 
     /// What must have happened before the memory may be touched.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{Error, Ready, Tensor};
+    /// assert_eq!(Tensor::from_vec(vec![1.0f32], [1])?.view().ready(), Ready::Now);
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn ready(&self) -> Ready {
         self.ready
@@ -215,6 +350,14 @@ impl<'a> TensorRef<'a> {
     ///
     /// # Errors
     /// [`crate::ErrorKind::Unsupported`] when the memory is a device's.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{Error, Tensor};
+    /// let tensor = Tensor::from_vec(vec![0x0201u16, 0x0403], [2])?;
+    /// assert_eq!(tensor.view().bytes()?, [1, 2, 3, 4]);
+    /// # Ok::<(), Error>(())
+    /// ```
     #[inline]
     pub fn bytes(&self) -> Result<&'a [u8], Error> {
         self.data.bytes()
@@ -225,6 +368,15 @@ impl<'a> TensorRef<'a> {
     /// # Errors
     /// [`crate::ErrorKind::InvalidArg`] when the data type is another, or the memory is not aligned to it;
     /// [`crate::ErrorKind::Unsupported`] when it is a device's.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{Error, ErrorKind, Tensor};
+    /// let tensor = Tensor::from_vec(vec![1.0f32, 2.0], [2])?;
+    /// assert_eq!(tensor.view().as_slice::<f32>()?, [1.0, 2.0]);
+    /// assert_eq!(tensor.view().as_slice::<f64>().unwrap_err().kind(), ErrorKind::InvalidArg);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn as_slice<T: Element>(&self) -> Result<&'a [T], Error> {
         if T::DTYPE != self.dtype {
             return Err(Error::invalid_arg(format!("tensor of {}: read as {}", self.dtype, T::DTYPE)));
@@ -236,6 +388,14 @@ impl<'a> TensorRef<'a> {
     ///
     /// # Errors
     /// [`crate::ErrorKind::InvalidArg`] when the data type is not `BYTES`.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{Error, Tensor};
+    /// let words = Tensor::from_strings(["to", "question"], [2])?;
+    /// assert_eq!(words.view().offsets()?, [0, 2, 10]);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn offsets(&self) -> Result<&'a [u64], Error> {
         let offsets =
             self.offsets.ok_or_else(|| Error::invalid_arg(format!("tensor of {}: no offsets", self.dtype)))?;
@@ -243,6 +403,16 @@ impl<'a> TensorRef<'a> {
     }
 
     /// The offsets' buffer, of a tensor of `BYTES`.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{Error, Tensor};
+    /// let words = Tensor::from_strings(["to", "be"], [2])?;
+    /// // What makes another tensor of the same elements.
+    /// let (data, offsets) = (words.view().data().clone(), words.view().offsets_buffer().unwrap().clone());
+    /// assert!(Tensor::new_bytes([1, 2], data, offsets)?.view().strings()?.eq([b"to", b"be"]));
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn offsets_buffer(&self) -> Option<&'a Buffer> {
         self.offsets
     }
@@ -251,6 +421,15 @@ impl<'a> TensorRef<'a> {
     ///
     /// # Errors
     /// As for [`TensorRef::offsets`].
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{Error, Tensor};
+    /// let words = Tensor::from_strings(["to", "question"], [2])?;
+    /// let lens: Vec<_> = words.view().strings()?.map(<[u8]>::len).collect();
+    /// assert_eq!(lens, [2, 8]);
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn strings(&self) -> Result<impl ExactSizeIterator<Item = &'a [u8]> + use<'a>, Error> {
         let (bytes, offsets) = (self.bytes()?, self.offsets()?);
         Ok(offsets.windows(2).map(move |pair| &bytes[pair[0] as usize..pair[1] as usize]))
@@ -259,6 +438,15 @@ impl<'a> TensorRef<'a> {
     /// An owned tensor that shares the memory.
     ///
     /// Inside a backend, only for memory that outlives the batch; an input may be borrowed from the caller.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{Error, Tensor};
+    /// let tensor = Tensor::from_vec(vec![1.0f32, 2.0], [2])?;
+    /// let same = tensor.view().to_tensor();
+    /// assert_eq!(same.data().pointer(), tensor.data().pointer());
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn to_tensor(&self) -> Tensor {
         let (offsets, ready) = (self.offsets.cloned(), self.ready);
         let rare = (offsets.is_some() || ready != Ready::Now).then(|| Box::new(Rare { offsets, ready }));
@@ -267,6 +455,15 @@ impl<'a> TensorRef<'a> {
 }
 
 /// A tensor to write in place: host memory that the engine provides for one output.
+///
+/// # Examples
+/// ```
+/// use inferlay_backend_sdk::{DataType, Error, TensorMut};
+/// let mut memory = [0u8; 4];
+/// TensorMut::new(DataType::Uint8, &mut memory).as_mut_slice::<u8>()?.copy_from_slice(&[1, 2, 3, 4]);
+/// assert_eq!(memory, [1, 2, 3, 4]);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Debug)]
 pub struct TensorMut<'a> {
     dtype: DataType,
@@ -275,12 +472,28 @@ pub struct TensorMut<'a> {
 
 impl<'a> TensorMut<'a> {
     /// An output of `dtype` over `bytes`.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{DataType, TensorMut};
+    /// let mut memory = [0u8; 4];
+    /// let output = TensorMut::new(DataType::Bool, &mut memory);
+    /// assert_eq!(output.bytes().len(), 4);
+    /// ```
     #[inline]
     pub fn new(dtype: DataType, bytes: &'a mut [u8]) -> Self {
         TensorMut { dtype, bytes }
     }
 
     /// The bytes to write; what they hold before is unspecified.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{DataType, TensorMut};
+    /// let mut memory = [0u8; 4];
+    /// TensorMut::new(DataType::Bf16, &mut memory).bytes().copy_from_slice(&[0x80, 0x3f, 0x00, 0x40]);
+    /// assert_eq!(memory, [0x80, 0x3f, 0x00, 0x40]);
+    /// ```
     #[inline]
     pub fn bytes(self) -> &'a mut [u8] {
         self.bytes
@@ -290,6 +503,15 @@ impl<'a> TensorMut<'a> {
     ///
     /// # Errors
     /// [`crate::ErrorKind::InvalidArg`] when the data type is another, or the memory is not aligned to it.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{DataType, ErrorKind, TensorMut};
+    /// let mut memory = [0u8; 4];
+    /// TensorMut::new(DataType::Int8, &mut memory).as_mut_slice::<i8>().unwrap().fill(-1);
+    /// let error = TensorMut::new(DataType::Int8, &mut memory).as_mut_slice::<f32>().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::InvalidArg);
+    /// ```
     pub fn as_mut_slice<T: Element>(self) -> Result<&'a mut [T], Error> {
         if T::DTYPE != self.dtype {
             return Err(Error::invalid_arg(format!("output of {}: written as {}", self.dtype, T::DTYPE)));

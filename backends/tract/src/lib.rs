@@ -22,7 +22,9 @@
 //!
 //! [`ModelFiles`]: inferlay_backend_sdk::ModelFiles
 
-#![forbid(unsafe_code)]
+// An exported symbol is unsafe code, as two of one name would clash.
+#![cfg_attr(not(feature = "plugin"), forbid(unsafe_code))]
+#![cfg_attr(feature = "plugin", deny(unsafe_code))]
 
 mod builder;
 mod external;
@@ -58,6 +60,9 @@ const TRACT_VERSION: &str = "0.23.9";
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TractBackend;
+
+#[cfg(feature = "plugin")]
+inferlay_backend_sdk::export_backend!(tract, TractBackend);
 
 impl Backend for TractBackend {
     fn name(&self) -> &str {

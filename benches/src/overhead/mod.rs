@@ -1,7 +1,7 @@
 //! What a request costs when the model costs nothing, beside a bare hand-off between two threads.
 
 mod floor;
-mod report;
+pub(crate) mod report;
 
 use crate::arguments::Arguments;
 use crate::case::{self, Case, CaseError};
@@ -9,6 +9,7 @@ use crate::client::{Client, Manner};
 use crate::models::Models;
 use floor::Floor;
 use inferlay::{ServerHandle, Tensor};
+use std::io;
 use std::time::Duration;
 
 /// An echo of 64 bytes, request by request.
@@ -19,16 +20,28 @@ const BATCHED: &str = "backend: \"null\"\nmax_batch_size: 64\ninput: [{ name: x,
 
 /// Runs the bench and prints its report.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), CaseError> {
-    let models = Models::new("overhead")?;
-    models.add("plain", PLAIN)?;
-    models.add("batched", BATCHED)?;
-    let server = ServerHandle::builder().repository(models.folder()).strict().start()?;
+    let models = models("overhead")?;
+    let server = serve(&models)?;
     let rounds = case::measure(cases(&server)?, arguments)?;
     server.stop(Duration::from_secs(10))?;
     report::print(&rounds, arguments)
 }
 
-fn cases(server: &ServerHandle) -> Result<Vec<Box<dyn Case>>, CaseError> {
+/// The models that all cases share; `bench` names their folder.
+pub(crate) fn models(bench: &str) -> io::Result<Models> {
+    let models = Models::new(bench)?;
+    models.add("plain", PLAIN)?;
+    models.add("batched", BATCHED)?;
+    Ok(models)
+}
+
+/// A server of these models, ready.
+pub(crate) fn serve(models: &Models) -> Result<ServerHandle, inferlay::Error> {
+    ServerHandle::builder().repository(models.folder()).strict().start()
+}
+
+/// The cases of this bench, floors first.
+pub(crate) fn cases(server: &ServerHandle) -> Result<Vec<Box<dyn Case>>, CaseError> {
     let input = Tensor::from_vec(vec![1.0f32; 16], [1, 16])?;
     let mut cases: Vec<Box<dyn Case>> = vec![Box::new(Floor::new("floor/1", 1)), Box::new(Floor::new("floor/64", 64))];
     let clients = [

@@ -12,7 +12,7 @@ struct Report {
 }
 
 /// Prints the medians of `rounds`, which holds the figures of each case, round by round.
-pub(super) fn print(rounds: &[Vec<Figures>], arguments: &Arguments) -> Result<(), CaseError> {
+pub(crate) fn print(rounds: &[Vec<Figures>], arguments: &Arguments) -> Result<(), CaseError> {
     let cases = rounds.iter().map(|case| median_figures(case)).collect();
     let mut out = io::stdout().lock();
     if arguments.is_json {
@@ -20,48 +20,68 @@ pub(super) fn print(rounds: &[Vec<Figures>], arguments: &Arguments) -> Result<()
         writeln!(out)?;
         return Ok(());
     }
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = cores();
     writeln!(out, "{} round(s), {cores} core(s); medians", rounds.first().map_or(0, Vec::len))?;
-    writeln!(
-        out,
-        "{:18} {:>8} {:>9} {:>9} {:>8} {:>7} {:>8} {:>8} {:>9}",
-        "case", "k req/s", "p50 ns", "p99 ns", "cpu ns", "batch", "allocs", "copied", "of floor"
-    )?;
-    for case in &cases {
-        line(&mut out, case, speed_of_floor(rounds, case.name))?;
-    }
-    writeln!(out)?;
+    table(&mut out, &cases, "of floor", |name| speed_of_floor(rounds, name))?;
     for aim in aims(rounds, &cases, cores == 1) {
         writeln!(out, "{}", aim.line())?;
     }
     Ok(())
 }
 
-fn line(out: &mut impl Write, case: &Figures, of_floor: Option<f64>) -> io::Result<()> {
+/// How many cores this process may use.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// A line for each case, with a ratio in the last column, and an empty one.
+pub(crate) fn table(
+    out: &mut impl Write,
+    cases: &[Figures],
+    last: &str,
+    ratio: impl Fn(&str) -> Option<f64>,
+) -> io::Result<()> {
     writeln!(
         out,
-        "{:18} {:8.1} {:9.0} {:9.0} {:8.0} {:7.2} {:8.4} {:8.2} {:>9}",
+        "{:18} {:>8} {:>9} {:>9} {:>8} {:>7} {:>8} {:>8} {last:>9}",
+        "case", "k req/s", "p50 ns", "p99 ns", "cpu ns", "batch", "allocs", "copied"
+    )?;
+    for case in cases {
+        line(out, case, ratio(case.name))?;
+    }
+    writeln!(out)
+}
+
+fn line(out: &mut impl Write, case: &Figures, ratio: Option<f64>) -> io::Result<()> {
+    writeln!(
+        out,
+        "{:18} {:8.1} {:9.0} {:9.0} {:8.0} {:7.2} {:>8} {:>8} {:>9}",
         case.name,
         case.req_per_s / 1e3,
         case.p50_ns,
         case.p99_ns,
         case.cpu_ns_per_req,
         case.mean_batch,
-        case.allocs_per_req,
-        case.bytes_copied_per_req,
-        of_floor.map_or(String::new(), |ratio| format!("{ratio:.2}")),
+        known(case.allocs_per_req, 4),
+        known(case.bytes_copied_per_req, 2),
+        ratio.map_or(String::new(), |ratio| format!("{ratio:.2}")),
     )
 }
 
+/// A figure, or a dash for one that cannot be had of this case.
+fn known(figure: f64, digits: usize) -> String {
+    if figure.is_nan() { "-".to_owned() } else { format!("{figure:.digits$}") }
+}
+
 /// An aim, what was found, and whether that is good enough.
-struct Aim {
-    what: String,
-    found: f64,
-    is_met: bool,
+pub(crate) struct Aim {
+    pub(crate) what: String,
+    pub(crate) found: f64,
+    pub(crate) is_met: bool,
 }
 
 impl Aim {
-    fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         format!("{:4} {:54} found {:.3}", if self.is_met { "pass" } else { "MISS" }, self.what, self.found)
     }
 }
@@ -109,7 +129,8 @@ fn floor_of<'a>(rounds: &'a [Vec<Figures>], name: &str) -> Option<&'a [Figures]>
     find(rounds, floor)
 }
 
-fn find<'a>(rounds: &'a [Vec<Figures>], name: &str) -> Option<&'a [Figures]> {
+/// The rounds of the case of this name.
+pub(crate) fn find<'a>(rounds: &'a [Vec<Figures>], name: &str) -> Option<&'a [Figures]> {
     rounds.iter().find(|case| case.first().is_some_and(|figures| figures.name == name)).map(Vec::as_slice)
 }
 

@@ -19,6 +19,15 @@ pub struct MemoryFiles(BTreeMap<String, Vec<u8>>);
 
 impl MemoryFiles {
     /// Adds a file, or replaces the one of this name.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{ModelFiles, conformance::MemoryFiles};
+    /// let mut files = MemoryFiles::default();
+    /// files.insert("model.bin", vec![1]);
+    /// files.insert("model.bin", vec![1, 2]);
+    /// assert_eq!(files.read("model.bin").unwrap(), [1, 2]);
+    /// ```
     pub fn insert(&mut self, name: &str, content: Vec<u8>) {
         self.0.insert(name.to_owned(), content);
     }

@@ -13,6 +13,13 @@ use std::cell::{OnceCell, UnsafeCell};
 use std::sync::Arc;
 
 /// A host that drops logs and grants one thread.
+///
+/// # Examples
+/// ```
+/// use inferlay_backend_sdk::{Host, LogLevel, conformance::TestHost};
+/// TestHost.log(LogLevel::Warning, "nobody hears this");
+/// assert_eq!(TestHost.threads_max(), 1);
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TestHost;
 
@@ -25,6 +32,37 @@ impl Host for TestHost {
 }
 
 /// A batch of requests for one model, all of the same shapes but for their rows.
+///
+/// # Examples
+/// ```
+/// # use inferlay_backend_sdk::{*, conformance::*};
+/// # struct Echo(Signature);
+/// # impl Backend for Echo {
+/// #     fn name(&self) -> &str { "echo" }
+/// #     fn version(&self) -> &str { "1" }
+/// #     fn file_names(&self) -> &[&str] { &[] }
+/// #     fn load(&self, _: &ModelSource<'_>) -> Result<Box<dyn Model>, Error> { Ok(Box::new(Echo(self.0.clone()))) }
+/// # }
+/// # impl Model for Echo {
+/// #     fn signature(&self) -> &Signature { &self.0 }
+/// #     fn instance(&self, _: &InstanceSpec) -> Result<Box<dyn Instance>, Error> {
+/// #         Ok(Box::new(Echo(self.0.clone())))
+/// #     }
+/// # }
+/// # impl Instance for Echo {
+/// #     fn execute(&mut self, batch: &dyn Batch) -> Result<(), Error> {
+/// #         let x = batch.input(0, Placement::HOST)?;
+/// #         batch.output(0, Tensor::new(x.dtype(), x.shape().clone(), Buffer::copy_of(x.bytes()?))?)
+/// #     }
+/// # }
+/// # let x = TensorSpec { name: "x".into(), dtype: DataType::Fp32, dims: Some(vec![-1, 1]), optional: false };
+/// # let signature = Signature { inputs: vec![x.clone()], outputs: vec![x], batches: true };
+/// let request = |x: f32| TestRequest::new(&[Tensor::from_vec(vec![x], [1, 1]).unwrap()]);
+/// let batch = TestBatch::new(&signature, vec![request(1.0), request(2.0)]);
+/// let answers = batch.execute(&mut Echo(signature)).unwrap();
+/// // The output of `Echo` is its input; each request gets its row of it.
+/// assert_eq!(answers[1].as_ref().unwrap()[&0].view().as_slice::<f32>().unwrap(), [2.0]);
+/// ```
 pub struct TestBatch {
     signature: Signature,
     requests: Vec<Arc<TestRequest>>,
@@ -41,6 +79,15 @@ enum Output {
 
 impl TestBatch {
     /// A batch of `requests` for a model with this signature.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{Batch, Signature, Tensor, conformance::{TestBatch, TestRequest}};
+    /// let signature = Signature { batches: true, ..Signature::default() };
+    /// let request = |rows| TestRequest::new(&[Tensor::from_vec(vec![0.0f32; rows], [rows]).unwrap()]);
+    /// let batch = TestBatch::new(&signature, vec![request(1), request(3)]);
+    /// assert_eq!((batch.len(), batch.rows()), (2, 4));
+    /// ```
     pub fn new(signature: &Signature, requests: Vec<TestRequest>) -> Self {
         let rows = if signature.batches { requests.iter().map(TestRequest::rows).sum() } else { 1 };
         TestBatch {
@@ -52,11 +99,24 @@ impl TestBatch {
         }
     }
 
-    /// Executes the batch and waits until each request is answered and released: one answer per request.
+    /// Executes the batch and waits until each request is answered and released: one answer per request. One that is
+    /// not answered half a minute after `execute` has returned never was.
     ///
     /// # Errors
     /// A sentence for each promise that the backend broke: a request never answered, answered twice, never released, or
     /// inputs that are still held when all is over.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{Batch, Error, Instance, Signature, conformance::{TestBatch, TestRequest}};
+    /// struct Refuse;
+    /// impl Instance for Refuse {
+    ///     fn execute(&mut self, _batch: &dyn Batch) -> Result<(), Error> { Err(Error::unsupported("not today")) }
+    /// }
+    /// let batch = TestBatch::new(&Signature::default(), vec![TestRequest::new(&[])]);
+    /// let answers = batch.execute(&mut Refuse).unwrap();
+    /// assert_eq!(answers[0].as_ref().unwrap_err().message(), "not today");
+    /// ```
     pub fn execute(self, instance: &mut dyn Instance) -> Result<Vec<Result<Outputs, Error>>, String> {
         let result = instance.execute(&self);
         let mut memory: Memory = self.requests.iter().flat_map(|request| request.memory()).collect();

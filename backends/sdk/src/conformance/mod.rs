@@ -46,6 +46,25 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What a check found: it passed, or it does not apply to this case and says why.
+///
+/// # Examples
+/// ```
+/// # use inferlay_backend_sdk::{*, conformance::*};
+/// # struct Mine;
+/// # impl Backend for Mine {
+/// #     fn name(&self) -> &str { "mine" }
+/// #     fn version(&self) -> &str { "1" }
+/// #     fn file_names(&self) -> &[&str] { &["mine.bin"] }
+/// #     fn load(&self, source: &ModelSource<'_>) -> Result<Box<dyn Model>, Error> {
+/// #         let len = source.files.read(source.file_name)?.len();
+/// #         Err(Error::unsupported(format!("{}: found {len} bytes, expected none", source.file_name)))
+/// #     }
+/// # }
+/// let (_name, first) = CHECKS[0];
+/// let case = Case::new(Box::new(Mine), Vec::new());
+/// assert!(first(&case).is_err_and(|fault| fault.starts_with("load: ")));
+/// assert_ne!(Verdict::Passed, Verdict::Skipped("the model has no file"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The backend does as it should.
@@ -55,6 +74,27 @@ pub enum Verdict {
 }
 
 /// One check: what went wrong, as a sentence, if anything did.
+///
+/// # Examples
+/// ```
+/// # use inferlay_backend_sdk::{*, conformance::*};
+/// # struct Mine;
+/// # impl Backend for Mine {
+/// #     fn name(&self) -> &str { "mine" }
+/// #     fn version(&self) -> &str { "1" }
+/// #     fn file_names(&self) -> &[&str] { &["mine.bin"] }
+/// #     fn load(&self, source: &ModelSource<'_>) -> Result<Box<dyn Model>, Error> {
+/// #         let len = source.files.read(source.file_name)?.len();
+/// #         Err(Error::unsupported(format!("{}: found {len} bytes, expected none", source.file_name)))
+/// #     }
+/// # }
+/// // A check of one's own beside those of the suite.
+/// let has_a_version: Check = |case| match case.backend.version() {
+///     "" => Err("found no version".to_owned()),
+///     _ => Ok(Verdict::Passed),
+/// };
+/// assert_eq!(has_a_version(&Case::new(Box::new(Mine), Vec::new())), Ok(Verdict::Passed));
+/// ```
 pub type Check = fn(&Case) -> Result<Verdict, String>;
 
 /// Every check with its name, in the order in which [`run`] makes them.
@@ -77,6 +117,37 @@ pub const CHECKS: &[(&str, Check)] = &[
 ];
 
 /// Makes every check and reports them all; does not stop at the first failure.
+///
+/// # Examples
+/// ```
+/// # use inferlay_backend_sdk::{*, conformance::*};
+/// # struct Echo(Signature);
+/// # impl Backend for Echo {
+/// #     fn name(&self) -> &str { "echo" }
+/// #     fn version(&self) -> &str { "1" }
+/// #     fn file_names(&self) -> &[&str] { &[] }
+/// #     fn load(&self, _: &ModelSource<'_>) -> Result<Box<dyn Model>, Error> { Ok(Box::new(Echo(self.0.clone()))) }
+/// # }
+/// # impl Model for Echo {
+/// #     fn signature(&self) -> &Signature { &self.0 }
+/// #     fn instance(&self, _: &InstanceSpec) -> Result<Box<dyn Instance>, Error> {
+/// #         Ok(Box::new(Echo(self.0.clone())))
+/// #     }
+/// # }
+/// # impl Instance for Echo {
+/// #     fn execute(&mut self, batch: &dyn Batch) -> Result<(), Error> {
+/// #         let x = batch.input(0, Placement::HOST)?;
+/// #         batch.output(0, Tensor::new(x.dtype(), x.shape().clone(), Buffer::copy_of(x.bytes()?))?)
+/// #     }
+/// # }
+/// # let x = TensorSpec { name: "x".into(), dtype: DataType::Fp32, dims: Some(vec![-1, 1]), optional: false };
+/// # let signature = Signature { inputs: vec![x.clone()], outputs: vec![x], batches: true };
+/// // The output of `Echo` is its input.
+/// let x = || vec![Tensor::from_vec(vec![1.0f32], [1, 1]).unwrap()];
+/// let example = Example { inputs: x(), outputs: x() };
+/// let report = run(&Case::new(Box::new(Echo(signature)), vec![example]));
+/// assert_eq!(report.passed.len() + report.skipped.len(), CHECKS.len());
+/// ```
 pub fn run(case: &Case) -> Report {
     let mut report = Report::default();
     CHECKS.iter().for_each(|(name, check)| report.make(case, name, *check));
@@ -84,6 +155,25 @@ pub fn run(case: &Case) -> Report {
 }
 
 /// What [`run`] found.
+///
+/// # Examples
+/// ```
+/// # use inferlay_backend_sdk::{*, conformance::*};
+/// # struct Mine;
+/// # impl Backend for Mine {
+/// #     fn name(&self) -> &str { "mine" }
+/// #     fn version(&self) -> &str { "1" }
+/// #     fn file_names(&self) -> &[&str] { &["mine.bin"] }
+/// #     fn load(&self, source: &ModelSource<'_>) -> Result<Box<dyn Model>, Error> {
+/// #         let len = source.files.read(source.file_name)?.len();
+/// #         Err(Error::unsupported(format!("{}: found {len} bytes, expected none", source.file_name)))
+/// #     }
+/// # }
+/// let case = Case::new(Box::new(Mine), Vec::new()).with_file("mine.bin", vec![1]);
+/// let report = run(&case);
+/// assert!(report.passed.contains(&"a_truncated_model_is_refused"));
+/// println!("{report}");
+/// ```
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct Report {
@@ -96,6 +186,25 @@ pub struct Report {
 }
 
 /// One check that failed.
+///
+/// # Examples
+/// ```
+/// # use inferlay_backend_sdk::{*, conformance::*};
+/// # struct Mine;
+/// # impl Backend for Mine {
+/// #     fn name(&self) -> &str { "mine" }
+/// #     fn version(&self) -> &str { "1" }
+/// #     fn file_names(&self) -> &[&str] { &["mine.bin"] }
+/// #     fn load(&self, source: &ModelSource<'_>) -> Result<Box<dyn Model>, Error> {
+/// #         let len = source.files.read(source.file_name)?.len();
+/// #         Err(Error::unsupported(format!("{}: found {len} bytes, expected none", source.file_name)))
+/// #     }
+/// # }
+/// let case = Case::new(Box::new(Mine), Vec::new()).with_file("mine.bin", vec![1]);
+/// let first = &run(&case).failures[0];
+/// assert_eq!(first.check, "the_signature_is_sane");
+/// assert_eq!(first.message, "load: UNSUPPORTED: mine.bin: found 1 bytes, expected none");
+/// ```
 #[derive(Clone, Debug)]
 pub struct Failure {
     /// Its name in [`CHECKS`].
@@ -115,6 +224,24 @@ impl Report {
     }
 
     /// Whether the check of this name failed.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay_backend_sdk::{*, conformance::*};
+    /// # struct Mine;
+    /// # impl Backend for Mine {
+    /// #     fn name(&self) -> &str { "mine" }
+    /// #     fn version(&self) -> &str { "1" }
+    /// #     fn file_names(&self) -> &[&str] { &["mine.bin"] }
+    /// #     fn load(&self, source: &ModelSource<'_>) -> Result<Box<dyn Model>, Error> {
+    /// #         let len = source.files.read(source.file_name)?.len();
+    /// #         Err(Error::unsupported(format!("{}: found {len} bytes, expected none", source.file_name)))
+    /// #     }
+    /// # }
+    /// let case = Case::new(Box::new(Mine), Vec::new()).with_file("mine.bin", vec![1]);
+    /// let report = run(&case);
+    /// assert!(report.failed("the_signature_is_sane") && !report.failed("a_garbage_model_is_refused"));
+    /// ```
     pub fn failed(&self, check: &str) -> bool {
         self.failures.iter().any(|failure| failure.check == check)
     }
@@ -123,6 +250,15 @@ impl Report {
     ///
     /// # Panics
     /// With all failures, if any did.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::conformance::{Failure, Report};
+    /// Report::default().assert_passed();
+    /// let failure = Failure { check: "the_signature_is_sane", message: "found no input".to_owned() };
+    /// let report = Report { failures: vec![failure], ..Report::default() };
+    /// assert!(std::panic::catch_unwind(|| report.assert_passed()).is_err());
+    /// ```
     pub fn assert_passed(&self) {
         assert!(self.failures.is_empty(), "{self}");
     }

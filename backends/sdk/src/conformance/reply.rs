@@ -11,6 +11,14 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// The outputs that one request got, by their index.
+///
+/// # Examples
+/// ```
+/// use inferlay_backend_sdk::{Error, Tensor, conformance::Outputs};
+/// let outputs = Outputs::from([(0, Tensor::from_vec(vec![1.0f32], [1, 1])?)]);
+/// assert_eq!(outputs[&0].view().as_slice::<f32>()?, [1.0]);
+/// # Ok::<(), Error>(())
+/// ```
 pub type Outputs = BTreeMap<usize, Tensor>;
 
 /// Longer than any check computes: what has not been answered by then never will be.

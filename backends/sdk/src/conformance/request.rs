@@ -12,6 +12,14 @@ use std::ptr::NonNull;
 use std::sync::{Arc, Weak};
 
 /// A request with inputs in memory of its own, so that the suite sees who holds on to them.
+///
+/// # Examples
+/// ```
+/// use inferlay_backend_sdk::{Error, RequestInfo, Tensor, conformance::TestRequest};
+/// let request = TestRequest::new(&[Tensor::from_vec(vec![1.0f32, 2.0], [2, 1])?]);
+/// assert_eq!((request.rows(), request.input(0)?.as_slice::<f32>()?), (2, &[1.0, 2.0][..]));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Debug)]
 pub struct TestRequest {
     inputs: Vec<Tensor>,
@@ -26,6 +34,15 @@ pub(super) type Memory = Vec<Weak<Vec<u64>>>;
 
 impl TestRequest {
     /// A request with copies of these inputs that wants every output.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{Error, RequestInfo, Tensor, conformance::TestRequest};
+    /// let x = Tensor::from_vec(vec![1.0f32], [1, 1])?;
+    /// let request = TestRequest::new(std::slice::from_ref(&x));
+    /// assert_ne!(request.input(0)?.data().pointer(), x.data().pointer());
+    /// # Ok::<(), Error>(())
+    /// ```
     pub fn new(inputs: &[Tensor]) -> Self {
         let mut memory = Memory::new();
         let inputs: Vec<Tensor> = inputs.iter().map(|input| tracked(input, &mut memory)).collect();
@@ -34,6 +51,13 @@ impl TestRequest {
     }
 
     /// The same, wanting these outputs only.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{RequestInfo, conformance::TestRequest};
+    /// let request = TestRequest::new(&[]).wanting(&[1]);
+    /// assert!(request.output_wanted(1) && !request.output_wanted(0));
+    /// ```
     #[must_use]
     pub fn wanting(mut self, outputs: &[usize]) -> Self {
         self.wanted = Some(outputs.to_vec());

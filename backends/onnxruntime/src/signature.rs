@@ -1,0 +1,175 @@
+//! What a session says of its inputs and outputs, as a signature. Pure.
+
+use crate::file::Facts;
+use crate::raw::{Dim, Port, element_name, element_of};
+use inferlay_backend_sdk::{DataType, Error, Shape, Signature, TensorSpec};
+use std::collections::BTreeSet;
+
+/// The signature of a session; what the C API does not tell is taken from the model file's `facts`.
+///
+/// # Errors
+/// `UNSUPPORTED` for values that are no tensors and for element types that are none of ours, by name; `INVALID_ARG` for
+/// names that are empty or not unique, and for a model without inputs or outputs.
+pub(crate) fn signature(inputs: &[Port], outputs: &[Port], facts: &Facts<'_>) -> Result<Signature, Error> {
+    let first_dims: Vec<Option<&Dim>> = inputs.iter().map(first_dim).collect();
+    let inputs = specs("input", inputs, facts)?;
+    let outputs = specs("output", outputs, facts)?;
+    let batches = batches(&first_dims, inputs.iter().chain(&outputs));
+    Ok(Signature { inputs, outputs, batches })
+}
+
+/// Whether the first dim of every input has the same name, or none has one, and its size and that of every output's is
+/// open.
+fn batches<'a>(first_dims: &[Option<&Dim>], mut specs: impl Iterator<Item = &'a TensorSpec>) -> bool {
+    let open = |dim: &Option<&Dim>| matches!(dim, Some(Dim::Named(_) | Dim::Any)) && *dim == first_dims[0];
+    !first_dims.is_empty()
+        && first_dims.iter().all(open)
+        && specs.all(|spec| spec.dims.as_ref().is_some_and(|dims| dims.first() == Some(&-1)))
+}
+
+fn first_dim(port: &Port) -> Option<&Dim> {
+    port.tensor.as_ref().ok().and_then(|(_, dims)| dims.first())
+}
+
+fn specs(kind: &str, ports: &[Port], facts: &Facts<'_>) -> Result<Vec<TensorSpec>, Error> {
+    let specs = ports.iter().map(|port| spec(kind, port, facts)).collect::<Result<Vec<_>, _>>()?;
+    let mut names = BTreeSet::new();
+    if let Some(twice) = specs.iter().find(|spec| spec.name.is_empty() || !names.insert(&spec.name)) {
+        return Err(Error::invalid_arg(format!("{kind} '{}': its name is empty or not unique", twice.name)));
+    }
+    Ok(specs)
+}
+
+fn spec(kind: &str, port: &Port, facts: &Facts<'_>) -> Result<TensorSpec, Error> {
+    let place = || format!("{kind} '{}'", port.name.to_string_lossy());
+    let name = port.name.to_str().map_err(|_| Error::invalid_arg("its name is not UTF-8").at(place()))?;
+    let (element, dims) = port
+        .tensor
+        .as_ref()
+        .map_err(|found| Error::unsupported(format!("found {found}, expected a tensor")).at(place()))?;
+    let Some(dtype) = element_of(*element) else {
+        let message = format!("found elements of {}, expected a type that requests can carry", element_name(*element));
+        return Err(Error::unsupported(message).at(place()));
+    };
+    // No dims are either those of a scalar or those of a value of unknown rank.
+    let is_ranked = !dims.is_empty() || matches!(facts.values.get(name.as_bytes()), Some(Some(_)));
+    let dims = is_ranked.then(|| dims.iter().map(size).collect());
+    Ok(TensorSpec { name: name.to_owned(), dtype, dims, optional: false })
+}
+
+fn size(dim: &Dim) -> i64 {
+    match dim {
+        Dim::Size(size) => i64::try_from(*size).unwrap_or(i64::MAX),
+        Dim::Named(_) | Dim::Any => -1,
+    }
+}
+
+/// For each dim of each input the number of its name: dims of one number must be of one size.
+pub(crate) fn dim_numbers(inputs: &[Port]) -> Vec<Vec<Option<usize>>> {
+    let mut names = Vec::new();
+    let mut numbers = Vec::new();
+    for port in inputs {
+        let dims = port.tensor.as_ref().map_or(&[][..], |(_, dims)| dims);
+        let number = dims.iter().map(|dim| match dim {
+            Dim::Named(name) => Some(place_of(&mut names, name)),
+            Dim::Size(_) | Dim::Any => None,
+        });
+        numbers.push(number.collect());
+    }
+    numbers
+}
+
+/// The place of a name among the `names`, of which it becomes one.
+fn place_of<'a>(names: &mut Vec<&'a str>, name: &'a str) -> usize {
+    names.iter().position(|known| *known == name).unwrap_or_else(|| {
+        names.push(name);
+        names.len() - 1
+    })
+}
+
+/// The shape of an output, where it is known before the run: a fixed one but for the rows, for which the first dim
+/// stands, of elements that have a size.
+pub(crate) fn shape_ahead(spec: &TensorSpec, batches: bool) -> Option<Shape> {
+    if spec.dtype == DataType::Bytes {
+        return None;
+    }
+    let size = |(place, dim): (usize, &i64)| match (place, batches) {
+        (0, true) => Some(0),
+        _ => usize::try_from(*dim).ok(),
+    };
+    let sizes = spec.dims.as_ref()?.iter().enumerate().map(size).collect::<Option<Vec<usize>>>()?;
+    Some(Shape::new(&sizes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use inferlay_backend_sdk::ErrorKind;
+    use std::ffi::CString;
+
+    fn port(name: &str, dims: &[&str]) -> Port {
+        let dim = |text: &&str| match text.parse() {
+            Ok(size) => Dim::Size(size),
+            Err(_) if text.is_empty() => Dim::Any,
+            Err(_) => Dim::Named(text.to_string()),
+        };
+        Port { name: CString::new(name).unwrap(), tensor: Ok((1, dims.iter().map(dim).collect())) }
+    }
+
+    #[test]
+    fn a_model_batches_when_every_first_dim_is_one_open_dim() {
+        for (a, b, y, expected) in [
+            (&["n", "3"][..], &["n", "4"][..], &["n", "2"][..], true),
+            (&["", "3"], &["", "4"], &["n", "2"], true),
+            (&["n", "3"], &["m", "4"], &["n", "2"], false),
+            (&["n", "3"], &["", "4"], &["n", "2"], false),
+            (&["2", "3"], &["2", "4"], &["2", "2"], false),
+            (&["n", "3"], &["n", "4"], &["2", "2"], false),
+            (&["n", "3"], &[], &["n", "2"], false),
+        ] {
+            let found = signature(&[port("a", a), port("b", b)], &[port("y", y)], &Facts::default()).unwrap();
+            assert_eq!(found.batches, expected, "{a:?} {b:?} {y:?}");
+        }
+    }
+
+    #[test]
+    fn no_dims_are_a_scalar_only_if_the_file_says_so() {
+        let facts = Facts { values: [(&b"s"[..], Some(0)), (b"u", None)].into(), ..Facts::default() };
+        let found = signature(&[port("s", &[])], &[port("u", &[]), port("v", &["2"])], &facts).unwrap();
+        let dims: Vec<_> = found.inputs.iter().chain(&found.outputs).map(|spec| spec.dims.clone()).collect();
+        assert_eq!(dims, [Some(vec![]), None, Some(vec![2])]);
+    }
+
+    #[test]
+    fn what_is_no_tensor_of_ours_is_refused_by_name() {
+        let sequence = Port { name: c"x".to_owned(), tensor: Err("a sequence") };
+        let small = Port { name: c"x".to_owned(), tensor: Ok((22, vec![])) };
+        for (port, what) in [(sequence, "a sequence"), (small, "int4")] {
+            let error = signature(&[], &[port], &Facts::default()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported);
+            assert!(error.message().contains("output 'x'") && error.message().contains(what), "{error}");
+        }
+    }
+
+    #[test]
+    fn dims_of_one_name_have_one_number() {
+        let found = dim_numbers(&[port("a", &["n", "3", "k"]), port("b", &["k", "", "n"])]);
+        assert_eq!(found, [[Some(0), None, Some(1)], [Some(1), None, Some(0)]]);
+    }
+
+    #[test]
+    fn a_shape_is_known_ahead_but_for_what_varies() {
+        let spec = |dtype, dims: Option<Vec<i64>>| TensorSpec { name: "y".to_owned(), dtype, dims, optional: false };
+        for (dtype, dims, batches, expected) in [
+            (DataType::Fp32, Some(vec![-1, 2]), true, Some(vec![0, 2])),
+            (DataType::Fp32, Some(vec![-1, 2]), false, None),
+            (DataType::Fp32, Some(vec![3, 2]), false, Some(vec![3, 2])),
+            (DataType::Fp32, Some(vec![-1, -1]), true, None),
+            (DataType::Fp32, None, false, None),
+            (DataType::Bytes, Some(vec![3]), false, None),
+        ] {
+            let expected = expected.map(|dims: Vec<usize>| Shape::new(&dims));
+            assert_eq!(shape_ahead(&spec(dtype, dims.clone()), batches), expected, "{dims:?} {batches}");
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Backends in shared libraries: found in the backend directories, loaded once, never unloaded. The only file that names
+//! libloading.
+//!
+//! ```text
+//!   name -> libinferlay_backend_<name>.so in a directory -> dlopen -> inferlay_backend_<name>(host) -> table -> backend
+//! ```
+//!
+//! Invariants: 1. a name is letters, digits and underscores, so that it never leads out of a directory; 2. a model's folder
+//! is never searched; 3. a library that was opened stays open, as its memory, functions and thread-locals may outlive
+//! every object of it. Runs on the threads that load models; one opens at a time.
+
+use super::plugin::{HOST, Surroundings, TrustedTable};
+use crate::sync::Mutex;
+use inferlay_backend_sdk::abi::inferlay_abi_entry_fn;
+use inferlay_backend_sdk::{Backend, Error};
+use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+use std::collections::BTreeMap;
+use std::ffi::{CStr, OsStr, c_void};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where backends are looked for when no directory was given: beside the image that holds the engine.
+const BESIDE: &str = "inferlay/backends";
+
+/// The longest name: with what is put round it, it is still a file name everywhere.
+const NAME_LEN_MAX: usize = 64;
+
+/// Where a server looks for backends, and those that it has found.
+#[derive(Default)]
+pub(crate) struct Directories {
+    given: Vec<PathBuf>,
+    found: Mutex<BTreeMap<String, Arc<dyn Backend>>>,
+    /// Held while one is opened, which takes its time; `found` is held for a moment only.
+    opening: Mutex<()>,
+}
+
+impl Directories {
+    /// Looks there too, after those before.
+    pub(crate) fn add(&mut self, directory: PathBuf) {
+        self.given.push(directory);
+    }
+
+    /// The backend of this name, begun for the server; `None` when there is no such file.
+    ///
+    /// # Errors
+    /// `INVALID_ARG` for what is no name; what is wrong with the file, which is named.
+    pub(crate) fn find(&self, name: &str, surroundings: &Surroundings) -> Result<Option<Arc<dyn Backend>>, Error> {
+        check_name(name)?;
+        let _one_at_a_time = self.opening.lock();
+        let known = self.found.lock().get(name).cloned();
+        if known.is_some() {
+            return Ok(known);
+        }
+        let file_name = file_name(name);
+        let files = self.searched().into_iter().map(|directory| directory.join(&file_name));
+        let Some(file) = files.into_iter().find(|file| file.is_file()) else { return Ok(None) };
+        let backend = open(&file, name, surroundings.clone())?;
+        self.found.lock().insert(name.to_owned(), backend.clone());
+        Ok(Some(backend))
+    }
+
+    /// Those that were found so far, by name. Does not wait for one that is being opened.
+    pub(crate) fn found(&self) -> Vec<Arc<dyn Backend>> {
+        self.found.lock().values().cloned().collect()
+    }
+
+    /// What is said when there is no such backend: the file and the directories that were searched.
+    pub(crate) fn missing(&self, name: &str) -> String {
+        let searched: Vec<_> = self.searched().iter().map(|directory| directory.display().to_string()).collect();
+        format!("found no '{}' in: {}", file_name(name), searched.join(", "))
+    }
+
+    /// The directories, as absolute paths: the loader would look for a bare file name elsewhere.
+    fn searched(&self) -> Vec<PathBuf> {
+        let own = if self.given.is_empty() { beside_the_engine().into_iter().collect() } else { self.given.clone() };
+        own.into_iter().filter_map(|directory| std::path::absolute(directory).ok()).collect()
+    }
+}
+
+fn file_name(name: &str) -> String {
+    format!("libinferlay_backend_{name}.so")
+}
+
+/// Refuses a name that could not be part of a symbol, and one that could lead elsewhere.
+fn check_name(name: &str) -> Result<(), Error> {
+    let is_plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if is_plain && !name.is_empty() && name.len() <= NAME_LEN_MAX {
+        return Ok(());
+    }
+    let name = name.escape_debug();
+    Err(Error::invalid_arg(format!("backend '{name}': expected up to {NAME_LEN_MAX} letters, digits and underscores")))
+}
+
+fn open(file: &Path, name: &str, surroundings: Surroundings) -> Result<Arc<dyn Backend>, Error> {
+    let place = format!("'{}'", file.display());
+    // SAFETY: who put the file into a backend directory answers for what it runs when it is opened.
+    let library = unsafe { Library::open(Some(file.as_os_str()), RTLD_NOW | RTLD_LOCAL) };
+    let library = library.map_err(|error| Error::unavailable(format!("{place}: {error}")))?;
+    let symbol = format!("inferlay_backend_{name}");
+    // SAFETY: the ABI says that a symbol of this name is of this type, for every major.
+    let entry = unsafe { library.get::<inferlay_abi_entry_fn>(symbol.as_bytes()) };
+    let entry = *entry.map_err(|_| Error::unsupported(format!("{place}: found no symbol '{symbol}'")))?;
+    // Never unloaded, also not when it is refused: its code may have left threads behind.
+    std::mem::forget(library);
+    // SAFETY: as above.
+    let table = unsafe { entry(&raw const HOST) };
+    // SAFETY: the ABI says that what the symbol returns is null or a table, for as long as the process runs.
+    let table = unsafe { TrustedTable::new(table) };
+    let backend = table.begin(Some(file), surroundings)?;
+    if backend.name() != name {
+        let found = backend.name();
+        return Err(Error::unsupported(format!("{place}: found the table of backend '{found}', expected '{name}'")));
+    }
+    Ok(backend)
+}
+
+/// The directory beside the executable or shared library that this code is in.
+fn beside_the_engine() -> Option<PathBuf> {
+    let mut image = libc::Dl_info {
+        dli_fname: std::ptr::null(),
+        dli_fbase: std::ptr::null_mut(),
+        dli_sname: std::ptr::null(),
+        dli_saddr: std::ptr::null_mut(),
+    };
+    let own: fn() -> Option<PathBuf> = beside_the_engine;
+    // SAFETY: any address may be asked for, and `image` is writable.
+    let is_found = unsafe { libc::dladdr(own as *const c_void, &raw mut image) } != 0;
+    let named = match is_found && !image.dli_fname.is_null() {
+        // SAFETY: the loader's own string, which stays as long as the image that this code is in.
+        true => Some(PathBuf::from(OsStr::from_bytes(unsafe { CStr::from_ptr(image.dli_fname) }.to_bytes()))),
+        false => None,
+    };
+    // Of an executable the loader knows only how it was called, which says little once the directory has changed.
+    let file = named.filter(|path| path.is_absolute()).or_else(|| std::env::current_exe().ok())?;
+    Some(file.parent()?.join(BESIDE))
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_lead_elsewhere_are_refused() {
+        for name in ["", "..", "../null", "a/b", "a\0b", "a.b", "né", &"a".repeat(65)] {
+            let error = check_name(name).unwrap_err();
+            assert!(error.message().contains("letters, digits and underscores"), "{error}");
+        }
+        assert!(check_name("onnx_runtime2").is_ok());
+    }
+
+    #[test]
+    fn without_a_directory_the_one_beside_the_image_is_searched() {
+        let searched = Directories::default().searched();
+        let own = std::env::current_exe().unwrap();
+        assert_eq!(searched, [own.parent().unwrap().join("inferlay/backends")]);
+    }
+}

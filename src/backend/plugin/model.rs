@@ -1,0 +1,171 @@
+//! The model of a plugin. Any thread.
+
+use super::core::Core;
+use super::instance::PluginInstance;
+use crate::config;
+use crate::sync::{Mutex, Ordering};
+use inferlay_backend_sdk::abi::{inferlay_abi_placement, read_placement, read_text, signature};
+use inferlay_backend_sdk::{
+    DataType, Error, Instance, InstanceSpec, LogLevel, Model, ModelSource, Placement, Signature, TensorSpec,
+};
+use std::ffi::c_void;
+use std::sync::Arc;
+
+/// One version of a model, loaded.
+pub(super) struct PluginModel {
+    core: Arc<Core>,
+    state: *mut c_void,
+    signature: Signature,
+    ports: Arc<Ports>,
+    /// Held while an instance is made: the ABI promises one call at a time for one object.
+    making: Mutex<()>,
+}
+
+// SAFETY: the ABI lets any thread use a model; calls that must not be concurrent are kept apart.
+unsafe impl Send for PluginModel {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for PluginModel {}
+
+/// Names and types of inputs and outputs, by number.
+pub(super) struct Ports {
+    pub(super) inputs: Vec<String>,
+    pub(super) outputs: Vec<(String, DataType)>,
+}
+
+impl Ports {
+    fn new(signature: &Signature) -> Arc<Self> {
+        let inputs = signature.inputs.iter().map(|spec| spec.name.clone()).collect();
+        let outputs = signature.outputs.iter().map(|spec| (spec.name.clone(), spec.dtype)).collect();
+        Arc::new(Ports { inputs, outputs })
+    }
+
+    /// The number of an input.
+    pub(super) fn input(&self, name: &str) -> Result<u32, Error> {
+        let found = self.inputs.iter().position(|known| known == name);
+        found.map(|index| index as u32).ok_or_else(|| Error::not_found(format!("the model has no input '{name}'")))
+    }
+
+    /// The number of an output.
+    pub(super) fn output(&self, name: &str) -> Result<u32, Error> {
+        let found = self.outputs.iter().position(|(known, _)| known == name);
+        found.map(|index| index as u32).ok_or_else(|| Error::not_found(format!("the model has no output '{name}'")))
+    }
+
+    pub(super) fn output_name(&self, index: u32) -> Result<&str, Error> {
+        self.port(index).map(|(name, _)| name.as_str())
+    }
+
+    pub(super) fn output_type(&self, index: u32) -> Result<DataType, Error> {
+        self.port(index).map(|(_, dtype)| *dtype)
+    }
+
+    fn port(&self, index: u32) -> Result<&(String, DataType), Error> {
+        let count = self.outputs.len();
+        self.outputs.get(index as usize).ok_or_else(|| Error::not_found(format!("output {index} of {count}")))
+    }
+}
+
+impl PluginModel {
+    /// Takes over what `model_new` made.
+    ///
+    /// # Errors
+    /// What is wrong with its signature.
+    pub(super) fn new(core: Arc<Core>, state: *mut c_void, source: &ModelSource<'_>) -> Result<Self, Error> {
+        // Made first, so that the model is freed if its signature is wrong.
+        let empty = Signature::default();
+        let mut model =
+            PluginModel { core, state, ports: Ports::new(&empty), signature: empty, making: Mutex::new(()) };
+        model.signature = model.stated(source)?;
+        model.ports = Ports::new(&model.signature);
+        Ok(model)
+    }
+
+    /// The signature that the plugin states, itself or in a config; else the one of the user's config.
+    fn stated(&self, source: &ModelSource<'_>) -> Result<Signature, Error> {
+        let functions = &self.core.table.functions;
+        if let Some(model_signature) = functions.model_signature {
+            // SAFETY: the model is there.
+            let table = unsafe { model_signature(self.state) };
+            if !table.is_null() {
+                // SAFETY: the plugin's promise: what it returns is valid as long as the model.
+                return unsafe { signature(table) };
+            }
+        }
+        if let Some(model_config) = functions.model_config {
+            // SAFETY: the model is there.
+            let text = unsafe { model_config(self.state) };
+            // SAFETY: as above.
+            let text = unsafe { read_text(text) };
+            if !text.is_empty() {
+                return Ok(config::parse("model_config", &text)?.signature());
+            }
+        }
+        let mut signature = source.config.clone();
+        signature.batches |= source.batch_size_max.is_some_and(|max| max > 0);
+        let (inputs, outputs) = (known(&signature.inputs), known(&signature.outputs));
+        if inputs && outputs {
+            return Ok(signature);
+        }
+        let place = if inputs { "outputs" } else { "inputs" };
+        Err(Error::invalid_arg(format!("neither the backend nor the config says what the {place} are")))
+    }
+}
+
+fn known(specs: &[TensorSpec]) -> bool {
+    !specs.is_empty()
+}
+
+impl Model for PluginModel {
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn instance(&self, spec: &InstanceSpec) -> Result<Box<dyn Instance>, Error> {
+        let _one_at_a_time = self.making.lock();
+        // SAFETY: `state` is the model's, which outlives its instances.
+        Ok(Box::new(unsafe { PluginInstance::new(&self.core, self.state, &self.ports, spec) }?))
+    }
+
+    fn memory_use(&self) -> Vec<(Placement, usize)> {
+        let mut uses: Vec<(Placement, usize)> = Vec::new();
+        if let Some(model_memory_use) = self.core.table.functions.model_memory_use {
+            // SAFETY: the model is there; `report` gets the vector for the call.
+            unsafe { model_memory_use(self.state, report, (&raw mut uses).cast()) };
+        }
+        uses
+    }
+
+    fn trim(&self) {
+        if let Some(model_trim) = self.core.table.functions.model_trim {
+            // SAFETY: the model is there.
+            unsafe { model_trim(self.state) };
+        }
+    }
+}
+
+/// # Safety
+/// `uses` is the vector of `memory_use`.
+unsafe extern "C" fn report(uses: *mut c_void, placement: *const inferlay_abi_placement, len: u64) {
+    // SAFETY: the caller's promise.
+    let uses = unsafe { &mut *uses.cast::<Vec<(Placement, usize)>>() };
+    // SAFETY: the plugin's promise.
+    if let (Ok(placement), Ok(len)) = (read_placement(unsafe { placement.read() }), usize::try_from(len)) {
+        uses.push((placement, len));
+    }
+}
+
+impl Drop for PluginModel {
+    fn drop(&mut self) {
+        let held = self.core.taken.load(Ordering::Relaxed);
+        if held > 0 {
+            let name = self.core.table.name;
+            let message =
+                format!("backend '{name}': {held} requests that it took are not released, a model of it ends");
+            self.core.engine.surroundings.log.write(LogLevel::Warning, &message);
+        }
+        if let Some(model_free) = self.core.table.functions.model_free {
+            // SAFETY: its instances are gone.
+            unsafe { model_free(self.state) };
+        }
+    }
+}
