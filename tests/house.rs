@@ -68,7 +68,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("loom", &["src/sync"]),
     ("cbindgen", &["build.rs", "backends/sdk/tests/header.rs"]),
     ("tract_", &["backends/tract", "benches"]),
-    ("ort", &["backends/onnxruntime"]),
+    ("ort", &["backends/onnxruntime", "benches/src/onnxruntime"]),
 ];
 
 /// What may be taken from `std::sync` outside `src/sync`: nothing that blocks or orders where loom should see it.
