@@ -10,7 +10,8 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 /// The C programs of `tests/capi`; each is a `main` that exits with 0.
-const PROGRAMS: [&str; 8] = ["allocations", "async", "infer", "misuse", "model", "queue", "stop", "text"];
+const PROGRAMS: [&str; 10] =
+    ["allocations", "async", "backend", "infer", "misuse", "model", "queue", "stop", "stress", "text"];
 
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
 
