@@ -23,13 +23,14 @@
 
 #include "inferlay.h"
 
-#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <future>
 #include <initializer_list>
+#include <iterator>
 #include <memory>
 #include <new>
 #include <optional>
@@ -954,8 +955,8 @@ class server {
   }
 
   // Sends a request and returns at once. The future is ready when `infer` would have returned: the request may be used
-  // again, and what it borrowed is free. It holds the first response; for models that give several, use the others.
-  // Throws what is known at once.
+  // again, and what it borrowed is free; to drop the future ends no borrow. It holds the first response: for a model that
+  // gives several, use the others. Throws what is known at once.
   std::future<response> infer_async(request &request) const {
     auto flight = std::make_unique<promised>();
     auto answer = flight->promise.get_future();

@@ -1,10 +1,12 @@
 // A program in C++ that uses what was installed, and nothing else: every class of inferlay.hpp.
 #include <inferlay.hpp>
 
+#include <array>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <sys/wait.h>
 #include <thread>
 #if defined(__cpp_lib_span)
 #include <span>
@@ -325,9 +327,31 @@ void after_stop_everything_is_refused(inferlay::server &server) {
   fails(code::unavailable, [&] { server.infer_async(request); });
 }
 
+// Sends a request whose callback throws: this does not return.
+void throw_out_of_a_callback() {
+  inferlay::server server;
+  add_double(server);
+  const float row[] = {1, 2};
+  inferlay::request request(server, "double");
+  server.infer_async(request.set_input("x", row, {1, 2}), [](inferlay::result) { throw std::runtime_error("out"); });
+  std::promise<void> never;
+  never.get_future().wait();
+}
+
+// In a process of its own, as it ends that: told from other ends by the handler that comes first.
+void an_exception_that_leaves_a_callback_ends_the_program(const char *program) {
+  const std::string command = "'" + std::string(program) + "' throw";
+  const int status = std::system(command.c_str());
+  CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 42);
+}
+
 }  // namespace
 
-int main() {
+int main(int argc, char **argv) {
+  if (argc > 1) {
+    std::set_terminate([] { std::_Exit(42); });
+    throw_out_of_a_callback();
+  }
   CHECK(std::strcmp(version_from_elsewhere(), inferlay::version()) == 0 && !build_from_elsewhere().empty());
   inferlay::server started;
   // Moved, to show that models and requests do not mind.
@@ -349,6 +373,7 @@ int main() {
   a_server_tells_of_itself(server);
   options_say_what_is_loaded_and_who_is_told();
   after_stop_everything_is_refused(server);
+  an_exception_that_leaves_a_callback_ends_the_program(argv[0]);
   std::printf("inferlay %s serves C++\n", inferlay::version());
   return 0;
 }
