@@ -49,6 +49,7 @@ const fn says(name: &'static str, line: &'static str) -> Program {
 
 const SERVES_C: &str = concat!("inferlay ", env!("CARGO_PKG_VERSION"), " serves C");
 const SERVES_CPP: &str = concat!("inferlay ", env!("CARGO_PKG_VERSION"), " serves C++");
+const COPY: &str = concat!("inferlay ", env!("CARGO_PKG_VERSION"), " has a copy");
 const NEIGHBOUR: &str = concat!("inferlay ", env!("CARGO_PKG_VERSION"), " has a neighbour");
 const HELLO: &str = "double version 1: twice 1.5 is 3, twice 21 is 42";
 const DIGITS: Program = Program { name: "digits", says: Says::Accuracy("onnxruntime") };
@@ -60,6 +61,7 @@ const PROJECTS: &[Project] = &[
             says("c-shared", SERVES_C),
             says("c-static", SERVES_C),
             says("c-pkg-config", SERVES_C),
+            says("c-copies", COPY),
             says("c-neighbours", NEIGHBOUR),
             says("cpp-shared", SERVES_CPP),
             says("cpp-static", SERVES_CPP),
