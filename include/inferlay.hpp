@@ -23,13 +23,14 @@
 
 #include "inferlay.h"
 
-#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <future>
 #include <initializer_list>
+#include <iterator>
 #include <memory>
 #include <new>
 #include <optional>
@@ -580,8 +581,10 @@ class request {
       return done(inferlay_request_set_parameter_int(raw(), name.chars(), static_cast<std::int64_t>(value)));
     } else if constexpr (std::is_floating_point<V>::value) {
       return done(inferlay_request_set_parameter_double(raw(), name.chars(), static_cast<double>(value)));
-    } else {
+    } else if constexpr (std::is_convertible<const V &, text>::value) {
       return done(inferlay_request_set_parameter_string(raw(), name.chars(), text(value).chars()));
+    } else {
+      return done(inferlay_request_set_parameter_string(raw(), name.chars(), std::string(value).c_str()));
     }
   }
   request &clear_parameters() { return done(inferlay_request_clear_parameters(raw())); }
@@ -743,7 +746,8 @@ class options {
                                     std::size_t len) noexcept {
       (*static_cast<F *>(user_data))(static_cast<log_level>(level), std::string_view(message, len));
     };
-    return done(inferlay_options_set_log(raw(), told, &sink, static_cast<inferlay_log_level>(least)));
+    void *user_data = const_cast<void *>(static_cast<const void *>(std::addressof(sink)));
+    return done(inferlay_options_set_log(raw(), told, user_data, static_cast<inferlay_log_level>(least)));
   }
 
   inferlay_options *raw() const noexcept { return handle_.get(); }
@@ -954,8 +958,8 @@ class server {
   }
 
   // Sends a request and returns at once. The future is ready when `infer` would have returned: the request may be used
-  // again, and what it borrowed is free. It holds the first response; for models that give several, use the others.
-  // Throws what is known at once.
+  // again, and what it borrowed is free; to drop the future ends no borrow. It holds the first response: for a model
+  // that gives several, use the others. Throws what is known at once.
   std::future<response> infer_async(request &request) const {
     auto flight = std::make_unique<promised>();
     auto answer = flight->promise.get_future();

@@ -4,7 +4,8 @@
 int main(void) {
   inferlay_server *server = doubling_server();
 
-  // The call that waits. It borrows the memory of the input and copies nothing; the idle model runs on this very thread.
+  // The call that waits. It borrows the memory of the input and copies nothing; the idle model runs on this very
+  // thread.
   const float row[] = {1.5f, 21};
   inferlay_request *request = row_request(server, row);
   inferlay_response *response = NULL;

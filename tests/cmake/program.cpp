@@ -1,10 +1,12 @@
 // A program in C++ that uses what was installed, and nothing else: every class of inferlay.hpp.
 #include <inferlay.hpp>
 
+#include <array>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <sys/wait.h>
 #include <thread>
 #if defined(__cpp_lib_span)
 #include <span>
@@ -45,9 +47,11 @@ void fails(code expected, F call) {
   CHECK(!"it failed");
 }
 
-std::string config_of(const std::string &name, const std::string &type, const std::string &more = "") {
-  return "{name: " + name + ", max_batch_size: 8, input: {name: x, data_type: " + type + ", dims: -1}, output: {name: y, " +
-         "data_type: " + type + ", dims: -1}" + more + "}";
+std::string config_of(const std::string &name, const std::string &type) {
+  const auto tensor = [&](const char *key, const char *called) {
+    return std::string(key) + ": {name: " + called + ", data_type: " + type + ", dims: -1}";
+  };
+  return "{name: " + name + ", max_batch_size: 8, " + tensor("input", "x") + ", " + tensor("output", "y") + "}";
 }
 
 std::int64_t rows_of(const inferlay::batch &batch) { return static_cast<std::int64_t>(batch.rows()); }
@@ -208,6 +212,7 @@ void a_model_sees_what_a_request_says(inferlay::server &server) {
     CHECK(std::get<std::int64_t>(batch.parameter(0, "int").value()) == -3);
     CHECK(std::get<double>(batch.parameter(0, "double").value()) == 0.5);
     CHECK(std::get<bool>(batch.parameter(0, "bool").value()));
+    CHECK(std::get<std::string_view>(batch.parameter(0, "view").value()) == "v");
     CHECK(!batch.parameter(0, "nothing"));
     ++seen;
     batch.fail(0, inferlay::error(code::already_exists, "seen"));
@@ -215,8 +220,8 @@ void a_model_sees_what_a_request_says(inferlay::server &server) {
   inferlay::request request(server, "curious");
   request.copy_input("x", std::vector<float>{1}, {1, 1}).set_id("me").set_timeout(1h).set_traced(true);
   request.set_sequence(7, INFERLAY_SEQUENCE_START | INFERLAY_SEQUENCE_END);
-  request.set_parameter("text", std::string("t")).set_parameter("int", -3);
-  request.set_parameter("double", 0.5).set_parameter("bool", true);
+  request.set_parameter("text", std::string("t")).set_parameter("view", std::string_view("v"));
+  request.set_parameter("int", -3).set_parameter("double", 0.5).set_parameter("bool", true);
   fails(code::already_exists, [&] { server.infer(request); });
   CHECK(seen == 1);
 }
@@ -236,7 +241,8 @@ void strings_go_in_and_come_out(inferlay::server &server) {
 }
 
 void raw_16_bits_are_read_as_what_they_are_stored_in(inferlay::server &server) {
-  server.register_model(config_of("half", "FP16"), [](inferlay::batch &batch) { batch.set_output("y", batch.input("x")); });
+  server.register_model(config_of("half", "FP16"),
+                        [](inferlay::batch &batch) { batch.set_output("y", batch.input("x")); });
   const std::vector<std::uint16_t> bits{0x3c00};
   inferlay::request request(server, "half");
   request.set_input("x", inferlay::datatype::fp16, bits.data(), bits.size() * sizeof bits[0], {1, 1});
@@ -284,10 +290,10 @@ void a_server_tells_of_itself(inferlay::server &server) {
 }
 
 void options_say_what_is_loaded_and_who_is_told() {
-  const std::string config = "{backend: 'null', input: {name: x, data_type: FP32, dims: 2}, output: {name: x, data_type: "
-                             "FP32, dims: 2}}";
+  const std::string config =
+      "{backend: 'null', input: {name: x, data_type: FP32, dims: 2}, output: {name: x, data_type: FP32, dims: 2}}";
   std::atomic<int> lines{0};
-  auto sink = [&lines](inferlay::log_level, std::string_view line) { lines += !line.empty(); };
+  const auto sink = [&lines](inferlay::log_level, std::string_view line) { lines += !line.empty(); };
   int told = 0, failed = 0;
   {
     inferlay::options options;
@@ -325,9 +331,31 @@ void after_stop_everything_is_refused(inferlay::server &server) {
   fails(code::unavailable, [&] { server.infer_async(request); });
 }
 
+// Sends a request whose callback throws: this does not return.
+void throw_out_of_a_callback() {
+  inferlay::server server;
+  add_double(server);
+  const float row[] = {1, 2};
+  inferlay::request request(server, "double");
+  server.infer_async(request.set_input("x", row, {1, 2}), [](inferlay::result) { throw std::runtime_error("out"); });
+  std::promise<void> never;
+  never.get_future().wait();
+}
+
+// In a process of its own, as it ends that: told from other ends by the handler that comes first.
+void an_exception_that_leaves_a_callback_ends_the_program(const char *program) {
+  const std::string command = "'" + std::string(program) + "' throw";
+  const int status = std::system(command.c_str());
+  CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 42);
+}
+
 }  // namespace
 
-int main() {
+int main(int argc, char **argv) {
+  if (argc > 1) {
+    std::set_terminate([] { std::_Exit(42); });
+    throw_out_of_a_callback();
+  }
   CHECK(std::strcmp(version_from_elsewhere(), inferlay::version()) == 0 && !build_from_elsewhere().empty());
   inferlay::server started;
   // Moved, to show that models and requests do not mind.
@@ -349,6 +377,7 @@ int main() {
   a_server_tells_of_itself(server);
   options_say_what_is_loaded_and_who_is_told();
   after_stop_everything_is_refused(server);
+  an_exception_that_leaves_a_callback_ends_the_program(argv[0]);
   std::printf("inferlay %s serves C++\n", inferlay::version());
   return 0;
 }

@@ -85,16 +85,29 @@ fn engine(house: &House, built: &Path, folder: &Path) -> Result<[PathBuf; 2], St
     let real_name = format!("libinferlay.so.{VERSION}");
     let (shared, archive) = (folder.join(&real_name), folder.join("libinferlay.a"));
     copy(&built.join("libinferlay.so"), &shared)?;
-    copy(&built.join("libinferlay.a"), &archive)?;
     strip(house, "--strip-unneeded", &shared)?;
-    // No more than this: the linker needs the symbols of an archive.
-    strip(house, "--strip-debug", &archive)?;
+    isolate(house, &built.join("libinferlay.a"), &archive)?;
     let soname = filled("libinferlay.so.@SOVERSION@");
     for (link, target) in [(soname.as_str(), real_name.as_str()), ("libinferlay.so", soname.as_str())] {
         let link = folder.join(link);
         symlink(target, &link).map_err(|error| format!("{}: {error}", link.display()))?;
     }
     Ok([shared, archive])
+}
+
+/// Makes the static library one object that shows `inferlay_*` and nothing else, as the shared one does. As cargo makes
+/// it, it shows parts of Rust's runtime too, and does not link into a program that holds another library written in Rust.
+fn isolate(house: &House, built: &Path, archive: &Path) -> Result<(), String> {
+    let (whole, object) = (built.with_extension("whole.o"), built.with_file_name("inferlay.o"));
+    let _absent = fs::remove_file(archive);
+    // Groups are resolved here: what another library has of the same name must not stand in for ours.
+    let tied = ["-r", "--force-group-allocation", "--whole-archive", "-o"];
+    Step::new(house, "ld").args(tied).args([whole.as_path(), built]).run()?;
+    // The bitcode is for Rust's own linking, and confuses tools with another version of LLVM.
+    let shown = ["--strip-debug", "--remove-section=.llvmbc", "--remove-section=.llvmcmd"];
+    let only = ["--wildcard", "--keep-global-symbol=inferlay_*"];
+    Step::new(house, "objcopy").args(shown).args(only).args([&whole, &object]).run()?;
+    Step::new(house, "ar").args(["rcsD".as_ref(), archive.as_os_str(), object.as_os_str()]).run()
 }
 
 fn strip(house: &House, how_much: &str, library: &Path) -> Result<(), String> {

@@ -16,6 +16,7 @@ use crate::outputs;
 use crate::python;
 use crate::report::Outcome;
 use crate::step::Step;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -48,6 +49,8 @@ const fn says(name: &'static str, line: &'static str) -> Program {
 
 const SERVES_C: &str = concat!("inferlay ", env!("CARGO_PKG_VERSION"), " serves C");
 const SERVES_CPP: &str = concat!("inferlay ", env!("CARGO_PKG_VERSION"), " serves C++");
+const COPY: &str = concat!("inferlay ", env!("CARGO_PKG_VERSION"), " has a copy");
+const NEIGHBOUR: &str = concat!("inferlay ", env!("CARGO_PKG_VERSION"), " has a neighbour");
 const HELLO: &str = "double version 1: twice 1.5 is 3, twice 21 is 42";
 const DIGITS: Program = Program { name: "digits", says: Says::Accuracy("onnxruntime") };
 
@@ -58,6 +61,8 @@ const PROJECTS: &[Project] = &[
             says("c-shared", SERVES_C),
             says("c-static", SERVES_C),
             says("c-pkg-config", SERVES_C),
+            says("c-copies", COPY),
+            says("c-neighbours", NEIGHBOUR),
             says("cpp-shared", SERVES_CPP),
             says("cpp-static", SERVES_CPP),
         ],
@@ -123,6 +128,7 @@ pub(crate) fn stage(house: &House) -> Outcome {
     let made = || {
         tools(house)?;
         let tree = house.target.join("dist-tree");
+        neighbour(house)?;
         let written = write_to(house, &tree, &["tract"])?;
         print!("{}", table(&written.sizes));
         let prefix = unpack(house, &written.archive)?;
@@ -143,6 +149,18 @@ fn tools(house: &House) -> Result<(), String> {
     if missing.is_empty() { Ok(()) } else { machine::packages(house, &missing) }
 }
 
+/// Where the static library lies that stands beside ours in a program.
+fn neighbour_path(house: &House) -> PathBuf {
+    house.target.join("dist-check/libneighbour.a")
+}
+
+fn neighbour(house: &House) -> Result<(), String> {
+    let words = "tests/cmake/neighbour.rs --edition 2021 --crate-type staticlib -C panic=unwind -o";
+    let library = neighbour_path(house);
+    fs::create_dir_all(library.with_file_name("")).map_err(|error| format!("{}: {error}", library.display()))?;
+    Step::new(house, "rustc").args(words.split(' ')).args([library]).run()
+}
+
 /// Unpacks the archive where nothing was built, and where a careless script would stumble.
 fn unpack(house: &House, archive: &Path) -> Result<PathBuf, String> {
     let place = house.target.join("dist-check/a stranger");
@@ -158,6 +176,7 @@ fn unpack(house: &House, archive: &Path) -> Result<PathBuf, String> {
 fn check(house: &House, written: &Written, prefix: &Path) -> Outcome {
     let mut tally = Tally::default();
     tally.add("size", size(written));
+    tally.add("symbols", symbols(house, prefix));
     let compilers = headers(house, prefix, &mut tally);
     for (build, project) in
         [Build::Plain, Build::Sanitized].iter().flat_map(|build| PROJECTS.iter().map(move |p| (build, p)))
@@ -167,6 +186,8 @@ fn check(house: &House, written: &Written, prefix: &Path) -> Outcome {
             Err(why) => tally.add(project.folder, Err(why)),
         }
     }
+    tally.add("readme", readme_program(house, prefix));
+    tally.add("static with a backend", beside_the_program(house, prefix));
     for (at, command) in README_COMMANDS.into_iter().enumerate() {
         tally.add("readme", readme(house, prefix, at, command));
     }
@@ -182,6 +203,28 @@ fn size(written: &Written) -> Result<(), String> {
         bytes if bytes <= CORE_BYTES_MAX => Ok(()),
         bytes => Err(format!("libinferlay.so has {bytes} bytes, expected {CORE_BYTES_MAX} at most")),
     }
+}
+
+/// Both libraries show the functions of the header and nothing else.
+fn symbols(house: &House, prefix: &Path) -> Result<(), String> {
+    let lib = prefix.join("lib");
+    let shared =
+        shown(&Step::new(house, "nm").args(["-D", "--defined-only"]).args([lib.join("libinferlay.so")]).ask()?);
+    let fixed = shown(&Step::new(house, "nm").args(["-g", "--defined-only"]).args([lib.join("libinferlay.a")]).ask()?);
+    let header = super::read(&prefix.join("include/inferlay.h"))?;
+    for (name, found) in [("libinferlay.so", &shared), ("libinferlay.a", &fixed)] {
+        let is_declared = |symbol: &&String| header.contains(&format!("{symbol}("));
+        if let Some(stray) = found.iter().find(|symbol| !is_declared(symbol)) {
+            return Err(format!("{name} shows `{stray}`, which inferlay.h does not declare"));
+        }
+    }
+    let missing = shared.symmetric_difference(&fixed).next();
+    missing.map_or(Ok(()), |symbol| Err(format!("only one of the libraries shows `{symbol}`")))
+}
+
+/// The names in what `nm` prints: address, kind, name.
+fn shown(table: &str) -> BTreeSet<String> {
+    table.lines().filter_map(|line| line.split(' ').nth(2).map(str::to_owned)).collect()
 }
 
 /// Compiles the headers alone, by each compiler there is: which they were.
@@ -216,8 +259,9 @@ fn built(house: &House, prefix: &Path, build: Build, project: &Project) -> Resul
         Build::Sanitized => "-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all",
     };
     Step::new(house, "cmake")
-        .args(["-S", project.folder, "-B"])
+        .args(["--no-warn-unused-cli", "-S", project.folder, "-B"])
         .args([&folder])
+        .args([format!("-DNEIGHBOUR={}", neighbour_path(house).display())])
         .args([format!("-DCMAKE_PREFIX_PATH={}", prefix.display())])
         .args([format!("-DCMAKE_C_FLAGS={flags}"), format!("-DCMAKE_CXX_FLAGS={flags}")])
         .run()?;
@@ -262,6 +306,29 @@ fn told(house: &House, step: Step, says: &Says) -> Result<(), String> {
             outputs::quickstart(&told.text).map(drop)
         }
     }
+}
+
+/// A program that is linked statically finds backends beside itself: the digits, by the plugin of ONNX Runtime.
+fn beside_the_program(house: &House, prefix: &Path) -> Result<(), String> {
+    let folder = house.target.join("dist-check/beside");
+    let backend = Path::new("inferlay/backends/libinferlay_backend_onnxruntime.so");
+    super::copy(&prefix.join("lib").join(backend), &folder.join(backend))?;
+    let program = folder.join("digits");
+    let step =
+        Step::new(house, "cc").args(["-D_GNU_SOURCE", "examples/c/digits.c", "-I"]).args([prefix.join("include")]);
+    let step = step.args([prefix.join("lib/libinferlay.a"), "-o".into(), program.clone()]);
+    step.args("-lgcc_s -lutil -lrt -lpthread -lm -ldl -lc".split(' ')).run()?;
+    told(house, Step::new(house, program), &DIGITS.says)
+}
+
+/// Compiles the C++ program that the README shows.
+fn readme_program(house: &House, prefix: &Path) -> Result<(), String> {
+    let readme = super::read(&house.root.join("README.md"))?;
+    let block = readme.split("```cpp\n").nth(1).and_then(|rest| rest.split("```").next());
+    let source = house.target.join("dist-check/readme.cpp");
+    super::put(&source, block.ok_or("README.md: found no block of C++")?)?;
+    let step = Step::new(house, "c++").args(WARNINGS.split(' ')).args(["-std=c++17", "-I"]);
+    step.args([prefix.join("include"), source]).run()
 }
 
 /// Runs a command of the README, and the program that it makes.
