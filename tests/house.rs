@@ -55,7 +55,9 @@ const UNSAFE_IN: &[&str] = &[
     "benches/src/capi",
     "benches/src/onnxruntime",
     "benches/src/peer/triton",
+    "fuzz/src",
     "tests/allocations.rs",
+    "tests/leaks.rs",
 ];
 
 /// The door of each dependency: nothing else names the crate. A trailing `_` stands for every name that starts so.

@@ -78,9 +78,10 @@ static uint32_t word(void) {
     return high << 24 | (uint32_t)byte() << 8 | byte();
 }
 
-/* A number as dims, lengths and indices have them, or one that none has. */
+/* A number as dims, lengths and indices have them, or one that none has. Nothing between: memory that a plugin asks for,
+ * it gets, also too much of it. */
 static int64_t number(void) {
-    static const int64_t odd[] = {-1, -2, INT64_MIN, INT64_MAX, INT64_MAX / 2, UINT32_MAX, 1 << 20};
+    static const int64_t odd[] = {-1, -2, INT64_MIN, INT64_MAX, INT64_MAX / 2, INT64_MAX / 8, 1 << 10};
     uint32_t at = byte();
     return at < 240 ? at % 8 : odd[at % 7];
 }
@@ -135,6 +136,14 @@ static void let_go(const status *said) {
 
 #define BLOCK_LEN 256
 #define DIMS 8
+
+/* A shape of which one dim is odd at most. */
+static void odd_shape(int64_t shape[DIMS]) {
+    uint32_t odd = choose(DIMS);
+    for (uint32_t i = 0; i < DIMS; i++) {
+        shape[i] = i == odd ? number() : choose(3);
+    }
+}
 
 /* Memory that is handed over, with room for whatever its descriptor points to. */
 typedef struct {
@@ -261,9 +270,7 @@ static void respond(const model *own, inferlay_abi_responder *responder, uint64_
         uint32_t index = seldom() ? (uint32_t)number() : 0;
         if (choose(2)) {
             int64_t shape[DIMS];
-            for (uint32_t i = 0; i < DIMS; i++) {
-                shape[i] = number();
-            }
+            odd_shape(shape);
             inferlay_abi_tensor to = INFERLAY_ABI_TENSOR_INIT;
             failed = host->response_output_buffer(response, index, shape, choose(DIMS), NULL, &to);
             if (!failed && to.len) {
@@ -344,9 +351,7 @@ static void put(const model *own, const inferlay_abi_batch *batch) {
     uint32_t rank = 2;
     if (seldom()) {
         rank = choose(DIMS);
-        for (uint32_t i = 0; i < DIMS; i++) {
-            shape[i] = number();
-        }
+        odd_shape(shape);
     }
     inferlay_abi_tensor to = INFERLAY_ABI_TENSOR_INIT;
     to.struct_size = seldom() ? choose(sizeof to) : (uint32_t)sizeof to;

@@ -34,6 +34,15 @@ pub(crate) const MOVING_AVERAGE: Native = Native {
     standard: "-std=c99",
 };
 
+/// `examples/backend_cpp`.
+pub(crate) const UPPERCASE: Native = Native {
+    name: "uppercase",
+    folder: "examples/backend_cpp",
+    source: "uppercase.cpp",
+    language: ("CXX", "CXXFLAGS", "c++"),
+    standard: "-std=c++17",
+};
+
 impl Native {
     /// A folder with the backend in it. Built once per program.
     pub(crate) fn built(&self) -> PathBuf {

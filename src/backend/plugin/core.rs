@@ -58,6 +58,7 @@ impl Drop for Core {
             // SAFETY: everything of the backend held this core, and is gone.
             unsafe { backend_free(self.state) };
         }
+        self.foreign.close();
     }
 }
 

@@ -44,6 +44,11 @@ impl Foreign {
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Foreign { pool: Pool::new(IDLE_MAX) })
     }
+
+    /// Frees the counts, and from now on those that come home: idle ones would keep this alive for ever.
+    pub(super) fn close(&self) {
+        self.pool.close();
+    }
 }
 
 impl Home for Foreign {
