@@ -155,6 +155,10 @@ class span {
             class = decltype(std::declval<C &>().size())>
   constexpr span(C &elements) noexcept : data_(elements.data()), size_(elements.size()) {}
 
+  // Of what may be written, to be read.
+  template <class U, class = std::enable_if_t<std::is_convertible<U (*)[], T (*)[]>::value>>
+  constexpr span(const span<U> &elements) noexcept : data_(elements.data()), size_(elements.size()) {}
+
   template <std::size_t N>
   constexpr span(T (&elements)[N]) noexcept : data_(elements), size_(N) {}
 

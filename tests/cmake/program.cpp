@@ -35,6 +35,11 @@ static_assert(moves_only<inferlay::server> && moves_only<inferlay::request> && m
 static_assert(moves_only<inferlay::queue> && moves_only<inferlay::options> && moves_only<inferlay::tensor>, "");
 static_assert(moves_only<inferlay::event> && moves_only<inferlay::result>, "");
 
+static_assert(std::is_convertible<inferlay::span<float>, inferlay::span<const float>>::value, "");
+static_assert(!std::is_convertible<inferlay::span<const float>, inferlay::span<float>>::value, "");
+static_assert(!std::is_convertible<inferlay::span<float>, inferlay::span<int>>::value, "");
+static_assert(!std::is_convertible<std::vector<float>, inferlay::span<float>>::value, "it would dangle");
+
 // A call that must fail with this code, and say so.
 template <class F>
 void fails(code expected, F call) {
