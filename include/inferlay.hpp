@@ -709,6 +709,15 @@ class options {
     return done(inferlay_options_add_model_in_memory(raw(), name.chars(), pointers.data(), pointers.size()));
   }
 
+  // Looks there for backends that are not linked in; without any such folder, in `inferlay/backends` beside the library.
+  options &add_backend_directory(text folder) {
+    return done(inferlay_options_add_backend_directory(raw(), folder.chars()));
+  }
+
+  // Adds a backend that is part of this program, by the function that its shared library would export. What that returns
+  // lasts as long as the process.
+  options &add_backend(inferlay_backend_fn entry) { return done(inferlay_options_add_backend(raw(), entry)); }
+
   // Whether the start fails when any model fails to load.
   options &set_strict(bool is_strict) { return done(inferlay_options_set_strict(raw(), is_strict)); }
   options &set_caller_runs(caller_runs who) {
