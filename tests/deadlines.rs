@@ -207,7 +207,7 @@ fn a_backend_that_gives_a_late_request_up_answers_timeout_and_a_cancelled_one_ca
         let (clock, server) = server();
         let given_up = clock.clone();
         let model = server
-            .register_model(doubling("m"), move |batch| {
+            .register_model(doubling("m"), move |_batch| {
                 // The caller runs it, so that nobody else answers first.
                 given_up.advance(past(1));
                 Err::<(), _>(inferlay::Error::new(ErrorKind::Cancelled, "nobody wants it"))

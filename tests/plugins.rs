@@ -61,6 +61,28 @@ fn a_backend_in_a_library_serves() {
 }
 
 #[test]
+fn a_model_that_names_no_backend_is_read_by_the_first_plugin_that_can() {
+    let absent = c_plugin("absent", &["READS_FILES", "IS_NOT_INSTALLED"]);
+    let present = c_plugin("present", &["READS_FILES"]);
+    let config = config("present").replace("backend: present\n", "");
+    let files = || [("config.yaml", config.clone().into_bytes()), ("model.text", Vec::new())];
+    let (send, log) = mpsc::channel();
+    let builder = ServerHandle::builder().model_in_memory("m", files()).backend_directory(&absent);
+    let builder = builder.log(move |record| send.send(record.message.to_owned()).unwrap());
+    let server = builder.backend_directory(&present).strict().start().unwrap();
+    assert_eq!(server.model("m").unwrap().config().unwrap().backend, "present");
+    assert_eq!(server.infer("m", ask(1.0)).unwrap().slice::<f32>("y").unwrap(), answer(1.0));
+    assert!(log.try_iter().any(|line| line == "model 'm' is not served by 'absent': install the runtime"));
+    // Alone, or named, it says itself what is missing.
+    let alone = ServerHandle::builder().model_in_memory("m", files()).backend_directory(&absent).strict();
+    assert_eq!(alone.start().unwrap_err().message(), "model 'm': install the runtime");
+    let named = [("config.yaml", format!("backend: absent\n{config}").into_bytes()), ("model.text", Vec::new())];
+    let named = ServerHandle::builder().model_in_memory("m", named).backend_directory(&absent);
+    let error = named.backend_directory(&present).strict().start().unwrap_err();
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Unavailable, "model 'm': install the runtime"));
+}
+
+#[test]
 fn a_batch_is_gathered_for_a_plugin_and_its_rows_go_to_their_requests() {
     finishes(|| {
         let batching = "dynamic_batching: {max_queue_delay_microseconds: 60000000}\n";

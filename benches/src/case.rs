@@ -16,9 +16,7 @@ pub(crate) trait Case {
     fn measure(&mut self, warm_up: usize, requests: usize) -> Result<Figures, CaseError>;
 }
 
-/// Requests that show how fast a case is, before anything is measured.
-const PROBED: usize = 2_000;
-/// Requests that a measurement is at least preceded by.
+/// Requests that a measurement is preceded by: at least these, unless it has no more itself.
 const WARM_UP_MIN: usize = 256;
 
 /// Measures the cases that were asked for: the figures of each case, round by round.
@@ -42,16 +40,23 @@ pub(crate) fn measure(mut cases: Vec<Box<dyn Case>>, arguments: &Arguments) -> R
         for turn in 0..cases.len() {
             // Another case begins each round, so that none always follows the same one.
             let index = (round + turn) % cases.len();
-            let warm_up = (requests[index] / 20).max(WARM_UP_MIN);
+            let warm_up = (requests[index] / 20).max(WARM_UP_MIN.min(requests[index] / 2));
             figures[index].push(cases[index].measure(warm_up, requests[index])?);
         }
     }
     Ok(figures)
 }
 
+/// How many requests fill `slice`: found by more and more of them, so that a slow case is not run for minutes.
 fn requests_within(slice: Duration, case: &mut dyn Case) -> Result<usize, CaseError> {
-    let begun = Instant::now();
-    case.measure(WARM_UP_MIN, PROBED)?;
-    let each = begun.elapsed().as_secs_f64() / (WARM_UP_MIN + PROBED) as f64;
-    Ok((slice.as_secs_f64() / each) as usize + 1)
+    let mut probed = 16;
+    loop {
+        let begun = Instant::now();
+        case.measure(0, probed)?;
+        let took = begun.elapsed();
+        if took > slice / 8 {
+            return Ok((slice.as_secs_f64() / took.as_secs_f64() * probed as f64) as usize + 1);
+        }
+        probed *= 4;
+    }
 }

@@ -14,7 +14,7 @@ use crate::sync::Mutex;
 use inferlay_backend_sdk::abi::inferlay_abi_entry_fn;
 use inferlay_backend_sdk::{Backend, Error};
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CStr, OsStr, c_void};
 use std::mem::ManuallyDrop;
 use std::os::unix::ffi::OsStrExt;
@@ -23,6 +23,9 @@ use std::sync::Arc;
 
 /// Where backends are looked for when no directory was given: beside the image that holds the engine.
 const BESIDE: &str = "inferlay/backends";
+
+/// What the file of a backend begins with.
+const PREFIX: &str = "libinferlay_backend_";
 
 /// The longest name: with what is put round it, it is still a file name everywhere.
 const NAME_LEN_MAX: usize = 64;
@@ -61,6 +64,17 @@ impl Directories {
         Ok(Some(backend))
     }
 
+    /// The names of all backends in the directories, sorted. None of them is opened.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let mut names = BTreeSet::new();
+        for entry in self.searched().iter().filter_map(|directory| directory.read_dir().ok()).flatten().flatten() {
+            let file = entry.file_name();
+            let name = file.to_str().and_then(|file| file.strip_prefix(PREFIX)?.strip_suffix(".so"));
+            names.extend(name.filter(|name| check_name(name).is_ok()).map(str::to_owned));
+        }
+        names.into_iter().collect()
+    }
+
     /// Those that were found so far, by name. Does not wait for one that is being opened.
     pub(crate) fn found(&self) -> Vec<Arc<dyn Backend>> {
         self.found.lock().values().cloned().collect()
@@ -80,7 +94,7 @@ impl Directories {
 }
 
 fn file_name(name: &str) -> String {
-    format!("libinferlay_backend_{name}.so")
+    format!("{PREFIX}{name}.so")
 }
 
 /// Refuses a name that could not be part of a symbol, and one that could lead elsewhere.
@@ -142,6 +156,20 @@ mod tests {
             assert!(error.message().contains("letters, digits and underscores"), "{error}");
         }
         assert!(check_name("onnx_runtime2").is_ok());
+    }
+
+    #[test]
+    fn directories_name_the_backends_in_them() {
+        let folder = std::env::temp_dir().join(format!("inferlay-names-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        for file in ["b.so", "a.so", "a.txt", "a.b.so", ".so"] {
+            std::fs::write(folder.join(format!("{PREFIX}{file}")), "").unwrap();
+        }
+        let mut directories = Directories::default();
+        directories.add(folder.clone());
+        directories.add(folder.join("missing"));
+        assert_eq!(directories.names(), ["a", "b"]);
+        std::fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]

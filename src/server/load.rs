@@ -126,34 +126,73 @@ impl Loader<'_> {
         let Some(files) = model.versions.get(&version) else {
             return Err(Error::not_found(format!("version {version} has no files")));
         };
-        let (backend, file_name) = self.detect(&**files, &mut partial)?;
+        let mut backends = self.candidates(&mut partial)?;
+        let is_free = partial.backend.is_none();
+        if is_free && detect(&**files, &backends, &partial).is_err() {
+            // Nothing that is linked in reads it.
+            backends.extend(self.plugins());
+        }
+        loop {
+            let (index, file_name) = detect(&**files, &backends, &partial)?;
+            let backend = backends.remove(index);
+            match self.load_by(&backend, (model, version), &**files, &file_name, &partial) {
+                // A runtime that is not installed: where nobody asked for it, another one may read the file.
+                Err(error) if error.kind() == ErrorKind::Unavailable && is_free => {
+                    if detect(&**files, &backends, &partial).is_err() {
+                        return Err(error);
+                    }
+                    let (model, name) = (&model.name, backend.name());
+                    let message = format!("model '{model}' is not served by '{name}': {}", error.message());
+                    self.services.log.write(LogLevel::Info, &message);
+                }
+                Err(error) => return Err(error),
+                Ok(loaded) => {
+                    let config = partial.complete(&model.name, backend.name(), loaded.signature())?;
+                    let attributes = backend.attributes();
+                    return serve(self.services, self.options, (config, version), loaded.into(), attributes);
+                }
+            }
+        }
+    }
+
+    fn load_by(
+        &self,
+        backend: &Arc<dyn Backend>,
+        (model, version): (&FoundModel, u64),
+        files: &dyn ModelFiles,
+        file_name: &str,
+        partial: &PartialConfig,
+    ) -> Result<Box<dyn Model>, Error> {
         let signature = partial.signature();
         let host = BackendHost { log: self.services.log.clone(), threads_max: self.options.execution_threads_max };
         let source = ModelSource {
             name: &model.name,
             version,
-            file_name: &file_name,
-            files: &**files,
+            file_name,
+            files,
             config: &signature,
             batch_size_max: partial.max_batch_size,
             parameters: &partial.parameters,
             host: &host,
         };
-        let loaded = {
-            let is_parallel = backend.attributes().contains(Attributes::PARALLEL_LOAD);
-            let _serial = (!is_parallel).then(|| self.serial.lock());
-            backend.load(&source)?
-        };
-        let config = partial.complete(&model.name, backend.name(), loaded.signature())?;
-        serve(self.services, self.options, (config, version), loaded.into(), backend.attributes())
+        let is_parallel = backend.attributes().contains(Attributes::PARALLEL_LOAD);
+        let _serial = (!is_parallel).then(|| self.serial.lock());
+        backend.load(&source)
     }
 
-    /// The backend of a model and the name of its file.
-    fn detect(&self, files: &dyn ModelFiles, partial: &mut PartialConfig) -> Result<(Arc<dyn Backend>, String), Error> {
-        let backends = self.candidates(partial)?;
-        let patterns: Vec<_> = backends.iter().map(|backend| (backend.name(), backend.file_names())).collect();
-        let (index, file) = repository::detect(files, &patterns, partial.default_model_filename.as_deref())?;
-        Ok((backends[index].clone(), file))
+    /// The backends of the backend directories that read files, by name; one that is broken is logged and left out.
+    fn plugins(&self) -> Vec<Arc<dyn Backend>> {
+        let surroundings = self.options.surroundings(&self.services.log, &self.services.clock);
+        let names = self.options.directories.names();
+        let found = names.iter().filter_map(|name| match self.options.directories.find(name, &surroundings) {
+            Ok(backend) => backend,
+            Err(error) => {
+                self.services.log.write(LogLevel::Warning, error.message());
+                None
+            }
+        });
+        let is_new = |backend: &Arc<dyn Backend>| !self.options.backends.iter().any(|own| own.name() == backend.name());
+        found.filter(|backend| !backend.file_names().is_empty() && is_new(backend)).collect()
     }
 
     fn candidates(&self, partial: &mut PartialConfig) -> Result<Vec<Arc<dyn Backend>>, Error> {
@@ -181,6 +220,16 @@ impl Loader<'_> {
         let missing = self.options.directories.missing(&wanted);
         Err(Error::unavailable(format!("backend '{wanted}' is not there: {missing}; linked in: {}", known.join(", "))))
     }
+}
+
+/// The backend among `backends` that reads a model, by its index, and the name of the model's file.
+fn detect(
+    files: &dyn ModelFiles,
+    backends: &[Arc<dyn Backend>],
+    partial: &PartialConfig,
+) -> Result<(usize, String), Error> {
+    let patterns: Vec<_> = backends.iter().map(|backend| (backend.name(), backend.file_names())).collect();
+    repository::detect(files, &patterns, partial.default_model_filename.as_deref())
 }
 
 /// Makes the lane of a loaded model and its instances.

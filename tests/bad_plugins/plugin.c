@@ -77,6 +77,9 @@ static const status *model_new(void *state, const inferlay_abi_host *host, const
 #ifdef LOAD_FAILS
     (void)state, (void)model, (void)source;
     return host->status_new(INFERLAY_ABI_CODE_INVALID_ARG, text("found no weights"));
+#elif defined(IS_NOT_INSTALLED)
+    (void)state, (void)model, (void)source;
+    return host->status_new(INFERLAY_ABI_CODE_UNAVAILABLE, text("install the runtime"));
 #else
     inferlay_abi_text name = host->source_name(source);
     if (name.len == 0) {
@@ -370,6 +373,10 @@ const inferlay_abi_backend *SYMBOL(const inferlay_abi_host *host) {
     known->instance_new = instance_new;
 #if !defined(NO_EXECUTE)
     known->execute = execute;
+#endif
+#ifdef READS_FILES
+    static const char *const file_names[] = {"model.text", NULL};
+    known->file_names = file_names;
 #endif
 #ifdef STATES_JSON
     known->model_config = model_config;
