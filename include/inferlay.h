@@ -28,6 +28,10 @@
 #define INFERLAY_MUST_USE
 #endif
 
+// Of inferlay_backend.h, which only programs with backends of their own include.
+struct inferlay_abi_backend;
+struct inferlay_abi_host;
+
 // The version of this header. `inferlay_server_new` takes it, so that a program built against another one is noticed.
 #define INFERLAY_API_VERSION 1
 
@@ -221,6 +225,9 @@ typedef struct {
   // The number of bytes.
   size_t len;
 } inferlay_file;
+
+// The function that a backend exports, see `inferlay_backend.h`.
+typedef const struct inferlay_abi_backend *(*inferlay_backend_fn)(const struct inferlay_abi_host *host);
 
 // Who may execute besides the workers: one of `INFERLAY_CALLER_RUNS_*`.
 typedef uint32_t inferlay_caller_runs;
@@ -488,11 +495,13 @@ void inferlay_options_free(inferlay_options *options);
 
 // Reads options from a text, YAML or JSON.                                               [one thread] [never blocks]
 //
-// Keys, all optional: `repositories` and `model_files` (lists of paths, which are added), `strict`, `caller_runs`
-// (never, own_request, batch), `load_threads_max`, `execution_threads_max`, `spin_max`, `small_output_len_max`,
+// Keys, all optional: `repositories`, `model_files` and `backend_directories` (lists of paths, which are added),
+// `strict`, `caller_runs` (never, own_request, batch), `load_threads_max`, `execution_threads_max`, `spin_max`, `small_output_len_max`,
 // `trace_every`; they mean what the functions of these names mean. `text`: borrowed for the call. On failure
 // (INVALID_ARG with every error and its line) the options are as before.
-INFERLAY_MUST_USE inferlay_status *inferlay_options_set_text(inferlay_options *options, const char *text);
+INFERLAY_MUST_USE
+inferlay_status *inferlay_options_set_text(inferlay_options *options,
+                                           const char *text);
 
 // Adds a folder of models: `<folder>/<model>/<version>/<file>`.                          [one thread] [never blocks]
 //
@@ -513,6 +522,21 @@ inferlay_status *inferlay_options_add_model_in_memory(inferlay_options *options,
                                                       const char *name,
                                                       const inferlay_file *const *files,
                                                       size_t files_len);
+
+// Looks in a directory for backends that are not linked in: a model whose config says `backend: foo` is served by
+// `libinferlay_backend_foo.so`. Several are searched in the order in which they are added; without any, it is
+// `inferlay/backends` beside the library. Its files run as part of this process.         [one thread] [never blocks]
+//
+// `directory`: borrowed for the call.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_options_add_backend_directory(inferlay_options *options,
+                                                        const char *directory);
+
+// Adds a backend that is part of this program: `entry` is the function that its shared library would export as
+// `inferlay_backend_<name>`, see `inferlay_backend.h`. One of the same name as a linked one takes its place.
+//                                                                                        [one thread] [never blocks]
+// `entry`: called when a server starts; what it returns must last as long as the process. Not NULL.
+INFERLAY_MUST_USE inferlay_status *inferlay_options_add_backend(inferlay_options *options, inferlay_backend_fn entry);
 
 // Whether the start fails when any model fails to load; false by default.                [one thread] [never blocks]
 INFERLAY_MUST_USE inferlay_status *inferlay_options_set_strict(inferlay_options *options, bool strict);

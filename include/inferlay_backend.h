@@ -1052,6 +1052,9 @@ typedef uint32_t inferlay_abi_sequence_end;
 // should not for long; pointers it is given are borrowed for the call, and what it returns by pointer stays as
 // valid as the object that it was asked of. Nothing may unwind (throw, panic, longjmp) out of it.
 //
+// The three `_free` functions may run on a thread of the plugin's own, from inside the function of the host by which it
+// lets the last thing go. If they wait for threads, they must leave out the one that they run on.
+//
 // The pointers `backend`, `model`, `instance`, `batcher` and `batch_data` are the plugin's own: whatever it set
 // them to. They may be NULL.
 //
@@ -1106,7 +1109,7 @@ typedef struct inferlay_abi_backend {
                                                    const struct inferlay_abi_source *source,
                                                    void **model);
 
-    // Frees a model.
+    // Frees a model. Its instances are freed. Outputs and taken requests may outlive it, as they may an instance.
     void (*model_free)(void *model);
 
     // What the model itself says of its inputs and outputs, which completes and checks the config. NULL, or a NULL
@@ -1146,7 +1149,8 @@ typedef struct inferlay_abi_backend {
                                                       const struct inferlay_abi_instance_spec *spec,
                                                       void **instance);
 
-    // Frees an instance. Outputs and taken requests may outlive it.
+    // Frees an instance. Outputs may outlive it, and so may taken requests: those that are answered and not released,
+    // and all of them when a stop has given up waiting.
     void (*instance_free)(void *instance);
 
     // How many batches may be in flight at once; asked once. NULL: 1. More than 1 is for backends that take

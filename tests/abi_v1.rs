@@ -133,9 +133,9 @@ mod library {
     fn the_library_is_the_one_that_was_built_with_1_0() {
         // FNV-1a: enough to notice that somebody has built it anew.
         let bytes = std::fs::read(fixture("libinferlay_backend_v1.so")).unwrap();
-        let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let hash = bytes
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
         assert_eq!((bytes.len(), hash), (18296, 0x4af3_053c_ecdb_f17e));
     }
 

@@ -3,13 +3,15 @@
 //!
 //! What a machine lacks (clang, valgrind) is said on the test's output and left out.
 #![cfg(feature = "capi")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test may unwrap, and says what it leaves out")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 /// The C programs of `tests/capi`; each is a `main` that exits with 0.
-const PROGRAMS: [&str; 7] = ["async", "infer", "misuse", "model", "queue", "stop", "text"];
+const PROGRAMS: [&str; 10] =
+    ["allocations", "async", "backend", "infer", "misuse", "model", "queue", "stop", "stress", "text"];
 
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
 

@@ -202,6 +202,24 @@ fn a_running_request_that_borrows_is_answered_when_the_backend_lets_go_and_the_b
 }
 
 #[test]
+fn a_backend_that_gives_a_late_request_up_answers_timeout_and_a_cancelled_one_cancelled() {
+    finishes(|| {
+        let (clock, server) = server();
+        let given_up = clock.clone();
+        let model = server
+            .register_model(doubling("m"), move |batch| {
+                // The caller runs it, so that nobody else answers first.
+                given_up.advance(past(1));
+                Err::<(), _>(inferlay::Error::new(ErrorKind::Cancelled, "nobody wants it"))
+            })
+            .unwrap();
+        assert_eq!(model.infer(ask(1.0).timeout(MS)).unwrap_err().kind(), ErrorKind::Timeout);
+        assert_eq!(model.infer(ask(1.0)).unwrap_err().kind(), ErrorKind::Cancelled);
+        assert_eq!(model.infer(ask(1.0).timeout(100 * MS)).unwrap_err().kind(), ErrorKind::Cancelled);
+    });
+}
+
+#[test]
 fn an_execution_past_its_timeout_makes_the_model_unavailable_and_answers_what_waits() {
     finishes(|| {
         let (gate, (clock, server)) = (Gate::new(), server());

@@ -53,6 +53,7 @@ const UNSAFE_IN: &[&str] = &[
     "backends/onnxruntime/src/raw",
     "benches/src/allocations.rs",
     "benches/src/capi",
+    "benches/src/onnxruntime",
     "benches/src/peer/triton",
     "fuzz/src",
     "tests/allocations.rs",
@@ -69,7 +70,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("loom", &["src/sync"]),
     ("cbindgen", &["build.rs", "backends/sdk/tests/header.rs"]),
     ("tract_", &["backends/tract", "benches"]),
-    ("ort", &["backends/onnxruntime"]),
+    ("ort", &["backends/onnxruntime", "benches/src/onnxruntime"]),
 ];
 
 /// What may be taken from `std::sync` outside `src/sync`: nothing that blocks or orders where loom should see it.

@@ -7,8 +7,8 @@ mod common;
 #[path = "common/plugins.rs"]
 mod plugins;
 
-use common::{Folder, answer, ask, finishes, receive};
-use inferlay::{ErrorKind, LogLevel, ManualClock, ModelHandle, Request, ServerBuilder, ServerHandle, Tensor};
+use common::{Folder, answer, ask, finishes, receive, x as x_of};
+use inferlay::{ErrorKind, Input, LogLevel, ManualClock, ModelHandle, Request, ServerBuilder, ServerHandle, Tensor};
 use inferlay_backend_sdk::{Buffer, DataType};
 use plugins::{c_plugin, rust_plugins};
 use std::path::Path;
@@ -75,6 +75,28 @@ fn a_batch_is_gathered_for_a_plugin_and_its_rows_go_to_their_requests() {
         let batch_sizes = model.statistics().unwrap().batch_sizes;
         assert_eq!(batch_sizes.into_keys().collect::<Vec<_>>(), [4]);
     });
+}
+
+#[test]
+fn a_plugin_reads_memory_that_a_caller_lends_and_answers_into_memory_of_a_caller() {
+    for (name, switch) in [("subject", "RIGHT"), ("hands_over", "HANDS_OVER"), ("takes", "TAKES")] {
+        finishes(move || {
+            let (server, model) = served(name, &[switch]);
+            for value in [1.0f32, 2.0, 3.0] {
+                let (x, mut y) = ([value, value + 0.5], [0.0f32; 2]);
+                let request = Request::new().input("x", Input::from_slice(&x, [1, 2]).unwrap());
+                model.infer(request.output_into("y", &mut y)).unwrap();
+                assert_eq!(y.as_slice(), answer(value), "{name}");
+                let borrowed = Request::new().input("x", Input::from_slice(&x, [1, 2]).unwrap());
+                assert_eq!(model.infer(borrowed).unwrap().slice::<f32>("y").unwrap(), answer(value), "{name}");
+                let mut small = [0.0f32; 1];
+                let error = model.infer(Request::new().input("x", x_of(value)).output_into("y", &mut small));
+                let error = error.map(drop).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::InvalidArg, "{name}: {error}");
+            }
+            lives_on(&server);
+        });
+    }
 }
 
 #[test]
@@ -219,7 +241,7 @@ fn a_plugin_that_leaks_the_requests_it_has_answered_serves_on_and_the_log_tells(
         lives_on(&server);
         server.stop(common::PATIENCE).unwrap();
         drop(server);
-        let expected = "backend 'leaks': 3 requests that it took are not released, a model of it ends";
+        let expected = "backend 'leaks': a model has ended, but 3 requests of it are not released";
         assert_eq!(receive(&log), expected);
     });
 }

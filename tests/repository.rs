@@ -138,7 +138,11 @@ fn reasons() -> Vec<(&'static str, String, &'static [&'static str])> {
         ("word", input("many"), &["config.yaml:2:", "many"]),
         ("type", GOOD.replace("TYPE_FP32", "TYPE_FP31"), &["config.yaml:3:", "TYPE_FP31", "FP32"]),
         ("twice", format!("{GOOD}max_batch_size: 3\n"), &["config.yaml:4:", "max_batch_size"]),
-        ("backendless", "backend: nope\n".to_owned(), &["backend 'nope' is not there: found no ", "linked in: ", "null"]),
+        (
+            "backendless",
+            "backend: nope\n".to_owned(),
+            &["backend 'nope' is not there: found no 'lib", "linked in: ", "null"],
+        ),
         ("inputless", "backend: \"null\"\n".to_owned(), &["found no input in the config"]),
         ("gpu", format!("{GOOD}instance_group: {{kind: KIND_GPU}}\n"), &["KIND_GPU"]),
         ("versionless", format!("{GOOD}version_policy: {{specific: {{versions: [7]}}}}\n"), &["7"]),

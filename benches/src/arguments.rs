@@ -20,10 +20,12 @@ pub(crate) struct Arguments {
     pub(crate) requests: Option<usize>,
     /// Where the bench `peer` finds Triton's library.
     pub(crate) triton: Option<PathBuf>,
+    /// The Python with which the bench `onnxruntime` writes a network.
+    pub(crate) python: Option<PathBuf>,
 }
 
-pub(crate) const USAGE: &str = "usage: inferlay-benches overhead|capi|digits|peer [--json] [--short] [--pin CORE] \
-                                [--case NAME] [--rounds N] [--requests N] [--triton DIR]";
+pub(crate) const USAGE: &str = "usage: inferlay-benches overhead|capi|digits|onnxruntime|peer [--json] [--short] [--pin CORE] \
+                                [--case NAME] [--rounds N] [--requests N] [--triton DIR] [--python FILE]";
 
 impl Arguments {
     /// # Errors
@@ -41,6 +43,7 @@ impl Arguments {
                 "--rounds" => arguments.rounds = Some(number(&word, &value()?)?.max(1)),
                 "--requests" => arguments.requests = Some(number(&word, &value()?)?.max(1)),
                 "--triton" => arguments.triton = Some(value()?.into()),
+                "--python" => arguments.python = Some(value()?.into()),
                 _ => return Err(format!("'{word}' is not an option")),
             }
         }

@@ -1,7 +1,8 @@
 //! Benchmarks of the engine beside a floor, the bare backend, or a peer, measured in the same run.
 //!
 //! `overhead` is what a request costs when the model costs nothing; `digits` is what is left of a real network's
-//! throughput; `peer` is `overhead` beside Triton's in-process library; `capi` is what the C functions add. See `README.md` for the method and the figures.
+//! throughput; `peer` is `overhead` beside Triton's in-process library; `capi` is what the C functions add; `onnxruntime`
+//! compares with bare calls of that runtime. See `README.md` for the method and the figures.
 #![deny(unsafe_code)]
 
 mod allocations;
@@ -15,6 +16,8 @@ mod digits;
 mod machine;
 mod measure;
 mod models;
+#[cfg(feature = "onnxruntime")]
+mod onnxruntime;
 mod overhead;
 mod peer;
 
@@ -55,6 +58,10 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         "digits" => digits::run(arguments),
         #[cfg(not(feature = "tract"))]
         "digits" => Err("the bench 'digits' needs the feature 'tract': add `--features tract`".into()),
+        #[cfg(feature = "onnxruntime")]
+        "onnxruntime" => onnxruntime::run(arguments),
+        #[cfg(not(feature = "onnxruntime"))]
+        "onnxruntime" => Err("the bench 'onnxruntime' needs its feature: add `--features onnxruntime`".into()),
         other => Err(format!("no bench is called '{other}'\n{USAGE}").into()),
     }
 }

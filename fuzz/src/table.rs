@@ -139,13 +139,16 @@ impl Plugin {
             let library = unsafe { libc::dlopen(file.as_ptr().cast(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
             assert!(!library.is_null(), "{} cannot be opened", env!("FUZZED_PLUGIN"));
             // SAFETY: plugin.c defines it with this type.
-            let begin = unsafe { std::mem::transmute::<*mut c_void, unsafe extern "C" fn(*const u8, usize)>(
-                symbol(library, c"fuzzed_begin"),
-            ) };
+            let begin = unsafe {
+                std::mem::transmute::<*mut c_void, unsafe extern "C" fn(*const u8, usize)>(symbol(
+                    library,
+                    c"fuzzed_begin",
+                ))
+            };
             // SAFETY: as above.
-            let end = unsafe { std::mem::transmute::<*mut c_void, unsafe extern "C" fn() -> i64>(
-                symbol(library, c"fuzzed_end"),
-            ) };
+            let end = unsafe {
+                std::mem::transmute::<*mut c_void, unsafe extern "C" fn() -> i64>(symbol(library, c"fuzzed_end"))
+            };
             Plugin { begin, end }
         })
     }

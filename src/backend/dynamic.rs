@@ -9,13 +9,14 @@
 //! is never searched; 3. a library that was opened stays open, as its memory, functions and thread-locals may outlive
 //! every object of it. Runs on the threads that load models; one opens at a time.
 
-use super::plugin::{HOST, Surroundings, TrustedTable};
+use super::plugin::{HOST, Origin, Surroundings, TrustedTable};
 use crate::sync::Mutex;
 use inferlay_backend_sdk::abi::inferlay_abi_entry_fn;
 use inferlay_backend_sdk::{Backend, Error};
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use std::collections::BTreeMap;
 use std::ffi::{CStr, OsStr, c_void};
+use std::mem::ManuallyDrop;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -96,23 +97,17 @@ fn open(file: &Path, name: &str, surroundings: Surroundings) -> Result<Arc<dyn B
     let place = format!("'{}'", file.display());
     // SAFETY: who put the file into a backend directory answers for what it runs when it is opened.
     let library = unsafe { Library::open(Some(file.as_os_str()), RTLD_NOW | RTLD_LOCAL) };
-    let library = library.map_err(|error| Error::unavailable(format!("{place}: {error}")))?;
+    // Never unloaded, also not when it is refused: its code may have left threads behind.
+    let library = ManuallyDrop::new(library.map_err(|error| Error::unavailable(format!("{place}: {error}")))?);
     let symbol = format!("inferlay_backend_{name}");
     // SAFETY: the ABI says that a symbol of this name is of this type, for every major.
     let entry = unsafe { library.get::<inferlay_abi_entry_fn>(symbol.as_bytes()) };
     let entry = *entry.map_err(|_| Error::unsupported(format!("{place}: found no symbol '{symbol}'")))?;
-    // Never unloaded, also not when it is refused: its code may have left threads behind.
-    std::mem::forget(library);
     // SAFETY: as above.
     let table = unsafe { entry(&raw const HOST) };
     // SAFETY: the ABI says that what the symbol returns is null or a table, for as long as the process runs.
     let table = unsafe { TrustedTable::new(table) };
-    let backend = table.begin(Some(file), surroundings)?;
-    if backend.name() != name {
-        let found = backend.name();
-        return Err(Error::unsupported(format!("{place}: found the table of backend '{found}', expected '{name}'")));
-    }
-    Ok(backend)
+    table.begin(Some(Origin { file, name }), surroundings)
 }
 
 /// The directory beside the executable or shared library that this code is in.

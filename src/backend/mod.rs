@@ -1,7 +1,8 @@
 //! The workshop: backends as the engine sees them.
 //!
 //! [`builtin`] lists those that are linked in, [`dynamic`] finds others in shared libraries, [`plugin`] makes one of a C
-//! table, [`closure`] of a function; [`taken`] turns the engine's side of a taken request into the SDK's. Nothing here knows of lanes or requests on their way.
+//! table, [`closure`] of a function; [`taken`] turns the engine's side of a taken request into the
+//! SDK's. Nothing here knows of lanes or requests on their way.
 
 mod builtin;
 mod closure;
@@ -13,4 +14,6 @@ pub(crate) use builtin::builtin;
 pub(crate) use closure::ClosureModel;
 pub use closure::ModelBatch;
 pub(crate) use dynamic::Directories;
+#[cfg(feature = "capi")]
+pub(crate) use plugin::HOST;
 pub(crate) use plugin::{Surroundings, TrustedTable};

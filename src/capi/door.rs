@@ -27,6 +27,14 @@ pub(super) fn quiet_door<T>(otherwise: T, body: impl FnOnce() -> Result<T, Error
     enter(body).unwrap_or(otherwise)
 }
 
+/// Runs a call that gives something up. In the child of a fork nothing is given up: its owner's threads are not there.
+pub(super) fn free_door(body: impl FnOnce()) {
+    quiet_door((), || {
+        body();
+        Ok(())
+    });
+}
+
 fn enter<T>(body: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     if is_forked() {
         return Err(FORKED);

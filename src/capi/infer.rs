@@ -32,18 +32,18 @@ pub type ResponseFn = Option<
 /// final response.
 pub type ReleaseFn = Option<unsafe extern "C" fn(user_data: *mut c_void, request: *mut Request)>;
 
-/// The request as the engine takes it.
+/// Fills in the request as the engine takes it: in place, because it is large.
 ///
 /// # Safety
 /// The caller's memory is readable, that for outputs writable, for as long as the buffers of `lend` exist and, where
 /// `is_waiting`, until the engine has released the request.
 unsafe fn ask<'a>(
+    asked: &mut flow::Request<'a>,
     parts: &'a Parts,
-    request: &Request,
+    request: &'a Request,
     lend: impl Fn(Piece) -> Buffer,
     is_waiting: bool,
-) -> Result<flow::Request<'a>, Error> {
-    let mut asked = flow::Request::new();
+) -> Result<(), Error> {
     for input in &parts.inputs {
         // SAFETY: the caller's promise.
         let (tensor, is_lent) = unsafe { input.tensor(&lend, request.model.blocks()) }?;
@@ -60,9 +60,9 @@ unsafe fn ask<'a>(
             }
         }
     }
-    parts.describe(&mut asked);
+    parts.describe(asked);
     asked.watch_with(request.cancel_token());
-    Ok(asked)
+    Ok(())
 }
 
 /// Sends a request and waits for the answer.                                   [any thread] [blocks until it is answered]
@@ -89,8 +89,9 @@ pub unsafe extern "C" fn inferlay_infer(
         let parts = request.begin()?;
         // SAFETY: the blocking call returns when the engine has released the request, until when the memory is lent.
         let lend = |piece: Piece| unsafe { Buffer::borrowed(piece.pointer, piece.len) };
+        let mut asked = flow::Request::new();
         // SAFETY: as above.
-        let asked = unsafe { ask(&parts, request, lend, true) }?;
+        unsafe { ask(&mut asked, &parts, request, lend, true) }?;
         place.write(response::into_handle(request.model.infer(asked)?));
         Ok(())
     })
@@ -140,9 +141,11 @@ pub unsafe extern "C" fn inferlay_infer_queue(
     user_data: *mut c_void,
 ) -> *mut Status {
     door(|| {
-        // SAFETY: the caller's promise.
-        let receiver =
-            || Ok(Receiver::Queue { queue: unsafe { Queue::share(queue) }?, user_data: UserData(user_data) });
+        let receiver = || {
+            // SAFETY: the caller's promise.
+            let queue = unsafe { Queue::share(queue) }?;
+            Ok(Receiver::Queue { queue, user_data: UserData(user_data) })
+        };
         // SAFETY: the caller's promise.
         unsafe { submit(server, request, receiver) }
     })
@@ -165,10 +168,9 @@ unsafe fn submit(
     let own = NonNull::from(request);
     // SAFETY: the request is in flight, and its memory is lent until the release.
     let lend = |piece: Piece| unsafe { lend(own, piece) };
+    let mut asked = flow::Request::new();
     // SAFETY: as above; the engine releases memory for outputs before it answers.
-    let asked = unsafe { ask(parts, request, lend, false) };
-    asked.and_then(|asked| {
-        let answer = move |outcome| submission.answer(outcome);
-        request.model.infer_shared(asked, Callback::new(answer)).map_err(Error::from)
-    })
+    unsafe { ask(&mut asked, parts, request, lend, false) }?;
+    let answer = Callback::new(move |outcome| submission.answer(outcome));
+    request.model.infer_shared(asked, answer).map_err(Error::from)
 }

@@ -84,9 +84,10 @@ impl Input {
             Source::LentStrings(data, offsets) => Tensor::new_bytes(self.shape.clone(), lend(*data), lend(*offsets))
                 .map(|tensor| (tensor, true))
                 .map_err(place),
-            // SAFETY: the caller's promise.
             Source::Pieces(pieces) => {
-                unsafe { self.joined(pieces, blocks) }.map(|tensor| (tensor, false)).map_err(place)
+                // SAFETY: the caller's promise.
+                let joined = unsafe { self.joined(pieces, blocks) };
+                joined.map(|tensor| (tensor, false)).map_err(place)
             }
         }
     }
@@ -239,7 +240,10 @@ pub unsafe extern "C" fn inferlay_request_remove_input(request: *mut Request, na
     let change = |parts: &mut Parts| {
         let name = name()?;
         match parts.inputs.iter().position(|input| input.name == name) {
-            Some(index) => Ok(drop(parts.inputs.remove(index))),
+            Some(index) => {
+                parts.inputs.remove(index);
+                Ok(())
+            }
             None => Err(Error::not_found(format!("input '{name}': not set before"))),
         }
     };

@@ -1,11 +1,13 @@
 //! Options of a server: plain data, from which a builder is made when the server starts.
 
-use super::door::{door, quiet_door};
+use super::door::{door, free_door, quiet_door};
 use super::handle::{Boxed, UserData, borrow, borrow_mut, slice, utf8};
 use super::status::Status;
 use super::text::intern;
+use crate::backend::{HOST, TrustedTable};
 use crate::config::CallerRuns;
 use crate::server::{Progress, ServerBuilder, ServerHandle};
+use inferlay_backend_sdk::abi::{inferlay_abi_backend, inferlay_abi_entry_fn, inferlay_abi_host};
 use inferlay_backend_sdk::{Error, LogLevel};
 use std::ffi::{c_char, c_void};
 use std::path::PathBuf;
@@ -15,8 +17,10 @@ use std::path::PathBuf;
 #[derive(Default)]
 pub struct Options {
     repositories: Vec<PathBuf>,
+    backend_directories: Vec<PathBuf>,
+    backends: Vec<inferlay_abi_entry_fn>,
     files: Vec<PathBuf>,
-    in_memory: Vec<(String, Vec<(String, Vec<u8>)>)>,
+    in_memory: Vec<(String, Files)>,
     is_strict: bool,
     caller_runs: Option<CallerRuns>,
     load_threads_max: Option<usize>,
@@ -29,6 +33,9 @@ pub struct Options {
 }
 
 impl Boxed for Options {}
+
+/// The files of a model, by name.
+type Files = Vec<(String, Vec<u8>)>;
 
 type Reporter = unsafe extern "C" fn(*mut c_void, *const ProgressReport);
 type Sink = unsafe extern "C" fn(*mut c_void, u32, *const c_char, usize);
@@ -81,6 +88,9 @@ pub type ProgressFn = Option<unsafe extern "C" fn(user_data: *mut c_void, progre
 pub type LogFn =
     Option<unsafe extern "C" fn(user_data: *mut c_void, level: LogNumber, message: *const c_char, len: usize)>;
 
+/// The function that a backend exports, see `inferlay_backend.h`.
+pub type EntryFn = Option<unsafe extern "C" fn(host: *const inferlay_abi_host) -> *const inferlay_abi_backend>;
+
 /// A file in memory. Set `struct_size` to `sizeof(inferlay_file)`.
 #[repr(C)]
 pub struct File {
@@ -106,6 +116,15 @@ impl Options {
         }
         for (name, files) in &self.in_memory {
             builder = builder.model_in_memory(name.clone(), files.clone());
+        }
+        for directory in &self.backend_directories {
+            builder = builder.backend_directory(directory);
+        }
+        for entry in &self.backends {
+            // SAFETY: who added the function promised that it is a backend's.
+            let table = unsafe { entry(&raw const HOST) };
+            // SAFETY: as above: what it returns is NULL or a table, for as long as the process runs.
+            builder = builder.backend_table(unsafe { TrustedTable::new(table) });
         }
         builder = self.tuned(if self.is_strict { builder.strict() } else { builder });
         if let Some((report, user_data)) = self.progress {
@@ -143,6 +162,7 @@ impl Options {
     fn read(&mut self, source: &str) -> Result<(), Error> {
         let said = crate::config::parse_server("options", source)?;
         self.repositories.extend(said.repositories.into_iter().map(PathBuf::from));
+        self.backend_directories.extend(said.backend_directories.into_iter().map(PathBuf::from));
         self.files.extend(said.model_files.into_iter().map(PathBuf::from));
         self.is_strict = said.strict.unwrap_or(self.is_strict);
         self.caller_runs = said.caller_runs.or(self.caller_runs);
@@ -193,13 +213,13 @@ pub extern "C" fn inferlay_options_new() -> *mut Options {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn inferlay_options_free(options: *mut Options) {
     // SAFETY: the caller's promise.
-    quiet_door((), || Ok(drop(unsafe { Options::from_handle(options) })));
+    free_door(|| drop(unsafe { Options::from_handle(options) }));
 }
 
 /// Reads options from a text, YAML or JSON.                                               [one thread] [never blocks]
 ///
-/// Keys, all optional: `repositories` and `model_files` (lists of paths, which are added), `strict`, `caller_runs`
-/// (never, own_request, batch), `load_threads_max`, `execution_threads_max`, `spin_max`, `small_output_len_max`,
+/// Keys, all optional: `repositories`, `model_files` and `backend_directories` (lists of paths, which are added),
+/// `strict`, `caller_runs` (never, own_request, batch), `load_threads_max`, `execution_threads_max`, `spin_max`, `small_output_len_max`,
 /// `trace_every`; they mean what the functions of these names mean. `text`: borrowed for the call. On failure
 /// (INVALID_ARG with every error and its line) the options are as before.
 #[must_use]
@@ -282,6 +302,41 @@ unsafe fn read_file(file: *const File) -> Result<(String, Vec<u8>), Error> {
     let name = unsafe { utf8(file.name, "files: name") }?.to_owned();
     // SAFETY: the caller's promise.
     Ok((name, unsafe { slice(file.data.cast::<u8>(), file.len, "files: data") }?.to_vec()))
+}
+
+/// Looks in a directory for backends that are not linked in: a model whose config says `backend: foo` is served by
+/// `libinferlay_backend_foo.so`. Several are searched in the order in which they are added; without any, it is
+/// `inferlay/backends` beside the library. Its files run as part of this process.         [one thread] [never blocks]
+///
+/// `directory`: borrowed for the call.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn inferlay_options_add_backend_directory(
+    options: *mut Options,
+    directory: *const c_char,
+) -> *mut Status {
+    door(|| {
+        // SAFETY: the caller's promise.
+        let options = unsafe { borrow_mut(options, "options") }?;
+        // SAFETY: the caller's promise.
+        options.backend_directories.push(unsafe { utf8(directory, "directory") }?.into());
+        Ok(())
+    })
+}
+
+/// Adds a backend that is part of this program: `entry` is the function that its shared library would export as
+/// `inferlay_backend_<name>`, see `inferlay_backend.h`. One of the same name as a linked one takes its place.
+///                                                                                        [one thread] [never blocks]
+/// `entry`: called when a server starts; what it returns must last as long as the process. Not NULL.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn inferlay_options_add_backend(options: *mut Options, entry: EntryFn) -> *mut Status {
+    door(|| {
+        // SAFETY: the caller's promise.
+        let options = unsafe { borrow_mut(options, "options") }?;
+        options.backends.push(entry.ok_or_else(|| Error::invalid_arg("entry: found NULL"))?);
+        Ok(())
+    })
 }
 
 /// Whether the start fails when any model fails to load; false by default.                [one thread] [never blocks]

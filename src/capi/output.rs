@@ -1,7 +1,7 @@
 //! The outputs that a request asks for, and memory of the caller that they go to.
 
 use super::handle::{slice, utf8};
-use super::request::{Parts, Request, edit};
+use super::request::{Parts, Request, edit, set};
 use super::status::Status;
 use super::types::{Memory, check_memory};
 use std::ffi::{c_char, c_void};
@@ -78,7 +78,7 @@ pub unsafe extern "C" fn inferlay_request_set_output(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn inferlay_request_clear_outputs(request: *mut Request) -> *mut Status {
     // SAFETY: the caller's promise.
-    unsafe { edit(request, |parts| Ok(parts.outputs.clear())) }
+    unsafe { set(request, |parts| parts.outputs.clear()) }
 }
 
 fn put(parts: &mut Parts, name: &str, into: Option<(NonNull<u8>, usize)>) {

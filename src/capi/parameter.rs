@@ -1,7 +1,7 @@
 //! What a request says beside its tensors: when, how urgent, of which sequence, and values for the backend.
 
 use super::handle::utf8;
-use super::request::{Parts, Request, edit};
+use super::request::{Parts, Request, edit, set};
 use super::status::Status;
 use inferlay_backend_sdk::{Error, ParameterValue};
 use std::ffi::c_char;
@@ -19,7 +19,7 @@ pub const INFERLAY_SEQUENCE_END: u32 = 2;
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn inferlay_request_set_deadline(request: *mut Request, deadline_ns: u64) -> *mut Status {
     // SAFETY: the caller's promise.
-    unsafe { edit(request, |parts| Ok((parts.deadline_ns, parts.timeout_ns) = (deadline_ns, 0))) }
+    unsafe { set(request, |parts| (parts.deadline_ns, parts.timeout_ns) = (deadline_ns, 0)) }
 }
 
 /// A deadline this long after each sending, in place of one at a time. 0 for none: the model's default, if it has one.
@@ -28,7 +28,7 @@ pub unsafe extern "C" fn inferlay_request_set_deadline(request: *mut Request, de
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn inferlay_request_set_timeout(request: *mut Request, timeout_ns: u64) -> *mut Status {
     // SAFETY: the caller's promise.
-    unsafe { edit(request, |parts| Ok((parts.deadline_ns, parts.timeout_ns) = (0, timeout_ns))) }
+    unsafe { set(request, |parts| (parts.deadline_ns, parts.timeout_ns) = (0, timeout_ns)) }
 }
 
 /// Its priority, from 1 (the most urgent) to the model's `priority_levels`; 0 is the model's default.
@@ -37,7 +37,7 @@ pub unsafe extern "C" fn inferlay_request_set_timeout(request: *mut Request, tim
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn inferlay_request_set_priority(request: *mut Request, priority: u32) -> *mut Status {
     // SAFETY: the caller's promise.
-    unsafe { edit(request, |parts| Ok(parts.priority = priority)) }
+    unsafe { set(request, |parts| parts.priority = priority) }
 }
 
 /// The sequence that the request belongs to, by a number; 0 for none.                     [one thread] [never blocks]
@@ -88,7 +88,7 @@ fn set_sequence(parts: &mut Parts, id: u64, text: &str, flags: u32) -> Result<()
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn inferlay_request_set_traced(request: *mut Request, traced: bool) -> *mut Status {
     // SAFETY: the caller's promise.
-    unsafe { edit(request, |parts| Ok(parts.is_traced = traced)) }
+    unsafe { set(request, |parts| parts.is_traced = traced) }
 }
 
 /// Gives the backend a text under a name; what had the name before is replaced.           [one thread] [never blocks]
@@ -154,7 +154,7 @@ pub unsafe extern "C" fn inferlay_request_set_parameter_bool(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn inferlay_request_clear_parameters(request: *mut Request) -> *mut Status {
     // SAFETY: the caller's promise.
-    unsafe { edit(request, |parts| Ok(parts.parameters.clear())) }
+    unsafe { set(request, |parts| parts.parameters.clear()) }
 }
 
 /// # Safety

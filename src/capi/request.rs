@@ -193,6 +193,19 @@ pub(super) unsafe fn edit(request: *mut Request, change: impl FnOnce(&mut Parts)
     })
 }
 
+/// As [`edit`], for a change that cannot fail.
+///
+/// # Safety
+/// As for [`edit`].
+pub(super) unsafe fn set(request: *mut Request, change: impl FnOnce(&mut Parts)) -> *mut Status {
+    let change = |parts: &mut Parts| {
+        change(parts);
+        Ok(())
+    };
+    // SAFETY: the caller's promise.
+    unsafe { edit(request, change) }
+}
+
 /// Makes a request to a model of a server.                                                [any thread] [never blocks]
 ///
 /// `model`: borrowed for the call. `version`: 0 for the highest that serves, also after the model has changed.

@@ -27,7 +27,8 @@ static SERVERS: Mutex<Vec<&'static Server>> = Mutex::new(Vec::new());
 const DRAIN_AT_FREE: Duration = Duration::from_secs(5);
 
 impl Server {
-    fn keep(server: ServerHandle) -> *mut Server {
+    /// The handle of a server, for ever.
+    pub(super) fn keep(server: ServerHandle) -> *mut Server {
         let kept: &'static Server =
             Box::leak(Box::new(Server { is_live: AtomicBool::new(true), server: Mutex::new(Some(server)) }));
         SERVERS.lock().push(kept);
@@ -206,8 +207,11 @@ pub unsafe extern "C" fn inferlay_server_traces(server: *const Server, json: *mu
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn inferlay_server_set_trace_every(server: *const Server, requests: u32) -> *mut Status {
-    // SAFETY: the caller's promise.
-    door(|| Ok(unsafe { handle(server) }?.set_trace_every(requests)))
+    door(|| {
+        // SAFETY: the caller's promise.
+        unsafe { handle(server) }?.set_trace_every(requests);
+        Ok(())
+    })
 }
 
 /// The backends of the server, as JSON: `[{"name", "version", "file_names", "attributes"}]`.

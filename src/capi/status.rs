@@ -1,7 +1,7 @@
 //! Statuses: a code and a message. What is refused often is told by statuses that are there for ever, so that refusing
 //! allocates nothing.
 
-use super::door::quiet_door;
+use super::door::free_door;
 use super::handle::{Boxed, borrow, utf8};
 use super::types::Code;
 use inferlay_backend_sdk::{Error, ErrorKind};
@@ -129,7 +129,7 @@ pub unsafe extern "C" fn inferlay_status_new(code: Code, message: *const c_char)
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn inferlay_status_free(status: *mut Status) {
     // SAFETY: the caller's promise.
-    quiet_door((), || Ok(unsafe { free(status) }));
+    free_door(|| unsafe { free(status) });
 }
 
 /// The code of a status: one of INFERLAY_CODE_*.                                          [any thread] [never blocks]

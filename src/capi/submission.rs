@@ -215,3 +215,111 @@ unsafe fn release(owner: NonNull<()>) {
         land_from_anywhere(owner.cast());
     }
 }
+
+#[cfg(all(test, not(loom)))]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::infer::inferlay_infer_async;
+    use super::super::input::inferlay_request_set_input;
+    use super::super::request::{inferlay_request_free, inferlay_request_new};
+    use super::super::response::{inferlay_response_free, inferlay_response_output};
+    use super::super::server::{Server, inferlay_server_free};
+    use super::super::types::View;
+    use crate::backend::ModelBatch;
+    use crate::config::ModelConfig;
+    use crate::server::ServerHandle;
+    use crate::sync::Mutex;
+    use inferlay_backend_sdk::{DataType, Error, Tensor};
+    use std::ffi::c_void;
+    use std::sync::{Arc, mpsc};
+    use std::thread::{self, ThreadId};
+
+    /// What comes to the functions: the response, or the thread that told of the release.
+    enum Told {
+        Response(usize),
+        Release(ThreadId),
+    }
+
+    unsafe extern "C" fn on_response(
+        sender: *mut c_void,
+        response: *mut super::response::Response,
+        _flags: u32,
+        _status: *mut super::Status,
+    ) {
+        // SAFETY: the test keeps the sender until the release.
+        let sender = unsafe { &*sender.cast::<mpsc::Sender<Told>>() };
+        sender.send(Told::Response(response.expose_provenance())).unwrap();
+    }
+
+    unsafe extern "C" fn on_release(sender: *mut c_void, _request: *mut super::Request) {
+        // SAFETY: as above.
+        let sender = unsafe { &*sender.cast::<mpsc::Sender<Told>>() };
+        sender.send(Told::Release(thread::current().id())).unwrap();
+    }
+
+    /// Sends two floats to a model and gives what comes to `look`.
+    fn ask(
+        model: impl Fn(&ModelBatch<'_>) -> Result<(), Error> + Send + Sync + 'static,
+        look: impl FnOnce(&mpsc::Receiver<Told>, &mut [f32; 2]),
+    ) {
+        let server = ServerHandle::builder().start().unwrap();
+        let config = ModelConfig::new("m").input("x", DataType::Fp32, [2]).output("y", DataType::Fp32, [2]);
+        server.register_model(config, model).unwrap();
+        let server = Server::keep(server);
+        let (sender, receiver) = mpsc::channel::<Told>();
+        let (mut x, shape) = ([1f32, 2.0], [2usize]);
+        let view = View::new(DataType::Fp32, &shape, x.as_ptr().cast(), 8);
+        let mut request = std::ptr::null_mut();
+        // SAFETY: the handles are good, and the texts end with a NUL.
+        assert!(unsafe { inferlay_request_new(server, c"m".as_ptr(), 0, &mut request) }.is_null());
+        // SAFETY: as above; the memory outlives the request.
+        assert!(unsafe { inferlay_request_set_input(request, c"x".as_ptr(), &view) }.is_null());
+        let user_data = std::ptr::from_ref(&sender).cast_mut().cast();
+        // SAFETY: as above; the sender outlives the server.
+        let status = unsafe { inferlay_infer_async(server, request, Some(on_response), Some(on_release), user_data) };
+        assert!(status.is_null());
+        look(&receiver, &mut x);
+        // SAFETY: each is freed once.
+        unsafe { inferlay_request_free(request) };
+        // SAFETY: as above.
+        unsafe { inferlay_server_free(server) };
+    }
+
+    #[test]
+    fn a_response_never_keeps_memory_of_its_request() {
+        let hand_on = |batch: &ModelBatch<'_>| batch.set_output("y", batch.input("x")?.to_tensor());
+        ask(hand_on, |receiver, x| {
+            let Told::Response(response) = receiver.recv().unwrap() else { panic!("the release came first") };
+            assert!(matches!(receiver.recv().unwrap(), Told::Release(_)));
+            // Released, while the response lives on: the memory is the caller's again.
+            x.fill(7.0);
+            let response = std::ptr::with_exposed_provenance_mut(response);
+            let mut view = View::new(DataType::Fp32, &[], std::ptr::null(), 0);
+            // SAFETY: the response is this test's, the text ends with a NUL, and the view is sized.
+            assert!(unsafe { inferlay_response_output(response, c"y".as_ptr(), &mut view) }.is_null());
+            // SAFETY: the view is of two floats.
+            assert_eq!(unsafe { std::slice::from_raw_parts(view.data.cast::<f32>(), 2) }, [1.0, 2.0]);
+            // SAFETY: freed once.
+            unsafe { inferlay_response_free(response) };
+        });
+    }
+
+    #[test]
+    fn a_backend_that_keeps_an_input_holds_the_release_back_and_it_comes_on_no_thread_of_the_user() {
+        let kept = Arc::new(Mutex::new(None::<Tensor>));
+        let keeper = kept.clone();
+        let keep = move |batch: &ModelBatch<'_>| {
+            *keeper.lock() = Some(batch.input("x")?.to_tensor());
+            batch.set_output("y", Tensor::from_vec(vec![0f32; 2], [2])?)
+        };
+        ask(keep, |receiver, _| {
+            let Told::Response(response) = receiver.recv().unwrap() else { panic!("the release came first") };
+            // SAFETY: freed once.
+            unsafe { inferlay_response_free(std::ptr::with_exposed_provenance_mut(response)) };
+            assert!(receiver.try_recv().is_err());
+            drop(kept.lock().take());
+            let Told::Release(thread) = receiver.recv().unwrap() else { panic!("a second response") };
+            assert_ne!(thread, thread::current().id());
+        });
+    }
+}

@@ -1,6 +1,6 @@
 //! Tensors on their own: outputs that were detached from their response.
 
-use super::door::{door, quiet_door};
+use super::door::{door, free_door};
 use super::handle::{Boxed, borrow};
 use super::status::Status;
 use super::types::View;
@@ -31,7 +31,7 @@ pub unsafe extern "C" fn inferlay_tensor_view(tensor: *const Tensor, view: *mut 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn inferlay_tensor_free(tensor: *mut Tensor) {
     // SAFETY: the caller's promise.
-    quiet_door((), || Ok(drop(unsafe { Tensor::from_handle(tensor) })));
+    free_door(|| drop(unsafe { Tensor::from_handle(tensor) }));
 }
 
 /// The caller's buffer does not hold what was to be written there.

@@ -1,6 +1,6 @@
 //! Texts that the library hands out: NUL-terminated, owned by the caller. And names that live for ever.
 
-use super::door::quiet_door;
+use super::door::free_door;
 use super::handle::out;
 use crate::sync::Mutex;
 use inferlay_backend_sdk::Error;
@@ -42,6 +42,6 @@ pub(super) fn intern(name: &str) -> *const c_char {
 pub unsafe extern "C" fn inferlay_text_free(text: *mut c_char) {
     if !text.is_null() {
         // SAFETY: the caller's promise: it came from `give`, and is given back once.
-        quiet_door((), || Ok(drop(unsafe { CString::from_raw(text) })));
+        free_door(|| drop(unsafe { CString::from_raw(text) }));
     }
 }

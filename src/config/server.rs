@@ -13,6 +13,7 @@ use std::sync::Arc;
 pub(crate) struct ServerOptions {
     pub(crate) repositories: Vec<String>,
     pub(crate) model_files: Vec<String>,
+    pub(crate) backend_directories: Vec<String>,
     pub(crate) strict: Option<bool>,
     pub(crate) caller_runs: Option<CallerRuns>,
     pub(crate) load_threads_max: Option<usize>,
@@ -52,6 +53,7 @@ fn read(root: &Cursor<'_>, report: &mut Report) -> ServerOptions {
         trace_every: number("trace_every", 0),
         repositories: texts(root, "repositories", report),
         model_files: texts(root, "model_files", report),
+        backend_directories: texts(root, "backend_directories", report),
         strict: root.key("strict").and_then(|cursor| cursor.flag(report)),
         caller_runs: root.key("caller_runs").and_then(|cursor| cursor.choice(&CALLER_RUNS, report)),
     }
@@ -64,6 +66,7 @@ fn texts(root: &Cursor<'_>, key: &'static str, report: &mut Report) -> Vec<Strin
 
 const KEYS: Keys = Keys {
     served: &[
+        "backend_directories",
         "caller_runs",
         "execution_threads_max",
         "load_threads_max",

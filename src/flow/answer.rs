@@ -20,6 +20,12 @@ pub(super) const ABANDONED: Error =
     Error::fixed(ErrorKind::Unavailable, "the server stopped while the backend was executing");
 pub(super) const STOPPED: Error = Error::fixed(ErrorKind::Unavailable, "the server stopped before the request was run");
 
+/// What a backend gave up for: it is only told that nobody wants the answer, and says CANCELLED also when it is too late.
+pub(super) fn cause(error: Error, deadline: Option<u64>, lane: &Lane) -> Error {
+    let is_late = || deadline.is_some_and(|deadline| deadline <= lane.now());
+    if error.kind() == ErrorKind::Cancelled && is_late() { EXPIRED } else { error }
+}
+
 /// The thread that answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum On {

@@ -18,6 +18,7 @@ use super::worker::run_on_own_thread;
 use crate::observe::{Cut, Record};
 use crate::sync::{MutexGuard, Ordering, thread};
 use inferlay_backend_sdk::{Error, ErrorKind};
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::sync::Arc;
 
@@ -366,7 +367,7 @@ impl Lane {
         // The seat has the ticket: where nobody else gets one, because the backend takes the request, there is no other
         // side to agree with.
         let mut seat = Seat::new(HeldAsk::lock(ticket));
-        seat.ask.token = token;
+        seat.ask.token = token.map(Cow::into_owned);
         // Nobody could be told early of a request that this very thread runs: the instance departs without it.
         let cell = self.core.lock().instances.depart(std::iter::empty());
         let Some(cell) = cell else { return Ok(self.turn_away(seat)) };

@@ -36,12 +36,12 @@ const TAKEN: &str = "an input was taken by the engine before";
 pub struct Request<'a> {
     inputs: SmallVec<[(Cow<'a, str>, Input<'a>); 2]>,
     outputs: SmallVec<[Cow<'a, str>; 2]>,
-    into: Vec<(Cow<'a, str>, OutputMemory<'a>)>,
+    into: SmallVec<[(Cow<'a, str>, OutputMemory<'a>); 1]>,
     id: Cow<'a, str>,
     due: Due,
     priority: Option<u32>,
     parameters: Vec<(String, ParameterValue)>,
-    cancel: Option<CancelToken>,
+    cancel: Option<Cow<'a, CancelToken>>,
     is_traced: bool,
     sequence: Option<&'a Sequence>,
 }
@@ -301,7 +301,7 @@ impl<'a> Request<'a> {
     /// ```
     #[must_use]
     pub fn cancel_with(mut self, token: &CancelToken) -> Self {
-        self.cancel = Some(token.clone());
+        self.cancel = Some(Cow::Owned(token.clone()));
         self
     }
 
@@ -338,10 +338,11 @@ impl<'a> Request<'a> {
     }
 
     pub(crate) fn cancel_token(&self) -> Option<&CancelToken> {
-        self.cancel.as_ref()
+        self.cancel.as_deref()
     }
 
-    pub(crate) fn take_cancel_token(&mut self) -> Option<CancelToken> {
+    /// The token, for a request that is let in.
+    pub(crate) fn take_cancel_token(&mut self) -> Option<Cow<'a, CancelToken>> {
         self.cancel.take()
     }
 
@@ -405,8 +406,8 @@ impl<'a> Request<'a> {
         self.into.push((name.into(), memory));
     }
 
-    pub(crate) fn watch_with(&mut self, token: &CancelToken) {
-        self.cancel = Some(token.clone());
+    pub(crate) fn watch_with(&mut self, token: &'a CancelToken) {
+        self.cancel = Some(Cow::Borrowed(token));
     }
 
     pub(crate) fn describe(&mut self, said: Description<'a>) {

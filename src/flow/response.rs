@@ -234,7 +234,9 @@ impl Response {
 
     /// One count less; whether it was the last.
     pub(crate) fn release(&self) -> bool {
-        self.reply.handles.fetch_sub(1, Ordering::AcqRel) == 1
+        let handles = &self.reply.handles;
+        // Who has the only count is alone: nobody else can add one. That is the usual case, and one read.
+        handles.load(Ordering::Acquire) == 1 || handles.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
     /// Every output with its name, in the model's order, wherever it lies.

@@ -104,7 +104,10 @@ impl Seat {
         if !self.is_taken() && ticket.state.win_running(ticket.is_sole()) {
             let mut reply = ticket.reply.lock();
             fill(&mut reply);
-            self.has_failed.set(reply.error.is_some());
+            if let Some(error) = reply.error.take() {
+                self.has_failed.set(true);
+                reply.error = Some(answer::cause(error, self.ask.deadline, ticket.home()));
+            }
             self.has_won.set(true);
         }
     }

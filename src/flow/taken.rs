@@ -63,6 +63,7 @@ pub(super) fn take(ticket: &Ticket, ask: &Ask, flight: Arc<Flight>) -> (Request,
         submitted: ask.submitted,
         taken: lane.now(),
         traced: ask.is_traced.then(|| ask.id.clone()),
+        deadline: ask.deadline,
         timer,
         into: Mutex::new(into),
         holds_memory,
@@ -182,6 +183,7 @@ struct Answerer {
     taken: u64,
     /// Its name, if it is traced.
     traced: Option<String>,
+    deadline: Option<u64>,
     timer: Option<Key>,
     /// Memory of the caller for outputs.
     into: Mutex<Vec<(usize, Lent)>>,
@@ -230,6 +232,7 @@ impl Answerer {
             return;
         }
         let outcome = outcome.and_then(|mut outputs| self.write(&mut outputs).map(|written| (outputs, written)));
+        let outcome = outcome.map_err(|error| answer::cause(error, self.deadline, self.ticket.home()));
         self.into.lock().clear();
         self.count(outcome.is_err());
         let trace = self.trace(if outcome.is_err() { TraceEnd::Error } else { TraceEnd::Ok });

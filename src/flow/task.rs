@@ -67,6 +67,7 @@ pub(crate) struct Sequence {
 }
 
 impl Sequence {
+    #[cfg(feature = "capi")]
     pub(crate) fn is_none(&self) -> bool {
         self.id == 0 && self.text.is_empty() && !self.starts && !self.ends
     }
@@ -102,7 +103,8 @@ pub(crate) struct Reply {
     pub(crate) handles: crate::sync::AtomicUsize,
 }
 
-/// An output that went to memory of the caller: what of it, and where.
+/// An output that went to memory of the caller: what of it, and where. Read by the C door.
+#[cfg_attr(not(feature = "capi"), allow(dead_code, reason = "a Rust caller knows what it lent"))]
 pub(crate) struct Written {
     pub(crate) index: usize,
     pub(crate) shape: Shape,
@@ -203,12 +205,17 @@ pub struct CancelToken {
     inner: Arc<CancelState>,
 }
 
-#[derive(Default)]
 struct CancelState {
-    /// Set under the lock of `tickets`.
+    /// Set under the lock, so that a request is watched over or finds it set.
     is_cancelled: AtomicBool,
     /// The requests that it was given to and that may still be on their way.
     tickets: Mutex<Vec<Ticket>>,
+}
+
+impl Default for CancelState {
+    fn default() -> Self {
+        CancelState { is_cancelled: AtomicBool::new(false), tickets: Mutex::default() }
+    }
 }
 
 impl CancelToken {

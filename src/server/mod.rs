@@ -13,6 +13,8 @@ mod loom_tests;
 mod model;
 mod spec;
 mod status;
+#[cfg(all(test, not(loom)))]
+mod table_tests;
 
 pub use builder::ServerBuilder;
 pub use future::ResponseFuture;

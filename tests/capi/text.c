@@ -154,6 +154,7 @@ static void models_come_from_folders_and_files(void) {
   FAILS(INFERLAY_CODE_INVALID_ARG, inferlay_options_set_text(options, "repositry: x"));
   OK(inferlay_options_set_text(options, "repositories: [/nowhere/at/all]"));
   FAILS(INFERLAY_CODE_NOT_FOUND, inferlay_server_new(INFERLAY_API_VERSION, options, &server));
+  OK(inferlay_options_add_backend_directory(options, folder));
   FAILS(INFERLAY_CODE_INVALID_ARG, inferlay_options_set_caller_runs(options, 3));
   inferlay_options_free(options);
   CHECK(unlink(path) == 0 && rmdir(folder) == 0);

@@ -15,14 +15,14 @@ const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
 /// Checks every package that a build on Linux may use.
 pub(crate) fn check(house: &House) -> Result<String, String> {
     let deny = fs::read_to_string(house.root.join("deny.toml")).map_err(|error| format!("deny.toml: {error}"))?;
-    let allowed = allowed(&deny);
+    let (allowed, exceptions) = (allowed(&deny), exceptions(&deny));
     let words = "metadata --format-version 1 --all-features --filter-platform x86_64-unknown-linux-gnu \
                  --filter-platform aarch64-unknown-linux-gnu";
     let metadata = json::parse(&Step::cargo(house, words).ask()?)?;
     let Some(Json::List(packages)) = metadata.field("packages") else {
         return Err("cargo metadata: found no list `packages`".to_owned());
     };
-    let refused: Vec<_> = packages.iter().filter_map(|package| refusal(package, &allowed)).collect();
+    let refused: Vec<_> = packages.iter().filter_map(|package| refusal(package, &allowed, &exceptions)).collect();
     if !refused.is_empty() {
         return Err(refused.join("; "));
     }
@@ -41,8 +41,15 @@ fn allowed(deny: &str) -> Vec<String> {
     items.map(str::to_owned).collect()
 }
 
+/// The list `exceptions` of the same table: packages that may have one licence more.
+fn exceptions(deny: &str) -> Vec<(String, String)> {
+    let lines = deny.lines().skip_while(|line| !line.starts_with("exceptions")).skip(1);
+    let quoted = |line: &str| Some((line.split('"').nth(1)?.to_owned(), line.split('"').nth(3)?.to_owned()));
+    lines.take_while(|line| line.trim() != "]").filter_map(quoted).collect()
+}
+
 /// Why a package may not be used, if so.
-fn refusal(package: &Json, allowed: &[String]) -> Option<String> {
+fn refusal(package: &Json, allowed: &[String], exceptions: &[(String, String)]) -> Option<String> {
     let name = format!("{} {}", package.text("name").unwrap_or("?"), package.text("version").unwrap_or("?"));
     match package.text("source") {
         Some(REGISTRY) | None => {}
@@ -50,6 +57,11 @@ fn refusal(package: &Json, allowed: &[String]) -> Option<String> {
     }
     match package.text("license") {
         Some(licence) if satisfied(licence, allowed) => None,
+        Some(licence)
+            if exceptions.iter().any(|(known, own)| Some(&**known) == package.text("name") && own == licence) =>
+        {
+            None
+        }
         found => Some(format!("{name} has the licence {}", found.unwrap_or("unknown"))),
     }
 }
@@ -147,11 +159,16 @@ mod tests {
 
     #[test]
     fn a_package_from_elsewhere_or_without_a_licence_is_refused() {
-        let refusal = |text: &str| refusal(&json::parse(text).unwrap(), &list());
+        let exceptions = exceptions("[licenses]\nexceptions = [\n    { crate = \"a\", allow = [\"MPL-2.0\"] },\n]\n");
+        assert_eq!(exceptions, [("a".to_owned(), "MPL-2.0".to_owned())]);
+        let refusal = |text: &str| refusal(&json::parse(text).unwrap(), &list(), &exceptions);
         let package = |fields: &str| format!(r#"{{"name":"a","version":"1",{fields}}}"#);
         let registry = format!(r#""source":"{REGISTRY}""#);
         assert_eq!(refusal(&package(&format!(r#"{registry},"license":"MIT""#))), None);
         assert_eq!(refusal(&package(r#""source":null,"license":"MIT""#)), None);
+        assert_eq!(refusal(&package(&format!(r#"{registry},"license":"MPL-2.0""#))), None);
+        let other = format!(r#"{{"name":"b","version":"1",{registry},"license":"MPL-2.0"}}"#);
+        assert!(refusal(&other).is_some());
         assert!(refusal(&package(&format!(r#"{registry},"license":null"#))).is_some());
         assert!(refusal(&package(r#""source":"git+https://example.org/a","license":"MIT""#)).is_some());
     }

@@ -4,6 +4,7 @@
 //!   main ── plan: which stages ──> stages: one function each ──> report: time, result, counts
 //!                                    ├─ step: one command, its output streamed
 //!                                    ├─ machine, python: what a stage needs and installs
+//!                                    ├─ dist: what C and C++ programs need, in one folder
 //!                                    └─ licences, outputs, json: what a command printed, checked
 //! ```
 //!
@@ -13,6 +14,7 @@
 // Talking to the terminal is what this program is for.
 #![allow(clippy::print_stdout)]
 
+mod dist;
 mod json;
 mod licences;
 mod machine;
@@ -46,10 +48,24 @@ fn main() -> ExitCode {
             print!("{}", plan::help());
             ExitCode::SUCCESS
         }
+        Ok(Chore::Dist(without)) => write(&without),
         Ok(Chore::Run(plan)) => run(&plan),
         Err(error) => {
             println!("error: {error}\n\n{}", plan::help());
             ExitCode::from(2)
+        }
+    }
+}
+
+fn write(without: &[&str]) -> ExitCode {
+    match dist::write(&House::new(false), without) {
+        Ok(written) => {
+            print!("\n{}", dist::table(&written.sizes));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            println!("error: {error}");
+            ExitCode::FAILURE
         }
     }
 }

@@ -1,5 +1,6 @@
 //! From the words of the command line to the stages to run. Pure.
 
+use crate::dist;
 use crate::stages::{SOAK, STAGES, Stage};
 use std::fmt::Write;
 
@@ -7,6 +8,8 @@ use std::fmt::Write;
 #[derive(Debug)]
 pub(crate) enum Chore {
     Help,
+    /// The libraries for C and C++, without these backends.
+    Dist(Vec<&'static str>),
     Run(Plan),
 }
 
@@ -28,8 +31,23 @@ pub(crate) fn parse(args: &[String]) -> Result<Chore, String> {
             None => Ok(Chore::Run(Plan { stages: SOAK.iter().collect(), full: true })),
             Some(more) => Err(format!("`soak` takes no `{more}`")),
         },
-        Some(other) => Err(format!("no chore `{other}`: expected test, soak or help")),
+        Some("dist") => without(&args.collect::<Vec<_>>()).map(Chore::Dist),
+        Some(other) => Err(format!("no chore `{other}`: expected test, soak, dist or help")),
     }
+}
+
+/// Any number of `--without BACKEND`.
+fn without(args: &[&str]) -> Result<Vec<&'static str>, String> {
+    let known = dist::backends();
+    let named = |pair: &[&str]| match pair {
+        ["--without", name] => known
+            .iter()
+            .find(|known| *known == name)
+            .copied()
+            .ok_or_else(|| format!("`dist` has no backend `{name}`: expected one of {}", known.join(", "))),
+        other => Err(format!("`dist` takes no `{}`: expected --without BACKEND", other.join(" "))),
+    };
+    args.chunks(2).map(named).collect()
 }
 
 fn test(args: &[&str]) -> Result<Chore, String> {
@@ -50,6 +68,7 @@ pub(crate) fn help() -> String {
     let mut text = String::from(
         "cargo xtask test [--full] [STAGE…]   every check there is, or the stages named; --full: the long forms\n\
          cargo xtask soak                     hours of chaos, on a release build without ONNX\n\
+         cargo xtask dist [--without BACKEND]   what C and C++ programs need, in dist/; backends may be left out\n\
          cargo xtask help                     this page\n\n\
          stages, in order, and the minutes each may take from a fresh clone on two cores:\n",
     );
@@ -67,6 +86,7 @@ mod tests {
         let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
         parse(&args).map(|chore| match chore {
             Chore::Help => vec!["help"],
+            Chore::Dist(without) => without,
             Chore::Run(plan) => plan.stages.iter().map(|stage| stage.name).collect(),
         })
     }
@@ -92,10 +112,22 @@ mod tests {
     }
 
     #[test]
+    fn backends_may_be_left_out_of_dist() {
+        assert!(names("dist").unwrap().is_empty());
+        assert_eq!(names("dist --without tract --without null").unwrap(), ["tract", "null"]);
+    }
+
+    #[test]
     fn what_is_not_known_is_named() {
-        for (line, named) in
-            [("test fnt", "`fnt`"), ("test --fast", "`--fast`"), ("dance", "`dance`"), ("soak 3", "`3`")]
-        {
+        for (line, named) in [
+            ("test fnt", "`fnt`"),
+            ("test --fast", "`--fast`"),
+            ("dance", "`dance`"),
+            ("soak 3", "`3`"),
+            ("dist --without x", "`x`"),
+            ("dist --without", "`--without`"),
+            ("dist x", "`x`"),
+        ] {
             assert!(names(line).unwrap_err().contains(named), "{line}");
         }
     }

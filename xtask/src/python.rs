@@ -14,7 +14,7 @@ const PACKAGES: &[&str] = &["numpy==2.4.6", "onnx==1.22.0", "onnxruntime==1.31.1
 const NODE_TESTS_MIN: usize = 1700;
 
 /// Folders of the repository that may hold Python.
-const PYTHON_IN: &[&str] = &["examples", "python", "benches", "tests"];
+const PYTHON_IN: &[&str] = &["backends", "examples", "python", "benches", "tests"];
 
 /// Sets Python up, and compiles every Python file of the repository without writing anything.
 pub(crate) fn check(house: &House) -> Result<String, String> {
@@ -36,6 +36,11 @@ pub(crate) fn check(house: &House) -> Result<String, String> {
 pub(crate) fn variables(house: &House) -> Result<[(&'static str, PathBuf); 2], String> {
     let python = python(house)?;
     Ok([("INFERLAY_PYTHON", python), ("INFERLAY_ONNX_NODE_TESTS", node_tests(house)?)])
+}
+
+/// The folder of the environment, its packages installed.
+pub(crate) fn venv(house: &House) -> Result<PathBuf, String> {
+    python(house).map(|_| house.target.join("venv"))
 }
 
 /// The interpreter, its packages installed.

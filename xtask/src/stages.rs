@@ -1,6 +1,7 @@
 //! Every check there is: what it runs, and how long it may take.
 
 use crate::House;
+use crate::dist;
 use crate::licences;
 use crate::machine;
 use crate::outputs;
@@ -25,11 +26,17 @@ pub(crate) const STAGES: &[Stage] = &[
     Stage { name: "licences", what: "every dependency's licence and source is allowed", minutes: 1, run: licences },
     Stage { name: "python", what: "Python, with the test data of ONNX", minutes: 3, run: python },
     Stage { name: "clippy", what: "lints, with and without tract", minutes: 6, run: clippy },
-    Stage { name: "build", what: "everything builds, tests included", minutes: 12, run: build },
+    Stage { name: "build", what: "everything builds, tests included", minutes: 10, run: build },
     Stage { name: "test", what: "unit, integration and documentation tests", minutes: 8, run: test },
     Stage { name: "loom", what: "every interleaving of the models `loom_*`", minutes: 8, run: loom },
     Stage { name: "doc", what: "the documentation has no dead links", minutes: 3, run: doc },
     Stage { name: "quickstart", what: "the first example classifies digits", minutes: 1, run: quickstart },
+    Stage {
+        name: "dist",
+        what: "C and C++ programs build with what is installed, and run",
+        minutes: 5,
+        run: dist::check::stage,
+    },
     Stage { name: "benches", what: "the benchmark runs and reports its cases", minutes: 4, run: benches },
 ];
 

@@ -16,6 +16,10 @@ const DEPTH_MAX: usize = 100;
 /// Where the format of the runtime's own has its mark; such a file needs no protobuf and is not looked into.
 const OWN_FORMAT: (std::ops::Range<usize>, &[u8]) = (4..8, b"ORTM");
 
+/// Operators of the runtime's own that lead out of the model: to what a provider has compiled, and, in builds for
+/// training, to code in Python.
+const REFUSED: [&[u8]; 4] = [b"EPContext", b"PythonOp", b"TritonOp", b"ATen"];
+
 /// What a model file says of itself.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Facts<'a> {
@@ -64,8 +68,8 @@ impl Message {
 /// Reads a model file.
 ///
 /// # Errors
-/// `INVALID_ARG` when it is no ONNX model; `UNSUPPORTED` when it is one in another format, or refers to compiled parts
-/// that lie elsewhere.
+/// `INVALID_ARG` when it is no ONNX model; `UNSUPPORTED` when it is one in another format, or holds an operator that leads
+/// out of it.
 pub(crate) fn read(bytes: &[u8]) -> Result<Facts<'_>, Error> {
     if bytes.get(OWN_FORMAT.0) == Some(OWN_FORMAT.1) {
         return Err(Error::unsupported("found a model in ORT format, expected ONNX"));
@@ -88,9 +92,9 @@ fn walk<'a>(message: Message, bytes: &'a [u8], depth: usize, facts: &mut Facts<'
         let Value::Bytes(value) = value else { continue };
         match (message, number) {
             (Message::Tensor, 13) => note_external(value, facts)?,
-            (Message::Node, 4) if value == b"EPContext" => {
-                let message = "it holds an operator EPContext, which refers to what a provider has compiled";
-                return Err(Error::unsupported(message));
+            (Message::Node, 4) if REFUSED.contains(&value) => {
+                let name = String::from_utf8_lossy(value);
+                return Err(Error::unsupported(format!("found an operator {name}, which leads out of the model")));
             }
             (Message::Graph { is_main: true }, 11 | 12) => note_value(value, number == 11, facts)?,
             (Message::Graph { is_main: true }, 5) => initializers.push(value),
@@ -283,10 +287,12 @@ mod tests {
     }
 
     #[test]
-    fn formats_and_operators_that_hide_compiled_code_are_unsupported() {
-        let context = message(7, &message(1, &message(4, b"EPContext")));
-        for bytes in [b"\x1c\0\0\0ORTM rest".to_vec(), context] {
+    fn other_formats_and_operators_that_lead_out_are_unsupported() {
+        let holding = |operator: &[u8]| message(7, &message(1, &message(4, operator)));
+        let inside = message(7, &message(1, &message(5, &message(6, &message(1, &message(4, b"PythonOp"))))));
+        for bytes in [b"\x1c\0\0\0ORTM rest".to_vec(), holding(b"EPContext"), holding(b"TritonOp"), inside] {
             assert_eq!(read(&bytes).unwrap_err().kind(), ErrorKind::Unsupported);
         }
+        assert!(read(&holding(b"Add")).is_ok());
     }
 }

@@ -9,7 +9,7 @@
 //! Invariant: no memory of an input is kept after `execute`, and none of an output by the runtime.
 
 use crate::network::Network;
-use crate::raw::{Call, Fetched, Run, Value, element_name, element_of};
+use crate::raw::{Call, Fetched, Run, Value, element_name, element_of, monotonic_ns};
 use crate::refusal::refused;
 use crate::watch::Watched;
 use inferlay_backend_sdk::{
@@ -57,7 +57,9 @@ impl Instance for OnnxRuntimeInstance {
         if wanted().next().is_none() {
             return Ok(());
         }
-        self.watched.during(batch, || call.run()).map_err(|error| failed(&error, batch))?;
+        if let Err(error) = self.watched.during(batch, || call.run()) {
+            return failed(&error, batch);
+        }
         for (index, fetched) in wanted().zip(call.outputs()) {
             answer(batch, index, &signature.outputs[index], fetched)?;
         }
@@ -148,13 +150,22 @@ fn empty_output(spec: &TensorSpec, index: usize, batch: &dyn Batch) -> Result<()
     batch.output(index, tensor)
 }
 
-/// A run that failed: on its own, or because nobody waits for it any more.
-fn failed(error: &ort::Error, batch: &dyn Batch) -> Error {
-    if (0..batch.len()).all(|index| batch.request(index).cancelled()) {
-        return Error::fixed(ErrorKind::Cancelled, "interrupted: no request of the batch is waited for any more");
+/// A run that failed: on its own, or because nobody waits for it any more, and each request for its own reason.
+fn failed(error: &ort::Error, batch: &dyn Batch) -> Result<(), Error> {
+    let requests = || (0..batch.len()).map(|index| (index, batch.request(index)));
+    if !requests().all(|(_, request)| request.cancelled()) {
+        return Err(refused("ONNX Runtime", ErrorKind::Internal, error));
     }
-    refused("ONNX Runtime", ErrorKind::Internal, error)
+    let now = monotonic_ns();
+    for (index, request) in requests() {
+        let is_late = request.deadline_ns().is_some_and(|deadline| deadline <= now);
+        batch.fail(index, if is_late { LATE } else { CANCELLED });
+    }
+    Ok(())
 }
+
+const LATE: Error = Error::fixed(ErrorKind::Timeout, "the deadline passed while the model ran, which was interrupted");
+const CANCELLED: Error = Error::fixed(ErrorKind::Cancelled, "cancelled while the model ran, which was interrupted");
 
 /// An input must have the type, rank and sizes of the model, and dims of one name one size.
 fn check(

@@ -57,7 +57,8 @@ use network::Network;
 use runtime::Runtime;
 use std::sync::Arc;
 
-// With the feature `plugin` a server loads this crate by a symbol; the SDK's macro that exports it goes here.
+#[cfg(feature = "plugin")]
+inferlay_backend_sdk::export_backend!(onnxruntime, OnnxRuntimeBackend);
 
 /// The backend named `onnxruntime`.
 ///

@@ -22,14 +22,22 @@ fn instance(model: &dyn Model) -> Box<dyn Instance> {
     model.instance(&InstanceSpec { index: 0, device: Device::Cpu, threads_max: 1 }).unwrap()
 }
 
+/// What an execution that is interrupted answers each request with.
+fn interrupted(instance: &mut dyn Instance, requests: Vec<Impatient>) -> Vec<Option<ErrorKind>> {
+    let batch = Impatients(requests);
+    instance.execute(&batch).unwrap();
+    batch.failed()
+}
+
+const CANCELLED: Option<ErrorKind> = Some(ErrorKind::Cancelled);
+
 #[test]
 fn an_execution_that_nobody_waits_for_is_interrupted_and_the_next_is_not() {
     let model = model();
     let mut instance = instance(&*model);
     for _ in 0..3 {
-        let error = instance.execute(&Impatients(vec![Impatient::new(HOURS, 2)])).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Cancelled, "{error}");
-        instance.execute(&Impatients(vec![Impatient::new(10, u32::MAX)])).unwrap();
+        assert_eq!(interrupted(&mut *instance, vec![Impatient::new(HOURS, 2)]), [CANCELLED]);
+        assert_eq!(interrupted(&mut *instance, vec![Impatient::new(10, u32::MAX)]), [None]);
     }
 }
 
@@ -37,9 +45,18 @@ fn an_execution_that_nobody_waits_for_is_interrupted_and_the_next_is_not() {
 fn an_execution_goes_on_as_long_as_one_request_is_waited_for() {
     let model = model();
     let batch = Impatients(vec![Impatient::new(HOURS, 0), Impatient::new(HOURS, 5), Impatient::new(HOURS, 0)]);
-    let error = instance(&*model).execute(&batch).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Cancelled);
+    instance(&*model).execute(&batch).unwrap();
+    assert_eq!(batch.failed(), [CANCELLED; 3]);
     assert!(batch.0[1].asked.load(Ordering::SeqCst) > 5, "the one that waits was asked until it gave up");
+}
+
+#[test]
+fn a_request_whose_deadline_has_passed_is_late_and_not_cancelled() {
+    let model = model();
+    let request = || Impatient::new(HOURS, 1);
+    let requests = vec![request().with_deadline(1), request(), request().with_deadline(u64::MAX)];
+    let found = interrupted(&mut *instance(&*model), requests);
+    assert_eq!(found, [Some(ErrorKind::Timeout), CANCELLED, CANCELLED]);
 }
 
 #[test]
@@ -49,17 +66,15 @@ fn instances_of_one_model_are_interrupted_each_for_itself() {
         for patience in [1, 3, 9] {
             let mut instance = instance(&*model);
             scope.spawn(move || {
-                let error = instance.execute(&Impatients(vec![Impatient::new(HOURS, patience)])).unwrap_err();
-                assert_eq!(error.kind(), ErrorKind::Cancelled);
+                assert_eq!(interrupted(&mut *instance, vec![Impatient::new(HOURS, patience)]), [CANCELLED]);
             });
         }
-        instance(&*model).execute(&Impatients(vec![Impatient::new(1000, u32::MAX)])).unwrap();
+        assert_eq!(interrupted(&mut *instance(&*model), vec![Impatient::new(1000, u32::MAX)]), [None]);
     });
 }
 
 #[test]
 fn a_request_that_was_cancelled_before_is_interrupted_too() {
     let model = model();
-    let error = instance(&*model).execute(&Impatients(vec![Impatient::new(HOURS, 0)])).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Cancelled);
+    assert_eq!(interrupted(&mut *instance(&*model), vec![Impatient::new(HOURS, 0)]), [CANCELLED]);
 }

@@ -33,6 +33,21 @@ fn the_header_passes_no_type_of_rust_and_no_long_line() {
 }
 
 #[test]
+fn the_documentation_names_what_the_header_has() {
+    let (header, document) = (generate(), Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/abi.md"));
+    let document = std::fs::read_to_string(document).unwrap();
+    let mut rows = 0;
+    for row in document.lines().filter(|line| line.starts_with("| `")) {
+        let Some(here) = row.split('|').nth(2) else { continue };
+        for name in here.split('`').skip(1).step_by(2) {
+            assert!(has(&header, name), "docs/abi.md names `{name}`, the header does not");
+        }
+        rows += 1;
+    }
+    assert!(rows > 100, "found {rows} rows, expected one for each function of Triton's");
+}
+
+#[test]
 fn the_header_compiles_alone_and_twice_in_every_language_of_c() {
     let compilers = [("gcc", "g++"), ("clang", "clang++")];
     let there = |name: &str| Command::new(name).arg("--version").output().is_ok_and(|told| told.status.success());
@@ -83,6 +98,11 @@ const inferlay_abi_backend *inferlay_backend_twice(const inferlay_abi_host *host
     return NULL;
 }
 "#;
+
+/// Whether a text has this name as a word.
+fn has(text: &str, name: &str) -> bool {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == name)
+}
 
 fn header() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../include/inferlay_backend.h")

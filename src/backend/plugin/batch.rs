@@ -1,8 +1,7 @@
 //! A batch, as a plugin sees it. One call of `execute`, on its thread.
 
-use super::core::Core;
 use super::memory::{Aligned, adopt, fill, shape_of};
-use super::model::Ports;
+use super::model::Loaded;
 use super::refusal::refused;
 use super::request::PluginRequest;
 use super::source::{functions, put};
@@ -17,8 +16,7 @@ use std::sync::Arc;
 /// What lies behind `inferlay_abi_batch`.
 pub(super) struct PluginBatch<'a> {
     pub(super) batch: &'a dyn Batch,
-    pub(super) ports: &'a Arc<Ports>,
-    pub(super) core: &'a Arc<Core>,
+    pub(super) loaded: &'a Arc<Loaded>,
     pub(super) aligned: Aligned,
 }
 
@@ -86,7 +84,7 @@ functions! {
             // SAFETY: see above.
             let batch = unsafe { of(batch) };
             let found = batch.batch.input(index as usize, wanted)?;
-            let found = batch.aligned.describe(batch.core, &found)?;
+            let found = batch.aligned.describe(&batch.loaded.core, &found)?;
             // SAFETY: see above.
             unsafe { fill(tensor, &found) }
         })
@@ -96,7 +94,7 @@ functions! {
         guard_or(0, || {
             // SAFETY: see above.
             let batch = unsafe { of(batch) };
-            let is_output = (index as usize) < batch.ports.outputs.len();
+            let is_output = (index as usize) < batch.loaded.ports.outputs.len();
             u32::from(is_output && batch.batch.output_wanted(index as usize))
         })
     }
@@ -114,7 +112,7 @@ functions! {
             unsafe { host_wanted(wanted) }?;
             // SAFETY: see above.
             let (batch, dims) = (unsafe { of(batch) }, unsafe { shape_of(shape, rank) }?);
-            let dtype = batch.ports.output_type(index)?;
+            let dtype = batch.loaded.ports.output_type(index)?;
             let bytes = batch.batch.output_buffer(index as usize, dims)?.bytes();
             let value = inferlay_abi_tensor {
                 dtype: dtype as u32,
@@ -138,8 +136,8 @@ functions! {
             // SAFETY: see above.
             let batch = unsafe { of(batch) };
             // SAFETY: see above.
-            let tensor = unsafe { adopt(batch.core, tensor) };
-            let name = batch.ports.output_name(index)?;
+            let tensor = unsafe { adopt(&batch.loaded.core, tensor) };
+            let name = batch.loaded.ports.output_name(index)?;
             let tensor = tensor.map_err(|error| error.at(format_args!("output '{name}'")))?;
             batch.batch.output(index as usize, tensor)
         })
@@ -174,9 +172,9 @@ functions! {
             if taken.is_null() {
                 return Err(Error::invalid_arg("found null, expected a place for the taken request"));
             }
-            let (ports, core) = (batch.ports.clone(), batch.core.clone());
-            let own = PluginRequest::Taken { request: batch.batch.take(number)?, ports, core, aligned: Aligned::default() };
-            batch.core.taken.fetch_add(1, Ordering::Relaxed);
+            let (request, loaded) = (batch.batch.take(number)?, batch.loaded.clone());
+            let own = PluginRequest::Taken { request, loaded, aligned: Aligned::default() };
+            batch.loaded.taken.fetch_add(1, Ordering::Relaxed);
             // SAFETY: see above. `request_release` takes the box back.
             unsafe { put(taken, Box::into_raw(Box::new(own)).cast()) };
             Ok(())

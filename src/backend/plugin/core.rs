@@ -5,7 +5,6 @@ use super::host::HOST;
 use super::memory::Foreign;
 use super::table::Table;
 use crate::memory::BlockPool;
-use crate::sync::AtomicUsize;
 use inferlay_backend_sdk::Error;
 use inferlay_backend_sdk::abi::{inferlay_abi_engine, result};
 use std::ffi::c_void;
@@ -21,8 +20,6 @@ pub(super) struct Core {
     pub(super) foreign: Arc<Foreign>,
     /// Memory that outputs are copied or written into.
     pub(super) blocks: BlockPool,
-    /// Requests that the plugin has taken and not released.
-    pub(super) taken: AtomicUsize,
 }
 
 /// What lies behind `inferlay_abi_engine`.
@@ -51,14 +48,7 @@ impl Core {
             // SAFETY: the status is ours.
             unsafe { result(status) }.map_err(|error| error.at("backend_new"))?;
         }
-        Ok(Arc::new(Core {
-            table,
-            state,
-            engine,
-            foreign: Foreign::new(),
-            blocks: BlockPool::new(),
-            taken: AtomicUsize::new(0),
-        }))
+        Ok(Arc::new(Core { table, state, engine, foreign: Foreign::new(), blocks: BlockPool::new() }))
     }
 }
 

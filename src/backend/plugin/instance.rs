@@ -1,9 +1,8 @@
 //! The instance of a plugin: one execution at a time, on whatever thread the engine chooses.
 
 use super::batch::PluginBatch;
-use super::core::Core;
 use super::memory::Aligned;
-use super::model::Ports;
+use super::model::Loaded;
 use super::request::PluginRequest;
 use inferlay_backend_sdk::abi::{
     inferlay_abi_instance, inferlay_abi_instance_spec, inferlay_abi_request, placement, result,
@@ -14,9 +13,8 @@ use std::ptr::null_mut;
 use std::sync::Arc;
 
 pub(super) struct PluginInstance {
-    core: Arc<Core>,
+    loaded: Arc<Loaded>,
     state: *mut c_void,
-    ports: Arc<Ports>,
     /// What lies behind `inferlay_abi_instance`: an address that is its own.
     _host: Box<Site>,
     /// The requests of the batch that is executed, and their handles; kept for their capacity.
@@ -33,22 +31,14 @@ struct Site {
 unsafe impl Send for PluginInstance {}
 
 impl PluginInstance {
-    /// Makes an instance of `model`.
+    /// Makes an instance of a model.
     ///
     /// # Errors
     /// What the plugin says.
-    ///
-    /// # Safety
-    /// `model` is a model of the core's backend, and outlives the instance.
-    pub(super) unsafe fn new(
-        core: &Arc<Core>,
-        model: *mut c_void,
-        ports: &Arc<Ports>,
-        spec: &InstanceSpec,
-    ) -> Result<Self, Error> {
+    pub(super) fn new(loaded: &Arc<Loaded>, spec: &InstanceSpec) -> Result<Self, Error> {
         let host = Box::new(Site { _index: spec.index });
         let mut state = null_mut();
-        if let Some(instance_new) = core.table.functions.instance_new {
+        if let Some(instance_new) = loaded.core.table.functions.instance_new {
             let device = Placement { kind: MemoryKind::Host, device: spec.device };
             let spec = inferlay_abi_instance_spec {
                 struct_size: size_of::<inferlay_abi_instance_spec>() as u32,
@@ -59,22 +49,22 @@ impl PluginInstance {
                 group: super::source::NO_TEXT,
             };
             let site: *const inferlay_abi_instance = std::ptr::from_ref(&*host).cast();
-            // SAFETY: the caller's promise.
-            let status = unsafe { instance_new(model, site, &raw const spec, &raw mut state) };
+            // SAFETY: the model is there: it is asked for the instance, and outlives it.
+            let status = unsafe { instance_new(loaded.state, site, &raw const spec, &raw mut state) };
             // SAFETY: the status is ours.
             unsafe { result(status) }?;
         }
-        let (core, ports) = (core.clone(), ports.clone());
-        Ok(PluginInstance { core, state, ports, _host: host, requests: Vec::new(), handles: Vec::new() })
+        let (requests, handles) = (Vec::new(), Vec::new());
+        Ok(PluginInstance { loaded: loaded.clone(), state, _host: host, requests, handles })
     }
 }
 
 impl Instance for PluginInstance {
     fn execute(&mut self, batch: &dyn Batch) -> Result<(), Error> {
-        let PluginInstance { core, state, ports, requests, handles, .. } = self;
+        let PluginInstance { loaded, state, requests, handles, .. } = self;
         // The handshake saw it.
-        let Some(execute) = core.table.functions.execute else { return Err(Error::internal("no 'execute'")) };
-        let lent = PluginBatch { batch, ports, core, aligned: Aligned::default() };
+        let Some(execute) = loaded.core.table.functions.execute else { return Err(Error::internal("no 'execute'")) };
+        let lent = PluginBatch { batch, loaded, aligned: Aligned::default() };
         let place = std::ptr::from_ref(&lent).cast();
         requests.clear();
         requests.extend((0..batch.len()).map(|index| PluginRequest::InBatch { batch: place, index }));
@@ -89,7 +79,7 @@ impl Instance for PluginInstance {
     }
 
     fn batches_in_flight_max(&self) -> usize {
-        match self.core.table.functions.batches_in_flight_max {
+        match self.loaded.core.table.functions.batches_in_flight_max {
             // SAFETY: the instance is there.
             Some(batches_in_flight_max) => unsafe { batches_in_flight_max(self.state) }.max(1) as usize,
             None => 1,
@@ -99,7 +89,7 @@ impl Instance for PluginInstance {
 
 impl Drop for PluginInstance {
     fn drop(&mut self) {
-        if let Some(instance_free) = self.core.table.functions.instance_free {
+        if let Some(instance_free) = self.loaded.core.table.functions.instance_free {
             // SAFETY: no execution is under way, as there is no other owner.
             unsafe { instance_free(self.state) };
         }

@@ -10,7 +10,7 @@ use crate::tensor::gather;
 use inferlay_backend_sdk::abi::{
     INFERLAY_ABI_READY_NOW, describe, described, inferlay_abi_tensor, read, read_placement, shape,
 };
-use inferlay_backend_sdk::{Buffer, BufferTable, Error, Shape, Tensor, TensorRef};
+use inferlay_backend_sdk::{Buffer, BufferTable, Error, ErrorKind, Shape, Tensor, TensorRef};
 use std::cell::RefCell;
 use std::ffi::c_void;
 use std::ptr::NonNull;
@@ -99,7 +99,9 @@ unsafe fn release(owner: NonNull<()>) {
 /// `tensor` is null or a descriptor that keeps the promises of its type.
 pub(super) unsafe fn adopt(core: &Arc<Core>, tensor: *const inferlay_abi_tensor) -> Result<Tensor, Error> {
     // SAFETY: the caller's promise.
-    let tensor = unsafe { whole(tensor) }?;
+    unsafe { check(tensor) }?;
+    // SAFETY: as above; not null.
+    let tensor = unsafe { read(tensor) };
     let Some(function) = tensor.release else {
         // SAFETY: the caller's promise.
         return unsafe { copy(core, &tensor) };
@@ -127,22 +129,22 @@ pub(super) unsafe fn adopt(core: &Arc<Core>, tensor: *const inferlay_abi_tensor)
     Ok(made?.with_ready(found.ready))
 }
 
-/// A descriptor of the plugin, if it is one.
+/// Refuses what is no descriptor.
 ///
 /// # Safety
 /// `tensor` is null or a descriptor that keeps the promises of its type.
-unsafe fn whole(tensor: *const inferlay_abi_tensor) -> Result<inferlay_abi_tensor, Error> {
+#[inline]
+unsafe fn check(tensor: *const inferlay_abi_tensor) -> Result<(), Error> {
     if tensor.is_null() {
-        return Err(Error::invalid_arg("found null, expected a tensor"));
+        return Err(Error::fixed(ErrorKind::InvalidArg, "found null, expected a tensor"));
     }
     // SAFETY: the caller's promise; not null.
-    let tensor = unsafe { read(tensor) };
+    let found = unsafe { tensor.cast::<u32>().read() };
     let least = size_of::<inferlay_abi_tensor>();
-    if (tensor.struct_size as usize) < least {
-        let found = tensor.struct_size;
+    if (found as usize) < least {
         return Err(Error::invalid_arg(format!("tensor: found a struct_size of {found}, expected at least {least}")));
     }
-    Ok(tensor)
+    Ok(())
 }
 
 /// # Safety
@@ -167,7 +169,7 @@ unsafe fn copy(core: &Core, tensor: &inferlay_abi_tensor) -> Result<Tensor, Erro
 /// `to` is null or a descriptor of the plugin, writable as far as it says.
 pub(super) unsafe fn fill(to: *mut inferlay_abi_tensor, value: &inferlay_abi_tensor) -> Result<(), Error> {
     // SAFETY: the caller's promise.
-    unsafe { whole(to) }?;
+    unsafe { check(to) }?;
     // SAFETY: as above; not null.
     unsafe { inferlay_backend_sdk::abi::write(to, value) };
     Ok(())

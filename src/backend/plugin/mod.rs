@@ -66,17 +66,44 @@ impl TrustedTable {
         TrustedTable(table)
     }
 
-    /// Begins the backend's work for one server. The file is the one that the table is from; `None` for one in memory.
+    /// The table of a backend in Rust, for tests.
+    #[cfg(all(test, not(loom)))]
+    pub(crate) fn of<B: Backend + Default + 'static>() -> Self {
+        use inferlay_backend_sdk::abi::Table;
+        let table: &'static Table = Box::leak(Box::new(Table::new::<B>()));
+        TrustedTable(table.table())
+    }
+
+    /// Begins the backend's work for one server. A table without an origin is one in memory.
     ///
     /// # Errors
     /// What is wrong with the table, or what its `backend_new` says.
-    pub(crate) fn begin(self, file: Option<&Path>, surroundings: Surroundings) -> Result<Arc<dyn Backend>, Error> {
-        let place = file.map_or("a backend in memory".to_owned(), |file| format!("'{}'", file.display()));
-        let directory = file.and_then(Path::parent).and_then(Path::to_str).unwrap_or_default().to_owned();
+    pub(crate) fn begin(
+        self,
+        origin: Option<Origin<'_>>,
+        surroundings: Surroundings,
+    ) -> Result<Arc<dyn Backend>, Error> {
+        let (place, directory) = match &origin {
+            Some(Origin { file, .. }) => (format!("'{}'", file.display()), file.parent().and_then(Path::to_str)),
+            None => ("a backend in memory".to_owned(), None),
+        };
         // SAFETY: the promise of `new`.
         let table = unsafe { table::Table::read(self.0) }.map_err(|error| error.at(&place))?;
-        let core =
-            core::Core::begin(table, core::Engine { surroundings, directory }).map_err(|error| error.at(&place))?;
+        if let Some(Origin { name, .. }) = origin.filter(|origin| origin.name != table.name) {
+            let found = table.name;
+            return Err(Error::unsupported(format!(
+                "{place}: found the table of backend '{found}', expected '{name}'"
+            )));
+        }
+        let engine = core::Engine { surroundings, directory: directory.unwrap_or_default().to_owned() };
+        let core = core::Core::begin(table, engine).map_err(|error| error.at(&place))?;
         Ok(Arc::new(backend::PluginBackend::new(core)))
     }
+}
+
+/// Which library a table is from, and what backend it should be.
+#[derive(Clone, Copy)]
+pub(crate) struct Origin<'a> {
+    pub(crate) file: &'a Path,
+    pub(crate) name: &'a str,
 }

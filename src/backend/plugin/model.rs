@@ -3,7 +3,7 @@
 use super::core::Core;
 use super::instance::PluginInstance;
 use crate::config;
-use crate::sync::{Mutex, Ordering};
+use crate::sync::{AtomicUsize, Mutex, Ordering};
 use inferlay_backend_sdk::abi::{inferlay_abi_placement, read_placement, read_text, signature};
 use inferlay_backend_sdk::{
     DataType, Error, Instance, InstanceSpec, LogLevel, Model, ModelSource, Placement, Signature, TensorSpec,
@@ -11,32 +11,41 @@ use inferlay_backend_sdk::{
 use std::ffi::c_void;
 use std::sync::Arc;
 
-/// One version of a model, loaded.
+/// One version of a model, as the engine holds it.
 pub(super) struct PluginModel {
-    core: Arc<Core>,
-    state: *mut c_void,
-    signature: Signature,
-    ports: Arc<Ports>,
+    loaded: Arc<Loaded>,
     /// Held while an instance is made: the ABI promises one call at a time for one object.
     making: Mutex<()>,
 }
 
+/// What all that is of a model knows of it. The requests and responders that the plugin has taken may outlive the model
+/// itself, which `PluginModel` frees.
+pub(super) struct Loaded {
+    pub(super) core: Arc<Core>,
+    pub(super) state: *mut c_void,
+    pub(super) ports: Ports,
+    signature: Signature,
+    /// Requests that the plugin has taken and not released.
+    pub(super) taken: AtomicUsize,
+}
+
 // SAFETY: the ABI lets any thread use a model; calls that must not be concurrent are kept apart.
-unsafe impl Send for PluginModel {}
+unsafe impl Send for Loaded {}
 // SAFETY: as for `Send`.
-unsafe impl Sync for PluginModel {}
+unsafe impl Sync for Loaded {}
 
 /// Names and types of inputs and outputs, by number.
+#[derive(Default)]
 pub(super) struct Ports {
     pub(super) inputs: Vec<String>,
     pub(super) outputs: Vec<(String, DataType)>,
 }
 
 impl Ports {
-    fn new(signature: &Signature) -> Arc<Self> {
+    fn new(signature: &Signature) -> Self {
         let inputs = signature.inputs.iter().map(|spec| spec.name.clone()).collect();
         let outputs = signature.outputs.iter().map(|spec| (spec.name.clone(), spec.dtype)).collect();
-        Arc::new(Ports { inputs, outputs })
+        Ports { inputs, outputs }
     }
 
     /// The number of an input.
@@ -71,15 +80,21 @@ impl PluginModel {
     /// # Errors
     /// What is wrong with its signature.
     pub(super) fn new(core: Arc<Core>, state: *mut c_void, source: &ModelSource<'_>) -> Result<Self, Error> {
-        // Made first, so that the model is freed if its signature is wrong.
-        let empty = Signature::default();
-        let mut model =
-            PluginModel { core, state, ports: Ports::new(&empty), signature: empty, making: Mutex::new(()) };
-        model.signature = model.stated(source)?;
-        model.ports = Ports::new(&model.signature);
-        Ok(model)
+        let (ports, signature, taken) = (Ports::default(), Signature::default(), AtomicUsize::new(0));
+        let mut loaded = Loaded { core, state, ports, signature, taken };
+        match loaded.stated(source) {
+            Ok(stated) => loaded.signature = stated,
+            Err(error) => {
+                loaded.free();
+                return Err(error);
+            }
+        }
+        loaded.ports = Ports::new(&loaded.signature);
+        Ok(PluginModel { loaded: Arc::new(loaded), making: Mutex::new(()) })
     }
+}
 
+impl Loaded {
     /// The signature that the plugin states, itself or in a config; else the one of the user's config.
     fn stated(&self, source: &ModelSource<'_>) -> Result<Signature, Error> {
         let functions = &self.core.table.functions;
@@ -117,28 +132,27 @@ fn known(specs: &[TensorSpec]) -> bool {
 
 impl Model for PluginModel {
     fn signature(&self) -> &Signature {
-        &self.signature
+        &self.loaded.signature
     }
 
     fn instance(&self, spec: &InstanceSpec) -> Result<Box<dyn Instance>, Error> {
         let _one_at_a_time = self.making.lock();
-        // SAFETY: `state` is the model's, which outlives its instances.
-        Ok(Box::new(unsafe { PluginInstance::new(&self.core, self.state, &self.ports, spec) }?))
+        Ok(Box::new(PluginInstance::new(&self.loaded, spec)?))
     }
 
     fn memory_use(&self) -> Vec<(Placement, usize)> {
         let mut uses: Vec<(Placement, usize)> = Vec::new();
-        if let Some(model_memory_use) = self.core.table.functions.model_memory_use {
+        if let Some(model_memory_use) = self.loaded.core.table.functions.model_memory_use {
             // SAFETY: the model is there; `report` gets the vector for the call.
-            unsafe { model_memory_use(self.state, report, (&raw mut uses).cast()) };
+            unsafe { model_memory_use(self.loaded.state, report, (&raw mut uses).cast()) };
         }
         uses
     }
 
     fn trim(&self) {
-        if let Some(model_trim) = self.core.table.functions.model_trim {
+        if let Some(model_trim) = self.loaded.core.table.functions.model_trim {
             // SAFETY: the model is there.
-            unsafe { model_trim(self.state) };
+            unsafe { model_trim(self.loaded.state) };
         }
     }
 }
@@ -154,18 +168,24 @@ unsafe extern "C" fn report(uses: *mut c_void, placement: *const inferlay_abi_pl
     }
 }
 
+impl Loaded {
+    /// Frees the model itself; once, when its instances are gone.
+    fn free(&self) {
+        if let Some(model_free) = self.core.table.functions.model_free {
+            // SAFETY: no function of the table is given the model afterwards.
+            unsafe { model_free(self.state) };
+        }
+    }
+}
+
 impl Drop for PluginModel {
     fn drop(&mut self) {
-        let held = self.core.taken.load(Ordering::Relaxed);
+        self.loaded.free();
+        let held = self.loaded.taken.load(Ordering::Relaxed);
         if held > 0 {
-            let name = self.core.table.name;
-            let message =
-                format!("backend '{name}': {held} requests that it took are not released, a model of it ends");
-            self.core.engine.surroundings.log.write(LogLevel::Warning, &message);
-        }
-        if let Some(model_free) = self.core.table.functions.model_free {
-            // SAFETY: its instances are gone.
-            unsafe { model_free(self.state) };
+            let name = self.loaded.core.table.name;
+            let message = format!("backend '{name}': a model has ended, but {held} requests of it are not released");
+            self.loaded.core.engine.surroundings.log.write(LogLevel::Warning, &message);
         }
     }
 }

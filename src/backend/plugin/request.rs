@@ -1,9 +1,8 @@
 //! Requests, as a plugin sees them: those of a batch, during `execute`, and those that it has taken.
 
 use super::batch::PluginBatch;
-use super::core::Core;
 use super::memory::{Aligned, adopt, fill};
-use super::model::Ports;
+use super::model::Loaded;
 use super::refusal::refused;
 use super::source::{NO_TEXT, functions, past, put};
 use crate::sync::Ordering;
@@ -22,7 +21,7 @@ pub(super) enum PluginRequest {
     /// One of a batch, by its number.
     InBatch { batch: *const PluginBatch<'static>, index: usize },
     /// One that the plugin owns until it releases it.
-    Taken { request: Request, ports: Arc<Ports>, core: Arc<Core>, aligned: Aligned },
+    Taken { request: Request, loaded: Arc<Loaded>, aligned: Aligned },
 }
 
 impl PluginRequest {
@@ -38,30 +37,23 @@ impl PluginRequest {
         }
     }
 
-    pub(super) fn ports(&self) -> &Ports {
+    pub(super) fn loaded(&self) -> &Arc<Loaded> {
         match self {
             // SAFETY: as in `info`.
-            PluginRequest::InBatch { batch, .. } => unsafe { &**batch }.ports,
-            PluginRequest::Taken { ports, .. } => ports,
+            PluginRequest::InBatch { batch, .. } => unsafe { &**batch }.loaded,
+            PluginRequest::Taken { loaded, .. } => loaded,
         }
     }
 
     /// What describes one of its inputs, for as long as it is there.
     fn input(&self, index: u32) -> Result<inferlay_abi_tensor, Error> {
         let found = self.info().input(index as usize)?;
-        match self {
+        let aligned = match self {
             // SAFETY: as in `info`.
-            PluginRequest::InBatch { batch, .. } => unsafe { &**batch }.aligned.describe(self.core(), &found),
-            PluginRequest::Taken { aligned, core, .. } => aligned.describe(core, &found),
-        }
-    }
-
-    fn core(&self) -> &Arc<Core> {
-        match self {
-            // SAFETY: as in `info`.
-            PluginRequest::InBatch { batch, .. } => unsafe { &**batch }.core,
-            PluginRequest::Taken { core, .. } => core,
-        }
+            PluginRequest::InBatch { batch, .. } => &unsafe { &**batch }.aligned,
+            PluginRequest::Taken { aligned, .. } => aligned,
+        };
+        aligned.describe(&self.loaded().core, &found)
     }
 }
 
@@ -193,7 +185,7 @@ functions! {
         guard(|| {
             // SAFETY: see above.
             let (request, name) = (unsafe { of(request) }, unsafe { read_text(name) });
-            let found = request.ports().input(&name)?;
+            let found = request.loaded().ports.input(&name)?;
             // SAFETY: see above.
             unsafe { put(index, found) };
             Ok(())
@@ -242,7 +234,7 @@ functions! {
         guard(|| {
             // SAFETY: see above.
             let (request, name) = (unsafe { of(request) }, unsafe { read_text(name) });
-            let found = request.ports().output(&name)?;
+            let found = request.loaded().ports.output(&name)?;
             // SAFETY: see above.
             unsafe { put(index, found) };
             Ok(())
@@ -253,7 +245,7 @@ functions! {
         guard_or(0, || {
             // SAFETY: see above.
             let request = unsafe { of(request) };
-            let is_output = (index as usize) < request.ports().outputs.len();
+            let is_output = (index as usize) < request.loaded().ports.outputs.len();
             u32::from(is_output && request.info().output_wanted(index as usize))
         })
     }
@@ -301,7 +293,7 @@ functions! {
             let request = unsafe { of(request) };
             // What is taken is let go, also by who refuses.
             // SAFETY: see above.
-            unsafe { adopt(request.core(), tensor) }.map(drop)?;
+            unsafe { adopt(&request.loaded().core, tensor) }.map(drop)?;
             Err(Error::unsupported("this engine does not keep states of sequences yet"))
         })
     }
@@ -317,8 +309,8 @@ functions! {
             }
             // SAFETY: `batch_take` made the box, and the plugin releases it once.
             let taken = unsafe { Box::from_raw(request.cast::<PluginRequest>()) };
-            let PluginRequest::Taken { request, core, .. } = *taken else { return Ok(()) };
-            core.taken.fetch_sub(1, Ordering::Relaxed);
+            let PluginRequest::Taken { request, loaded, .. } = *taken else { return Ok(()) };
+            loaded.taken.fetch_sub(1, Ordering::Relaxed);
             match how {
                 INFERLAY_ABI_RELEASE_DONE => request.release(Release::Done),
                 INFERLAY_ABI_RELEASE_RESCHEDULE => request.release(Release::Reschedule),

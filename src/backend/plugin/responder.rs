@@ -1,9 +1,8 @@
 //! How a plugin answers the requests that it has taken. Any thread, one at a time per object.
 
 use super::batch::host_wanted;
-use super::core::Core;
 use super::memory::{adopt, fill, shape_of};
-use super::model::Ports;
+use super::model::Loaded;
 use super::refusal::refused;
 use super::request::{self, PluginRequest};
 use super::source::{functions, put};
@@ -20,8 +19,7 @@ use std::sync::Arc;
 struct PluginResponder {
     /// Gone once it has answered with an error.
     responder: Option<Responder>,
-    ports: Arc<Ports>,
-    core: Arc<Core>,
+    loaded: Arc<Loaded>,
 }
 
 /// What lies behind `inferlay_abi_response`.
@@ -75,19 +73,14 @@ unsafe fn response_of<'a>(handle: *mut inferlay_abi_response) -> &'a mut PluginR
 }
 
 impl PluginResponse {
-    fn core(&self) -> &Arc<Core> {
+    fn loaded(&self) -> &Loaded {
         // SAFETY: the responder is freed after its responses, the plugin's promise.
-        unsafe { &(*self.responder).core }
-    }
-
-    fn ports(&self) -> &Ports {
-        // SAFETY: as in `core`.
-        unsafe { &(*self.responder).ports }
+        unsafe { &(*self.responder).loaded }
     }
 
     fn put(&mut self, index: u32, output: Output) -> Result<(), Error> {
         if self.outputs.iter().any(|(known, _)| *known == index as usize) {
-            let name = self.ports().output_name(index)?;
+            let name = self.loaded().ports.output_name(index)?;
             let message = format!("output '{name}' is answered twice");
             return Err(Error::new(ErrorKind::FailedPrecondition, message));
         }
@@ -96,10 +89,10 @@ impl PluginResponse {
     }
 
     fn block(&mut self, index: u32, shape: Shape) -> Result<(DataType, *mut u8, usize), Error> {
-        let dtype = self.ports().output_type(index)?;
+        let dtype = self.loaded().ports.output_type(index)?;
         let size = dtype.size().ok_or_else(|| Error::unsupported("an output of BYTES cannot be written in place"))?;
         let len = shape.elements().and_then(|elements| elements.checked_mul(size));
-        let block = len.and_then(|len| self.core().blocks.take(len));
+        let block = len.and_then(|len| self.loaded().core.blocks.take(len));
         let (Some(len), Some(mut block)) = (len, block) else {
             return Err(Error::new(ErrorKind::ResourceExhausted, format!("an output of shape {shape} is too large")));
         };
@@ -116,14 +109,13 @@ functions! {
     ) -> *const inferlay_abi_status {
         guard(|| {
             // SAFETY: the plugin's promise; so in all functions below.
-            let PluginRequest::Taken { request, ports, core, .. } = (unsafe { request::of(request) }) else {
+            let PluginRequest::Taken { request, loaded, .. } = (unsafe { request::of(request) }) else {
                 return Err(Error::invalid_arg("found a request of a batch, expected one that was taken"));
             };
             if responder.is_null() {
                 return Err(Error::invalid_arg("found null, expected a place for the responder"));
             }
-            let (ports, core) = (ports.clone(), core.clone());
-            let own = PluginResponder { responder: Some(request.responder()), ports, core };
+            let own = PluginResponder { responder: Some(request.responder()), loaded: loaded.clone() };
             // SAFETY: see above. `responder_free` takes the box back.
             unsafe { put(responder, Box::into_raw(Box::new(own)).cast()) };
             Ok(())
@@ -202,8 +194,8 @@ functions! {
             // SAFETY: see above.
             let own = unsafe { response_of(response) };
             // SAFETY: see above.
-            let tensor = unsafe { adopt(own.core(), tensor) };
-            let name = own.ports().output_name(index)?;
+            let tensor = unsafe { adopt(&own.loaded().core, tensor) };
+            let name = own.loaded().ports.output_name(index)?;
             let tensor = tensor.map_err(|error| error.at(format_args!("output '{name}'")))?;
             own.put(index, Output::HandedOver(tensor))
         })

@@ -6,13 +6,11 @@ use super::{Surroundings, TrustedTable};
 use crate::backend::Directories;
 use crate::observe::Log;
 use crate::sync::Clock;
-use crate::{Request, ServerBuilder, ServerHandle, Tensor};
 use inferlay_backend_null::NullBackend;
-use inferlay_backend_sdk::abi::Table;
 use inferlay_backend_sdk::conformance::{Case, Example, run};
 use inferlay_backend_sdk::{
     Attributes, Backend, Batch, DataType, Error, ErrorKind, Instance, InstanceSpec, LogLevel, MemoryKind, Model,
-    ModelSource, ParameterValue, Placement, RequestInfo, Shape, Signature, TensorSpec,
+    ModelSource, Placement, RequestInfo, Signature, Tensor, TensorSpec,
 };
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -26,13 +24,7 @@ fn surroundings() -> Surroundings {
 
 /// A backend as the engine sees it behind its table.
 fn behind_its_table<B: Backend + Default + 'static>() -> Arc<dyn Backend> {
-    table_of::<B>().begin(None, surroundings()).unwrap()
-}
-
-fn table_of<B: Backend + Default + 'static>() -> TrustedTable {
-    let table: &'static Table = Box::leak(Box::new(Table::new::<B>()));
-    // SAFETY: the SDK made the table, and it is leaked.
-    unsafe { TrustedTable::new(table.table()) }
+    TrustedTable::of::<B>().begin(None, surroundings()).unwrap()
 }
 
 /// The null backend out of `libinferlay_backend_null.so`.
@@ -232,103 +224,4 @@ fn a_backend_that_answers_later_conforms_behind_its_table() {
     let spec = InstanceSpec { index: 0, device: Default::default(), threads_max: 1 };
     assert_eq!(model.instance(&spec).unwrap().batches_in_flight_max(), 5);
     assert_eq!(backend.file_names(), [".later", "model.later"]);
-}
-
-/// A backend that answers with what it was told: about its source, and about each request.
-#[derive(Default)]
-struct Telling;
-
-struct TellingModel {
-    signature: Signature,
-    source: String,
-}
-
-impl Backend for Telling {
-    fn name(&self) -> &str {
-        "telling"
-    }
-
-    fn version(&self) -> &str {
-        "1"
-    }
-
-    fn file_names(&self) -> &[&str] {
-        &["model.telling"]
-    }
-
-    fn load(&self, source: &ModelSource<'_>) -> Result<Box<dyn Model>, Error> {
-        let files: Vec<_> = source.files.names().iter().map(|name| (name.clone(), source.files.read(name))).collect();
-        let missing = (source.files.read("none").map_err(|error| error.kind()), source.files.path("none").is_err());
-        let path = source.files.path(source.file_name)?;
-        let ModelSource { name, version, file_name, config, batch_size_max, parameters, .. } = source;
-        let told = (name, version, file_name, config, batch_size_max, parameters, files, missing, path);
-        Ok(Box::new(TellingModel { signature: source.config.clone(), source: format!("{told:?}") }))
-    }
-}
-
-impl Model for TellingModel {
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn instance(&self, spec: &InstanceSpec) -> Result<Box<dyn Instance>, Error> {
-        let source = format!("{}; {spec:?}", self.source);
-        Ok(Box::new(TellingModel { signature: Signature::default(), source }))
-    }
-}
-
-/// All that a request says of itself, but for what differs from run to run.
-fn said(info: &dyn RequestInfo) -> String {
-    let parameters: Vec<_> = (0..).map_while(|index| info.parameter_at(index)).collect();
-    let by_name = (info.parameter("speed"), info.parameter("none"));
-    let wanted = [0, 1, 2].map(|index| info.output_wanted(index));
-    let inputs = [0, 1, 9].map(|index| info.input(index).map(|input| format!("{input:?}")).is_ok());
-    let flags = (info.correlation_id(), info.sequence_start(), info.sequence_end(), info.output_placement(0));
-    let own = (info.id(), info.rows(), info.priority(), info.deadline_ns().is_some(), info.cancelled());
-    format!("{own:?} {parameters:?} {by_name:?} {wanted:?} {inputs:?} {flags:?}")
-}
-
-impl Instance for TellingModel {
-    fn execute(&mut self, batch: &dyn Batch) -> Result<(), Error> {
-        let mut told = format!("{}; {} {}", self.source, batch.rows(), batch.output_wanted(1));
-        let errors = [
-            batch.input(0, Placement { kind: MemoryKind::Device, ..Placement::HOST }).map(drop),
-            batch.input(7, Placement::HOST).map(drop),
-            batch.output_buffer(0, Shape::from([3, 3])).map(drop),
-            batch.output_buffer(0, Shape::from([batch.rows()])).map(drop),
-        ];
-        told += &format!("{:?}", errors.map(|error| error.map_err(|error| error.kind())));
-        for index in 0..batch.len() {
-            told += &said(batch.request(index));
-        }
-        let words = vec![told; batch.rows()];
-        batch.output(0, Tensor::from_strings(words, [batch.rows()])?)
-    }
-}
-
-#[test]
-fn a_backend_is_told_the_same_through_its_table() {
-    let told = |builder: ServerBuilder| {
-        let config = "backend: telling\nmax_batch_size: 4\nparameters: {depth: '3', way: up}\n\
-            input: [{name: x, data_type: TYPE_FP32, dims: [-1]}, {name: o, data_type: TYPE_INT8, dims: [1], optional: true}]\n\
-            output: [{name: said, data_type: TYPE_STRING, dims: []}, {name: other, data_type: TYPE_FP64, dims: [2]}]\n";
-        let files = [("config.yaml", config.as_bytes().to_vec()), ("model.telling", vec![1, 2]), ("a/b", Vec::new())];
-        let server = builder.model_in_memory("m", files).strict().start().unwrap();
-        let request = || {
-            let x = Tensor::from_vec(vec![1.0f32, 2.0], [2, 1]).unwrap();
-            Request::new().input("x", x).id("é").output("said")
-        };
-        let string = ParameterValue::String("é".to_owned());
-        let numbers = request().parameter("speed", ParameterValue::Double(1.5)).parameter("n", ParameterValue::Int(-3));
-        let speed = numbers.parameter("name", string).parameter("on", ParameterValue::Bool(true));
-        [request(), speed].map(|request| {
-            let response = server.infer("m", request).unwrap();
-            let words = response.output("said").unwrap();
-            words.strings().unwrap().map(|word| String::from_utf8(word.to_vec()).unwrap()).collect::<Vec<_>>()
-        })
-    };
-    let directly = told(ServerHandle::builder().backend(Arc::new(Telling)));
-    let behind_its_table = told(ServerHandle::builder().backend_table(table_of::<Telling>()));
-    assert_eq!(directly, behind_its_table);
-    assert!(directly[1][0].contains("Double(1.5)") && directly[0][0].contains("model.telling"), "{directly:?}");
 }

@@ -10,7 +10,7 @@
 //!   types:   what a value or a port is
 //!   seat:    the batch of an execution, as another thread may see it
 //!   log:     what the runtime says while a model loads
-//!   process: where this library lies, which version of the runtime was loaded
+//!   process: where this library lies, which version of the runtime was loaded, what time it is
 //! ```
 //!
 //! Invariant: every function here is called after `ort` has loaded the library, so that `ort::api()` cannot fail; only
@@ -25,7 +25,7 @@ mod types;
 mod value;
 
 pub(crate) use log::Log;
-pub(crate) use process::{folder_of_this_library, loaded_version};
+pub(crate) use process::{folder_of_this_library, loaded_version, monotonic_ns};
 pub(crate) use run::{Call, Fetched, Interrupt, Run};
 pub(crate) use seat::Seat;
 pub(crate) use session::{Port, Session, Source};

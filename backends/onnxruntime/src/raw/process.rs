@@ -1,4 +1,4 @@
-//! Two questions to the dynamic linker.
+//! Questions to the operating system: two to the dynamic linker, one to the clock.
 
 use std::ffi::{CStr, CString, OsStr, c_char, c_void};
 use std::os::unix::ffi::OsStrExt;
@@ -48,6 +48,14 @@ pub(crate) fn loaded_version(library: &Path) -> Option<String> {
     let version: *const c_char = unsafe { (base.GetVersionString)() };
     // SAFETY: the text ends with a zero and lives as long as the library.
     Some(unsafe { CStr::from_ptr(version) }.to_string_lossy().into_owned())
+}
+
+/// The time of the monotonic clock, by which deadlines are given, in nanoseconds.
+pub(crate) fn monotonic_ns() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is ours to write; this clock is always there.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
 }
 
 #[cfg(test)]

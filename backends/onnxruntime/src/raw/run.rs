@@ -55,6 +55,7 @@ struct Note {
     value: Option<Value>,
     /// Address and length of what was lent; a length of 0 for memory of the value's own.
     lent: (usize, usize),
+    dtype: Option<DataType>,
     shape: Shape,
 }
 
@@ -65,11 +66,11 @@ impl Note {
     /// As for [`Value::over`].
     unsafe fn over(&mut self, dtype: DataType, shape: &Shape, pointer: *mut u8, len: usize) -> Result<&Value, Error> {
         let lent = (pointer.addr(), len);
-        if self.value.is_none() || self.lent != lent || len == 0 || self.shape != *shape {
-            self.value = None;
+        let is_same = self.lent == lent && self.dtype == Some(dtype) && self.shape == *shape;
+        if !is_same || self.value.is_none() || len == 0 {
             // SAFETY: the caller's promise.
-            self.value = Some(unsafe { Value::over(dtype, shape, pointer, len) }?);
-            (self.lent, self.shape) = (lent, shape.clone());
+            let value = Some(unsafe { Value::over(dtype, shape, pointer, len) }?);
+            *self = Note { value, lent, dtype: Some(dtype), shape: shape.clone() };
         }
         self.value.as_ref().ok_or_else(|| nothing("value"))
     }
@@ -127,6 +128,7 @@ impl Run {
 
     /// Begins a call.
     pub(crate) fn begin<'b>(&mut self) -> Call<'_, 'b> {
+        self.wanted.clear();
         let arrays = &mut self.arrays;
         arrays.input_names.clear();
         arrays.inputs.clear();
@@ -191,7 +193,8 @@ impl<'b> Call<'_, 'b> {
         shape: &Shape,
         bytes: &'b mut [u8],
     ) -> Result<(), Error> {
-        let note = &mut self.run.rooms[index];
+        // By its place in the call, as an output that is wanted twice needs two.
+        let note = self.run.rooms.get_mut(self.run.arrays.outputs.len()).ok_or_else(|| nothing("such output"))?;
         // SAFETY: the bytes are lent for writing for as long as this call is there, and only its own run uses the value
         // before they are lent again.
         let value = unsafe { note.over(dtype, shape, bytes.as_mut_ptr(), bytes.len()) }?;
@@ -226,9 +229,9 @@ impl<'b> Call<'_, 'b> {
             )
         };
         // What the runtime made is ours, whatever became of the run.
-        for (wanted, pointer) in wanted.iter_mut().zip(&arrays.outputs) {
+        for (wanted, pointer) in wanted.iter_mut().zip(&mut arrays.outputs) {
             if let Wanted::Open(value) = wanted {
-                *value = NonNull::new(*pointer).map(Value::owned);
+                *value = NonNull::new(std::mem::replace(pointer, null_mut())).map(Value::owned);
             }
         }
         outcome(status)
@@ -303,5 +306,76 @@ impl Drop for Options {
     fn drop(&mut self) {
         // SAFETY: released once, when neither a run nor an interrupt is left.
         unsafe { (ort::api().ReleaseRunOptions)(self.0.as_ptr()) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::models::{FLOAT, Graph, INT64};
+    use crate::{network::Network, runtime::Runtime, testing};
+    use inferlay_backend_sdk::conformance::{MemoryFiles, TestHost};
+    use inferlay_backend_sdk::{Device, ModelSource, Signature};
+    use std::collections::BTreeMap;
+
+    /// A way to run a model that tells the shape of its input, and one that doubles it.
+    fn shape_and_double() -> Run {
+        let graph = Graph::new()
+            .node("Shape", &["x"], &["shape"], &[])
+            .node("Add", &["x", "x"], &["y"], &[])
+            .input("x", FLOAT, Some(&["a", "b"]))
+            .output("shape", INT64, Some(&["2"]))
+            .output("y", FLOAT, Some(&["a", "b"]));
+        let mut files = MemoryFiles::default();
+        files.insert("model.onnx", graph.encoded());
+        let source = ModelSource {
+            name: "run",
+            version: 1,
+            file_name: "model.onnx",
+            files: &files,
+            config: &Signature::default(),
+            batch_size_max: None,
+            parameters: &BTreeMap::new(),
+            host: &TestHost,
+        };
+        let options = testing::options();
+        Network::load(Runtime::load(&options).unwrap(), &options, &source).unwrap().run(Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn a_kept_note_is_never_used_for_another_place_or_shape() {
+        let mut run = shape_and_double();
+        let mut words = [1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0].map(f32::to_bits).map(u32::to_ne_bytes);
+        // The shape, and from which byte on.
+        for (shape, first) in [([2, 3], 0), ([2, 3], 0), ([3, 2], 0), ([3, 2], 8), ([1, 6], 8), ([1, 6], 8)] {
+            let bytes = words.as_flattened_mut();
+            bytes[first] ^= 1;
+            let expected = f32::from_ne_bytes(bytes[first..first + 4].try_into().unwrap()) * 2.0;
+            let (mut told, mut doubled) = ([0u64; 2].map(u64::to_ne_bytes), [0u32; 6].map(u32::to_ne_bytes));
+            let mut call = run.begin();
+            call.feed(DataType::Fp32, &Shape::from(shape), &bytes[first..first + 24]).unwrap();
+            call.want_in(0, DataType::Int64, &Shape::from([2]), told.as_flattened_mut()).unwrap();
+            call.want_in(1, DataType::Fp32, &Shape::from(shape), doubled.as_flattened_mut()).unwrap();
+            call.run().unwrap();
+            assert!(call.outputs().all(|output| matches!(output, Ok(Fetched::Bound))));
+            drop(call);
+            assert_eq!(told.map(u64::from_ne_bytes), shape.map(|dim| dim as u64));
+            assert_eq!(f32::from_ne_bytes(doubled[0]), expected, "what lies there now, not what did");
+        }
+    }
+
+    #[test]
+    fn too_few_bytes_or_inputs_are_refused() {
+        let mut run = shape_and_double();
+        let bytes = [0u64; 2].map(u64::to_ne_bytes);
+        let mut call = run.begin();
+        assert!(call.feed(DataType::Fp32, &Shape::from([2, 3]), bytes.as_flattened()).is_err());
+        call.want(0);
+        assert!(call.run().is_err(), "without its input");
+        call.feed(DataType::Fp32, &Shape::from([2, 2]), bytes.as_flattened()).unwrap();
+        assert!(call.feed(DataType::Fp32, &Shape::from([2, 2]), bytes.as_flattened()).is_err(), "a second input");
+        call.run().unwrap();
+        call.run().unwrap();
+        assert!(matches!(call.outputs().next(), Some(Ok(Fetched::Owned(_)))), "of the last run");
     }
 }

@@ -1,11 +1,13 @@
 //! Requests that are cancelled once they were asked more than so often whether they are, and a model that counts for
 //! hours, so that no test of interruption depends on time.
 
+#![allow(dead_code, reason = "no test uses all of it")]
 #![allow(clippy::unwrap_used, reason = "a test stops where something fails")]
 
 use inferlay_backend_sdk::{
-    Batch, Error, ParameterValue, Placement, Request, RequestInfo, Shape, Tensor, TensorMut, TensorRef,
+    Batch, Error, ErrorKind, ParameterValue, Placement, Request, RequestInfo, Shape, Tensor, TensorMut, TensorRef,
 };
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// More than any machine counts while the test runs.
@@ -14,6 +16,9 @@ pub(crate) const HOURS: i64 = 1 << 40;
 /// A request that is cancelled once it was asked more than so often.
 pub(crate) struct Impatient {
     inputs: Vec<Tensor>,
+    deadline: Option<u64>,
+    /// What it was failed with.
+    failed: Mutex<Option<ErrorKind>>,
     pub(crate) asked: AtomicU32,
     patience: u32,
 }
@@ -21,7 +26,12 @@ pub(crate) struct Impatient {
 impl Impatient {
     pub(crate) fn new(count: i64, patience: u32) -> Self {
         let inputs = vec![Tensor::from_vec(vec![count], []).unwrap(), Tensor::from_vec(vec![0.5f32], [1]).unwrap()];
-        Impatient { inputs, asked: AtomicU32::new(0), patience }
+        Impatient { inputs, deadline: None, failed: Mutex::new(None), asked: AtomicU32::new(0), patience }
+    }
+
+    pub(crate) fn with_deadline(mut self, deadline_ns: u64) -> Self {
+        self.deadline = Some(deadline_ns);
+        self
     }
 }
 
@@ -39,7 +49,7 @@ impl RequestInfo for Impatient {
     }
 
     fn deadline_ns(&self) -> Option<u64> {
-        None
+        self.deadline
     }
 
     fn cancelled(&self) -> bool {
@@ -65,6 +75,13 @@ impl RequestInfo for Impatient {
 
 /// A batch of such requests; nobody looks at its outputs.
 pub(crate) struct Impatients(pub(crate) Vec<Impatient>);
+
+impl Impatients {
+    /// What each was failed with.
+    pub(crate) fn failed(&self) -> Vec<Option<ErrorKind>> {
+        self.0.iter().map(|request| *request.failed.lock().unwrap()).collect()
+    }
+}
 
 impl Batch for Impatients {
     fn len(&self) -> usize {
@@ -95,8 +112,8 @@ impl Batch for Impatients {
         Ok(())
     }
 
-    fn fail(&self, _request: usize, error: Error) {
-        panic!("failed alone: {error}");
+    fn fail(&self, request: usize, error: Error) {
+        *self.0[request].failed.lock().unwrap() = Some(error.kind());
     }
 
     fn take(&self, _request: usize) -> Result<Request, Error> {

@@ -61,6 +61,9 @@ pub type inferlay_abi_memory_fn =
 /// should not for long; pointers it is given are borrowed for the call, and what it returns by pointer stays as
 /// valid as the object that it was asked of. Nothing may unwind (throw, panic, longjmp) out of it.
 ///
+/// The three `_free` functions may run on a thread of the plugin's own, from inside the function of the host by which it
+/// lets the last thing go. If they wait for threads, they must leave out the one that they run on.
+///
 /// The pointers `backend`, `model`, `instance`, `batcher` and `batch_data` are the plugin's own: whatever it set
 /// them to. They may be NULL.
 ///
@@ -114,7 +117,7 @@ pub struct inferlay_abi_backend {
             model: *mut *mut c_void,
         ) -> *const inferlay_abi_status,
     >,
-    /// Frees a model.
+    /// Frees a model. Its instances are freed. Outputs and taken requests may outlive it, as they may an instance.
     pub model_free: Option<unsafe extern "C" fn(model: *mut c_void)>,
     /// What the model itself says of its inputs and outputs, which completes and checks the config. NULL, or a NULL
     /// that it returns: `model_config` says it, or else the config must state them all.
@@ -155,7 +158,8 @@ pub struct inferlay_abi_backend {
             instance: *mut *mut c_void,
         ) -> *const inferlay_abi_status,
     >,
-    /// Frees an instance. Outputs and taken requests may outlive it.
+    /// Frees an instance. Outputs may outlive it, and so may taken requests: those that are answered and not released,
+    /// and all of them when a stop has given up waiting.
     pub instance_free: Option<unsafe extern "C" fn(instance: *mut c_void)>,
     /// How many batches may be in flight at once; asked once. NULL: 1. More than 1 is for backends that take
     /// requests and answer them after `execute` has returned.

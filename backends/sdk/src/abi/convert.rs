@@ -7,6 +7,7 @@ use super::{
     inferlay_abi_text, inferlay_abi_timing, inferlay_abi_trace,
 };
 use crate::{DataType, Device, Error, ErrorKind, MemoryKind, Placement};
+use std::any::Any;
 use std::borrow::Cow;
 use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -40,13 +41,17 @@ grows!(
 ///
 /// # Safety
 /// `from` points to a struct of the other side, readable for the `struct_size` bytes that it says.
+#[inline]
 pub unsafe fn read<T: Grows>(from: *const T) -> T {
-    let mut own = MaybeUninit::<T>::zeroed();
     // SAFETY: `Grows` says that the first field is the size.
     let promised = unsafe { from.cast::<u32>().read() } as usize;
-    let len = promised.min(size_of::<T>());
-    // SAFETY: `from` is readable for `promised` bytes, `own` writable for its size; they are apart.
-    unsafe { std::ptr::copy_nonoverlapping(from.cast::<u8>(), own.as_mut_ptr().cast(), len) };
+    if promised >= size_of::<T>() {
+        // SAFETY: `from` is readable for as much; the other side's fields are of the same plain types.
+        return unsafe { from.read() };
+    }
+    let mut own = MaybeUninit::<T>::zeroed();
+    // SAFETY: `from` is readable for `promised` bytes, `own` writable for its size, which is more; they are apart.
+    unsafe { std::ptr::copy_nonoverlapping(from.cast::<u8>(), own.as_mut_ptr().cast(), promised) };
     // SAFETY: `Grows` says that zeros are a value; the other side's fields are of the same plain types.
     unsafe { own.assume_init() }
 }
@@ -55,17 +60,24 @@ pub unsafe fn read<T: Grows>(from: *const T) -> T {
 ///
 /// # Safety
 /// `to` points to a struct of the other side, writable for the `struct_size` bytes that it says.
+#[inline]
 pub unsafe fn write<T: Grows>(to: *mut T, value: &T) {
     // SAFETY: `Grows` says that the first field is the size.
     let promised = unsafe { to.cast::<u32>().read() };
-    let len = (promised as usize).min(size_of::<T>());
-    // SAFETY: `to` is writable for `promised` bytes, `value` readable for its size; they are apart.
-    unsafe { std::ptr::copy_nonoverlapping(std::ptr::from_ref(value).cast::<u8>(), to.cast(), len) };
-    // SAFETY: as for the read; a struct too short for its own size was written nothing.
+    if promised as usize >= size_of::<T>() {
+        // SAFETY: `to` is writable for as much; they are apart.
+        unsafe { std::ptr::copy_nonoverlapping(value, to, 1) };
+    } else {
+        let from = std::ptr::from_ref(value).cast::<u8>();
+        // SAFETY: `to` is writable for `promised` bytes, `value` readable for more; they are apart.
+        unsafe { std::ptr::copy_nonoverlapping(from, to.cast(), promised as usize) };
+    }
+    // SAFETY: as for the read: the size stays that of its owner.
     unsafe { to.cast::<u32>().write(promised) };
 }
 
 /// Borrowed text, as it crosses.
+#[inline]
 pub fn text(text: &str) -> inferlay_abi_text {
     inferlay_abi_text { data: text.as_ptr().cast(), len: text.len() }
 }
@@ -83,6 +95,7 @@ pub unsafe fn read_text<'a>(text: inferlay_abi_text) -> Cow<'a, str> {
 }
 
 /// A status with a message of its own, freed by whoever gets it; NULL for success.
+#[inline]
 pub fn status(result: Result<(), Error>) -> *const inferlay_abi_status {
     match result {
         Ok(()) => std::ptr::null(),
@@ -124,10 +137,19 @@ unsafe extern "C" fn free_status(status: *const inferlay_abi_status) {
 ///
 /// # Safety
 /// `status` is null, or what its type says, and nobody else frees it.
+#[inline]
 pub unsafe fn result(status: *const inferlay_abi_status) -> Result<(), Error> {
     if status.is_null() {
         return Ok(());
     }
+    // SAFETY: the caller's promise; not null.
+    Err(unsafe { error(status) })
+}
+
+/// # Safety
+/// As for [`result`], and not null.
+#[cold]
+unsafe fn error(status: *const inferlay_abi_status) -> Error {
     // SAFETY: the caller's promise.
     let own = unsafe { read(status) };
     // SAFETY: the message is valid until `free`, and is copied before.
@@ -136,7 +158,7 @@ pub unsafe fn result(status: *const inferlay_abi_status) -> Result<(), Error> {
         // SAFETY: the caller's promise; nobody looks at it afterwards.
         unsafe { free(status) };
     }
-    Err(Error::new(kind(own.code), message))
+    Error::new(kind(own.code), message)
 }
 
 /// The kind of failure of a code; `Unknown` for one from the future.
@@ -162,12 +184,15 @@ pub fn kind(code: u32) -> ErrorKind {
 ///
 /// # Errors
 /// [`ErrorKind::Unsupported`] for one that is not known.
+#[inline]
 pub fn dtype(number: u32) -> Result<DataType, Error> {
-    let found = DataType::all().find(|dtype| *dtype as u32 == number);
+    // They are in the order of their numbers, which begin with 1.
+    let found = DataType::all().nth((number as usize).wrapping_sub(1)).filter(|dtype| *dtype as u32 == number);
     found.ok_or_else(|| Error::unsupported(format!("tensor: found data type {number}, which is not known")))
 }
 
 /// A placement, as it crosses.
+#[inline]
 pub fn placement(placement: Placement) -> inferlay_abi_placement {
     let (device, index) = match placement.device {
         Device::Cpu => (INFERLAY_ABI_DEVICE_CPU, 0),
@@ -180,6 +205,7 @@ pub fn placement(placement: Placement) -> inferlay_abi_placement {
 ///
 /// # Errors
 /// [`ErrorKind::Unsupported`] for a kind of memory or device that is not known.
+#[inline]
 pub fn read_placement(placement: inferlay_abi_placement) -> Result<Placement, Error> {
     const KINDS: [MemoryKind; 5] =
         [MemoryKind::Host, MemoryKind::Pinned, MemoryKind::Device, MemoryKind::Managed, MemoryKind::Shared];
@@ -199,25 +225,31 @@ pub fn read_placement(placement: inferlay_abi_placement) -> Result<Placement, Er
 }
 
 /// Runs what a function of the ABI does; a panic becomes a status.
+#[inline]
 pub fn guard(run: impl FnOnce() -> Result<(), Error>) -> *const inferlay_abi_status {
     status(catch(run).and_then(|result| result))
 }
 
 /// Runs what a function of the ABI does that cannot say that it failed.
+#[inline]
 pub fn guard_or<T>(otherwise: T, run: impl FnOnce() -> T) -> T {
     catch(run).unwrap_or(otherwise)
 }
 
 /// Contains a panic.
+#[inline]
 fn catch<T>(run: impl FnOnce() -> T) -> Result<T, Error> {
-    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
-        let literal = panic.downcast_ref::<&str>().copied();
-        let said = literal.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        let error = Error::new(ErrorKind::Panic, format!("panicked: {}", said.unwrap_or("a value that is no text")));
-        // What was thrown may panic when dropped.
-        let _contained = catch_unwind(AssertUnwindSafe(|| drop(panic)));
-        error
-    })
+    catch_unwind(AssertUnwindSafe(run)).map_err(panicked)
+}
+
+/// The error of a panic, which may panic again when it is dropped.
+#[cold]
+fn panicked(panic: Box<dyn Any + Send>) -> Error {
+    let literal = panic.downcast_ref::<&str>().copied();
+    let said = literal.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let error = Error::new(ErrorKind::Panic, format!("panicked: {}", said.unwrap_or("a value that is no text")));
+    let _contained = catch_unwind(AssertUnwindSafe(|| drop(panic)));
+    error
 }
 
 /// Whether a table of functions reaches as far as its version 1.0, by its size.

@@ -36,6 +36,7 @@ impl inferlay_abi_tensor {
 }
 
 /// A descriptor that borrows all of a tensor.
+#[inline]
 pub fn describe(tensor: &TensorRef<'_>) -> inferlay_abi_tensor {
     let (ready_kind, ready) = match tensor.ready() {
         Ready::Now => (INFERLAY_ABI_READY_NOW, 0),
@@ -83,6 +84,7 @@ unsafe extern "C" fn drop_tensor(tensor: *mut c_void, _ready_kind: u32, _ready: 
 ///
 /// # Safety
 /// `shape` is null or points to `rank` dims.
+#[inline]
 pub unsafe fn shape(shape: *const i64, rank: u32) -> Result<Shape, Error> {
     if rank == 0 {
         return Ok(Shape::SCALAR);
@@ -127,6 +129,7 @@ pub struct Described {
 ///
 /// # Safety
 /// `tensor` is what its type says.
+#[inline]
 pub unsafe fn described(tensor: &inferlay_abi_tensor) -> Result<Described, Error> {
     let dtype = dtype(tensor.dtype)?;
     // SAFETY: the caller's promise.
@@ -168,6 +171,7 @@ impl Described {
     ///
     /// # Safety
     /// The memory is the host's, readable and unchanged for as long as the tensor exists.
+    #[inline]
     pub unsafe fn borrowed(self) -> Result<Tensor, Error> {
         // SAFETY: the caller's promise.
         let data = unsafe { Buffer::borrowed(self.data, self.len) };
