@@ -75,6 +75,9 @@ fn soak_servers_that_come_and_go_leave_no_memory_behind() {
         }
     }
     let growth = slope(&sizes) * CYCLES as f64;
-    println!("{cycles} cycles: {} bytes resident at the end, growing by {growth:.0} in {CYCLES}", sizes[sizes.len() - 1]);
+    println!(
+        "{cycles} cycles: {} bytes resident at the end, growing by {growth:.0} in {CYCLES}",
+        sizes[sizes.len() - 1]
+    );
     assert!(growth < GROWTH_MAX, "resident memory grows by {growth:.0} bytes in {CYCLES} cycles");
 }

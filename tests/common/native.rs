@@ -1,7 +1,7 @@
 //! Builds backends in C and C++ from their own folders, against the committed header and nothing else of the checkout.
 //!
-//! With CMake where there is one (`INFERLAY_CMAKE`, or `cmake` on the path), else by a compiler with the same flags. What
-//! `CFLAGS`, `CXXFLAGS` and `LDFLAGS` say, such as a sanitizer, holds for both.
+//! With CMake where there is one (`INFERLAY_CMAKE`, empty for none, or `cmake` on the path), else by a compiler with the
+//! same flags. What `CFLAGS`, `CXXFLAGS` and `LDFLAGS` say holds for both.
 
 #![allow(dead_code, reason = "every test binary is a crate of its own and uses a part of it")]
 
@@ -115,10 +115,11 @@ pub(crate) fn words(variable: &str) -> Vec<String> {
 }
 
 fn cmake() -> Option<OsString> {
-    std::env::var_os("INFERLAY_CMAKE").or_else(|| {
-        let is_there = Command::new("cmake").arg("--version").output().is_ok_and(|told| told.status.success());
-        is_there.then(|| "cmake".into())
-    })
+    if let Some(given) = std::env::var_os("INFERLAY_CMAKE") {
+        return Some(given).filter(|cmake| !cmake.is_empty());
+    }
+    let is_there = Command::new("cmake").arg("--version").output().is_ok_and(|told| told.status.success());
+    is_there.then(|| "cmake".into())
 }
 
 /// Runs a command that must succeed.
