@@ -1,6 +1,7 @@
 //! Servers that come and go leave nothing behind: resident memory over many cycles of start, ask and stop.
 
-#![allow(clippy::unwrap_used, reason = "a test may unwrap")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may unwrap")]
+#![allow(clippy::print_stdout, reason = "the figure is worth a look")]
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 mod common;
