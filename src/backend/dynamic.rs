@@ -110,6 +110,12 @@ fn open(file: &Path, name: &str, surroundings: Surroundings) -> Result<Arc<dyn B
     table.begin(Some(Origin { file, name }), surroundings)
 }
 
+/// What the loader says, which is the source of the error: the error itself says only that it failed.
+fn reason(error: &libloading::Error) -> String {
+    use std::error::Error as _;
+    error.source().map_or_else(|| error.to_string(), |source| source.to_string())
+}
+
 /// The directory beside the executable or shared library that this code is in.
 fn beside_the_engine() -> Option<PathBuf> {
     let mut image = libc::Dl_info {
@@ -142,6 +148,14 @@ mod tests {
             assert!(error.message().contains("letters, digits and underscores"), "{error}");
         }
         assert!(check_name("onnx_runtime2").is_ok());
+    }
+
+    #[test]
+    fn a_library_that_cannot_be_opened_is_refused_with_the_reason_of_the_loader() {
+        let own = std::env::current_exe().unwrap().with_file_name("no such file");
+        // SAFETY: nothing is opened.
+        let error = unsafe { Library::open(Some(&own), RTLD_NOW) }.map(drop).unwrap_err();
+        assert!(reason(&error).contains("No such file or directory"), "{}", reason(&error));
     }
 
     #[test]

@@ -24,8 +24,8 @@ const TARGETS: [&str; 3] = ["config", "table", "door"];
 /// Seconds that each fuzz target runs for: in the tests, in their long form, and in the soak.
 const SECONDS: [u64; 3] = [15, 120, 1800];
 
-/// Address sanitizer, and the coverage that libFuzzer steers by.
-const FLAGS: &str = "--cfg fuzzing -Zsanitizer=address -Cdebug-assertions -Cpasses=sancov-module \
+/// Address sanitizer, whose runtime plugins look up by name, and the coverage that libFuzzer steers by.
+const FLAGS: &str = "--cfg fuzzing -Zsanitizer=address -Clink-arg=-rdynamic -Cdebug-assertions -Cpasses=sancov-module \
     -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
     -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares";
 
