@@ -1,19 +1,21 @@
 /* inferlay.h - a model server that is a library: load models, send requests, read responses, in this very process.
  *
- * Handles are opaque. What a function of `_new` hands out goes to the `_free` of the same noun. Every call that can fail
- * returns an `inferlay_status *`: NULL when all went well, else a status that is the caller's, with a code and a message;
- * what a busy server refuses allocates nothing. Results are written on success only. Strings are UTF-8 and
+ * Handles are opaque. What a function of `_new` hands out goes to the `_free` of the same noun. Every call that can
+ * fail returns an `inferlay_status *`: NULL when all went well, else a status that is the caller's, with a code and a
+ * message; what a busy server refuses allocates nothing. Results are written on success only. Strings are UTF-8 and
  * NUL-terminated.
  *
  * Each comment says who owns what afterwards: a parameter is borrowed for the call, borrowed until release, or taken.
  * In brackets stand the threads, and whether the call waits:
- *   [any thread]  any number of threads at once, on the same object too
- *   [one thread]  one thread at a time for the same object
- *   [blocks: ..]  may wait; inside a callback or an execution it fails with FAILED_PRECONDITION instead
- * Parameters are never NULL where their comment does not say so; a NULL fails with INVALID_ARG.
+ *   [any thread]      any number of threads at once, on the same object too
+ *   [one thread]      one thread at a time for the same object
+ *   [inside execute]  the thread that runs a model's function, until that returns
+ *   [blocks: ..]      may wait; inside a callback or an execution it fails with FAILED_PRECONDITION instead
+ * Parameters are never NULL where their comment does not say so; a NULL fails with INVALID_ARG, and a string that is
+ * not UTF-8 too.
  *
- * In the child of a fork every call fails with FAILED_PRECONDITION, and every `_free` does nothing. The library installs
- * no signal handlers, changes no environment and prints nothing.
+ * In the child of a fork every call fails with FAILED_PRECONDITION, and every `_free` does nothing. The library
+ * installs no signal handlers, changes no environment and prints nothing.
  */
 
 #ifndef INFERLAY_H
@@ -363,13 +365,13 @@ typedef struct {
 } inferlay_event;
 
 // Runs one batch. NULL: each request is answered with its rows of the outputs. A status, which is taken: it answers
-// every request of the batch. Called by one thread at a time, or by as many as the config has instances: threads of the
-// library, and with `caller_runs` those that wait in `inferlay_infer`. It must not call what waits, and must return (a
-// C++ exception must not leave it). `batch`: borrowed for the call.
+// every request of the batch. Called by one thread at a time, or by as many as the config has instances: threads of
+// the library, and with `caller_runs` those that wait in `inferlay_infer`. It must not call what waits, and must
+// return (a C++ exception must not leave it). `batch`: borrowed for the call.
 typedef inferlay_status *(*inferlay_execute_fn)(void *user_data, inferlay_batch *batch);
 
-// Told once that a model's functions are not called any more, on any thread, also inside calls to this library. It must
-// not call this library.
+// Told once that a model's functions are not called any more, on any thread, also inside calls to this library. It
+// must not call this library.
 typedef void (*inferlay_gone_fn)(void *user_data);
 
 // The functions of a model. Set `struct_size` to `sizeof(inferlay_model_table)`.
@@ -382,8 +384,8 @@ typedef struct {
   inferlay_gone_fn gone;
 } inferlay_model_table;
 
-// What a request of a batch says beside its tensors. Set `struct_size` to `sizeof(inferlay_asked)` before the call. The
-// texts are not NUL-terminated; all of it lives until `execute` returns.
+// What a request of a batch says beside its tensors. Set `struct_size` to `sizeof(inferlay_asked)` before the call.
+// The texts are not NUL-terminated; all of it lives until `execute` returns.
 typedef struct {
   // In: `sizeof(inferlay_asked)`.
   size_t struct_size;
@@ -496,12 +498,10 @@ void inferlay_options_free(inferlay_options *options);
 // Reads options from a text, YAML or JSON.                                               [one thread] [never blocks]
 //
 // Keys, all optional: `repositories`, `model_files` and `backend_directories` (lists of paths, which are added),
-// `strict`, `caller_runs` (never, own_request, batch), `load_threads_max`, `execution_threads_max`, `spin_max`, `small_output_len_max`,
-// `trace_every`; they mean what the functions of these names mean. `text`: borrowed for the call. On failure
-// (INVALID_ARG with every error and its line) the options are as before.
-INFERLAY_MUST_USE
-inferlay_status *inferlay_options_set_text(inferlay_options *options,
-                                           const char *text);
+// `strict`, `caller_runs` (never, own_request, batch), `load_threads_max`, `execution_threads_max`, `spin_max`,
+// `small_output_len_max`, `trace_every`; they mean what the functions of these names mean. `text`: borrowed for the
+// call. On failure (INVALID_ARG with every error and its line) the options are as before.
+INFERLAY_MUST_USE inferlay_status *inferlay_options_set_text(inferlay_options *options, const char *text);
 
 // Adds a folder of models: `<folder>/<model>/<version>/<file>`.                          [one thread] [never blocks]
 //
@@ -700,6 +700,44 @@ inferlay_status *inferlay_model_remove(const inferlay_server *server,
                                        const char *model,
                                        uint64_t deadline_ns);
 
+// Makes a request to a model of a server.                                                [any thread] [never blocks]
+//
+// `model`: borrowed for the call. `version`: 0 for the highest that serves, also after the model has changed.
+// `request`: where the request goes, which is then the caller's, to be freed with `inferlay_request_free`; not NULL.
+// Fails with NOT_FOUND or UNAVAILABLE, with the reason. Make requests once and use them again: a request that is sent
+// a second time allocates nothing.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_request_new(const inferlay_server *server,
+                                      const char *model,
+                                      uint64_t version,
+                                      inferlay_request **request);
+
+// Frees a request.                                                                       [any thread] [never blocks]
+//
+// `request`: taken; NULL does nothing. One that is in flight is answered and released as if it were not freed, and
+// goes then; `on_release` is given NULL in its place. Do not free it while `inferlay_infer` runs with it.
+void inferlay_request_free(inferlay_request *request);
+
+// Empties a request: no inputs, outputs, parameters or wishes, not cancelled, for the same model.
+//                                                                                        [one thread] [never blocks]
+// Fails with FAILED_PRECONDITION while it is in flight. So do all functions that change a request.
+INFERLAY_MUST_USE inferlay_status *inferlay_request_reset(inferlay_request *request);
+
+// Cancels a request: what waits is answered at once with CANCELLED, what runs as soon as no memory of the caller is in
+// the backend's hands.                                                                   [any thread] [never blocks]
+//
+// At any time, also before the request is sent: it then is refused or answered with CANCELLED; any number of times. It
+// stays cancelled until `inferlay_request_rearm` or `inferlay_request_reset`. No callback runs inside this call.
+INFERLAY_MUST_USE inferlay_status *inferlay_request_cancel(inferlay_request *request);
+
+// Makes a request that was cancelled good for sending again, with all it has.            [one thread] [never blocks]
+INFERLAY_MUST_USE inferlay_status *inferlay_request_rearm(inferlay_request *request);
+
+// A name for traces and backends; any text, "" for none.                                 [one thread] [never blocks]
+//
+// `id`: borrowed for the call.
+INFERLAY_MUST_USE inferlay_status *inferlay_request_set_id(inferlay_request *request, const char *id);
+
 // Sets an input that borrows its memory; one of the same name is replaced. Nothing is copied.
 //                                                                                        [one thread] [never blocks]
 // `name`, `tensor` and its `shape`: borrowed for the call. The memory at `data` and `offsets`: borrowed until release
@@ -776,44 +814,6 @@ inferlay_status *inferlay_request_set_output(inferlay_request *request,
 // Asks for no output in particular any more, which is to ask for all.                    [one thread] [never blocks]
 INFERLAY_MUST_USE inferlay_status *inferlay_request_clear_outputs(inferlay_request *request);
 
-// Makes a request to a model of a server.                                                [any thread] [never blocks]
-//
-// `model`: borrowed for the call. `version`: 0 for the highest that serves, also after the model has changed.
-// `request`: where the request goes, which is then the caller's, to be freed with `inferlay_request_free`; not NULL.
-// Fails with NOT_FOUND or UNAVAILABLE, with the reason. Make requests once and use them again: a request that is sent
-// a second time allocates nothing.
-INFERLAY_MUST_USE
-inferlay_status *inferlay_request_new(const inferlay_server *server,
-                                      const char *model,
-                                      uint64_t version,
-                                      inferlay_request **request);
-
-// Frees a request.                                                                       [any thread] [never blocks]
-//
-// `request`: taken; NULL does nothing. One that is in flight is answered and released as if it were not freed, and goes
-// then; `on_release` is given NULL in its place. Do not free it while `inferlay_infer` runs with it.
-void inferlay_request_free(inferlay_request *request);
-
-// Empties a request: no inputs, outputs, parameters or wishes, not cancelled, for the same model.
-//                                                                                        [one thread] [never blocks]
-// Fails with FAILED_PRECONDITION while it is in flight. So do all functions that change a request.
-INFERLAY_MUST_USE inferlay_status *inferlay_request_reset(inferlay_request *request);
-
-// Cancels a request: what waits is answered at once with CANCELLED, what runs as soon as no memory of the caller is in
-// the backend's hands.                                                                   [any thread] [never blocks]
-//
-// At any time, also before the request is sent: it then is refused or answered with CANCELLED; any number of times. It
-// stays cancelled until `inferlay_request_rearm` or `inferlay_request_reset`. No callback runs inside this call.
-INFERLAY_MUST_USE inferlay_status *inferlay_request_cancel(inferlay_request *request);
-
-// Makes a request that was cancelled good for sending again, with all it has.            [one thread] [never blocks]
-INFERLAY_MUST_USE inferlay_status *inferlay_request_rearm(inferlay_request *request);
-
-// A name for traces and backends; any text, "" for none.                                 [one thread] [never blocks]
-//
-// `id`: borrowed for the call.
-INFERLAY_MUST_USE inferlay_status *inferlay_request_set_id(inferlay_request *request, const char *id);
-
 // The time, on the clock of `inferlay_clock_now`, from which the answer is worthless: a request that still waits then
 // is answered with TIMEOUT. 0 for none.                                                  [one thread] [never blocks]
 INFERLAY_MUST_USE inferlay_status *inferlay_request_set_deadline(inferlay_request *request, uint64_t deadline_ns);
@@ -880,6 +880,46 @@ inferlay_status *inferlay_request_set_parameter_bool(inferlay_request *request,
 // Takes all parameters away.                                                             [one thread] [never blocks]
 INFERLAY_MUST_USE inferlay_status *inferlay_request_clear_parameters(inferlay_request *request);
 
+// Sends a request and waits for the answer.                                 [any thread] [blocks until it is answered]
+//
+// If an instance is idle and nothing waits, this thread executes it, where the backend allows that. `request`:
+// borrowed for the call; when this returns, nothing touches its memory any more. `response`: where the response goes,
+// which is then the caller's, to be freed with `inferlay_response_free`; not NULL; left alone on failure. Fails with
+// INVALID_ARG or NOT_FOUND for a request that the model does not take, RESOURCE_EXHAUSTED when the queue is full,
+// TIMEOUT, CANCELLED, UNAVAILABLE after stop, with FAILED_PRECONDITION inside a callback or an execution or when the
+// request is in flight, or with what the backend answers.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_infer(const inferlay_server *server,
+                                inferlay_request *request,
+                                inferlay_response **response);
+
+// Sends a request and returns at once; the answer comes to a function.                   [any thread] [never blocks]
+//
+// NULL: `request` and the memory it borrows are borrowed until `on_release` has run. `on_response(user_data, response
+// or NULL, flags, status)` runs 1..n times, in order of sending, the last with FINAL; `on_release(user_data,
+// request)` runs once, after that, when nothing touches the request's memory any more. Otherwise: nothing happened,
+// nothing will run, and the request is as before; fails as `inferlay_infer`, for what is known at once.
+//
+// `on_response`: not NULL. `on_release`: may be NULL. `user_data`: comes back with each call. After
+// `inferlay_server_stop` or `_free` has returned nothing is called any more; every request was answered and released
+// before, but for those that a stuck backend holds.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_infer_async(const inferlay_server *server,
+                                      inferlay_request *request,
+                                      inferlay_response_fn on_response,
+                                      inferlay_release_fn on_release,
+                                      void *user_data);
+
+// Sends a request and returns at once; the answer comes to a completion queue.           [any thread] [never blocks]
+//
+// As `inferlay_infer_async`, with events in the place of calls: what would be called is pushed to `queue` in the same
+// order, with `user_data`. `queue`: borrowed for the call; it may be freed while requests are on their way.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_infer_queue(const inferlay_server *server,
+                                      inferlay_request *request,
+                                      const inferlay_queue *queue,
+                                      void *user_data);
+
 // Adds a count to a response, which then is freed once more.                             [any thread] [never blocks]
 //
 // `response`: a NULL one stays NULL. Returns the same response.
@@ -908,8 +948,8 @@ const char *inferlay_response_output_name(const inferlay_response *response, siz
 
 // An output by its name, where the backend wrote it: nothing is copied or allocated.     [any thread] [never blocks]
 //
-// `name`: borrowed for the call. `view`: filled on success; what it points to lives until the response is freed, or, for
-// memory that the request brought, as long as that. Fails with NOT_FOUND, naming the outputs there are.
+// `name`: borrowed for the call. `view`: filled on success; what it points to lives until the response is freed, or,
+// for memory that the request brought, as long as that. Fails with NOT_FOUND, naming the outputs there are.
 INFERLAY_MUST_USE
 inferlay_status *inferlay_response_output(const inferlay_response *response,
                                           const char *name,
@@ -937,8 +977,8 @@ inferlay_status *inferlay_response_output_wire(const inferlay_response *response
 // Detaches an output from its response: a tensor of its own that shares the memory and outlives the response.
 //                                                                                        [any thread] [never blocks]
 // `name`: borrowed for the call. `tensor`: where the tensor goes, which is then the caller's, to be freed with
-// `inferlay_tensor_free`; not NULL. The response keeps the output too. Fails with NOT_FOUND, and with UNSUPPORTED for an
-// output in memory that the request brought.
+// `inferlay_tensor_free`; not NULL. The response keeps the output too. Fails with NOT_FOUND, and with UNSUPPORTED for
+// an output in memory that the request brought.
 INFERLAY_MUST_USE
 inferlay_status *inferlay_response_detach(const inferlay_response *response,
                                           const char *name,
@@ -953,46 +993,6 @@ INFERLAY_MUST_USE inferlay_status *inferlay_tensor_view(const inferlay_tensor *t
 //
 // `tensor`: taken; NULL does nothing.
 void inferlay_tensor_free(inferlay_tensor *tensor);
-
-// Sends a request and waits for the answer.                                   [any thread] [blocks until it is answered]
-//
-// If an instance is idle and nothing waits, this thread executes it, where the backend allows that. `request`: borrowed
-// for the call; when this returns, nothing touches its memory any more. `response`: where the response goes, which is
-// then the caller's, to be freed with `inferlay_response_free`; not NULL; left alone on failure. Fails with INVALID_ARG
-// or NOT_FOUND for a request that the model does not take, RESOURCE_EXHAUSTED when the queue is full, TIMEOUT,
-// CANCELLED, UNAVAILABLE after stop, with FAILED_PRECONDITION inside a callback or an execution or when the request is
-// in flight, or with what the backend answers.
-INFERLAY_MUST_USE
-inferlay_status *inferlay_infer(const inferlay_server *server,
-                                inferlay_request *request,
-                                inferlay_response **response);
-
-// Sends a request and returns at once; the answer comes to a function.                   [any thread] [never blocks]
-//
-// NULL: `request` and the memory it borrows are borrowed until `on_release` has run. `on_response(user_data, response or
-// NULL, flags, status)` runs 1..n times, in order of sending, the last with FINAL; `on_release(user_data, request)` runs
-// once, after that, when nothing touches the request's memory any more. Otherwise: nothing happened, nothing will run,
-// and the request is as before; fails as `inferlay_infer`, for what is known at once.
-//
-// `on_response`: not NULL. `on_release`: may be NULL. `user_data`: comes back with each call. After
-// `inferlay_server_stop` or `_free` has returned nothing is called any more; every request was answered and released
-// before, but for those that a stuck backend holds.
-INFERLAY_MUST_USE
-inferlay_status *inferlay_infer_async(const inferlay_server *server,
-                                      inferlay_request *request,
-                                      inferlay_response_fn on_response,
-                                      inferlay_release_fn on_release,
-                                      void *user_data);
-
-// Sends a request and returns at once; the answer comes to a completion queue.           [any thread] [never blocks]
-//
-// As `inferlay_infer_async`, with events in the place of calls: what would be called is pushed to `queue` in the same
-// order, with `user_data`. `queue`: borrowed for the call; it may be freed while requests are on their way.
-INFERLAY_MUST_USE
-inferlay_status *inferlay_infer_queue(const inferlay_server *server,
-                                      inferlay_request *request,
-                                      const inferlay_queue *queue,
-                                      void *user_data);
 
 // Makes a completion queue.                                                              [any thread] [never blocks]
 //
@@ -1015,8 +1015,8 @@ inferlay_status *inferlay_queue_next(const inferlay_queue *queue,
                                      uint64_t timeout_ns,
                                      inferlay_event *event);
 
-// A file descriptor (an eventfd) that is readable while the queue has events: for poll, epoll and the like. Do not read
-// it: take events with `inferlay_queue_next` and a timeout of 0 until that fails with TIMEOUT.
+// A file descriptor (an eventfd) that is readable while the queue has events: for poll, epoll and the like. Do not
+// read it: take events with `inferlay_queue_next` and a timeout of 0 until that fails with TIMEOUT.
 //                                                                                        [any thread] [never blocks]
 // The descriptor is the queue's, which closes it when freed. The same one each time; -1 for NULL and when the system
 // has none left.
@@ -1042,8 +1042,8 @@ size_t inferlay_batch_rows(const inferlay_batch *batch);
 
 // All rows of an input: a request alone in its batch passes its memory through, several are joined once.
 //                                                                                    [inside execute] [never blocks]
-// `name`: borrowed for the call. `view`: filled on success; what it points to lives until `execute` returns. Fails with
-// NOT_FOUND when there is no such input.
+// `name`: borrowed for the call. `view`: filled on success; what it points to lives until `execute` returns. Fails
+// with NOT_FOUND when there is no such input.
 INFERLAY_MUST_USE
 inferlay_status *inferlay_batch_input(const inferlay_batch *batch,
                                       const char *name,
@@ -1052,8 +1052,8 @@ inferlay_status *inferlay_batch_input(const inferlay_batch *batch,
 // Memory to write all rows of an output into, once; not for BYTES.                   [inside execute] [never blocks]
 //
 // `name`, `shape`: borrowed for the call. `data`, `byte_size`: where the memory and its size go; it is written until
-// `execute` returns. Not NULL. Fails with NOT_FOUND when there is no such output, INVALID_ARG when the shape contradicts
-// the config or the number of rows, FAILED_PRECONDITION for the second time.
+// `execute` returns. Not NULL. Fails with NOT_FOUND when there is no such output, INVALID_ARG when the shape
+// contradicts the config or the number of rows, FAILED_PRECONDITION for the second time.
 INFERLAY_MUST_USE
 inferlay_status *inferlay_batch_output(inferlay_batch *batch,
                                        const char *name,
@@ -1089,8 +1089,8 @@ inferlay_status *inferlay_batch_request(const inferlay_batch *batch,
 
 // A parameter of one request of the batch.                                           [inside execute] [never blocks]
 //
-// `index`: from 0 to `inferlay_batch_len` - 1. `name`: borrowed for the call. `parameter`: filled on success. Fails with
-// NOT_FOUND when the request has none of this name.
+// `index`: from 0 to `inferlay_batch_len` - 1. `name`: borrowed for the call. `parameter`: filled on success. Fails
+// with NOT_FOUND when the request has none of this name.
 INFERLAY_MUST_USE
 inferlay_status *inferlay_batch_parameter(const inferlay_batch *batch,
                                           size_t index,

@@ -155,6 +155,10 @@ class span {
             class = decltype(std::declval<C &>().size())>
   constexpr span(C &elements) noexcept : data_(elements.data()), size_(elements.size()) {}
 
+  // Of what may be written, to be read.
+  template <class U, class = std::enable_if_t<std::is_convertible<U (*)[], T (*)[]>::value>>
+  constexpr span(const span<U> &elements) noexcept : data_(elements.data()), size_(elements.size()) {}
+
   template <std::size_t N>
   constexpr span(T (&elements)[N]) noexcept : data_(elements), size_(N) {}
 
@@ -704,6 +708,15 @@ class options {
     }
     return done(inferlay_options_add_model_in_memory(raw(), name.chars(), pointers.data(), pointers.size()));
   }
+
+  // Looks there for backends that are not linked in; without any such folder, in `inferlay/backends` beside the library.
+  options &add_backend_directory(text folder) {
+    return done(inferlay_options_add_backend_directory(raw(), folder.chars()));
+  }
+
+  // Adds a backend that is part of this program, by the function that its shared library would export. What that returns
+  // lasts as long as the process.
+  options &add_backend(inferlay_backend_fn entry) { return done(inferlay_options_add_backend(raw(), entry)); }
 
   // Whether the start fails when any model fails to load.
   options &set_strict(bool is_strict) { return done(inferlay_options_set_strict(raw(), is_strict)); }

@@ -68,7 +68,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("crossbeam_channel", &["src/sync"]),
     ("parking_lot", &["src/sync", "benches"]),
     ("loom", &["src/sync"]),
-    ("cbindgen", &["build.rs", "backends/sdk/tests/header.rs"]),
+    ("cbindgen", &["tests/capi.rs", "backends/sdk/tests/header.rs"]),
     ("tract_", &["backends/tract", "benches"]),
     ("ort", &["backends/onnxruntime", "benches/src/onnxruntime"]),
 ];

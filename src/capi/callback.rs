@@ -23,13 +23,13 @@ pub struct Batch {
 }
 
 /// Runs one batch. NULL: each request is answered with its rows of the outputs. A status, which is taken: it answers
-/// every request of the batch. Called by one thread at a time, or by as many as the config has instances: threads of the
-/// library, and with `caller_runs` those that wait in `inferlay_infer`. It must not call what waits, and must return (a
-/// C++ exception must not leave it). `batch`: borrowed for the call.
+/// every request of the batch. Called by one thread at a time, or by as many as the config has instances: threads of
+/// the library, and with `caller_runs` those that wait in `inferlay_infer`. It must not call what waits, and must
+/// return (a C++ exception must not leave it). `batch`: borrowed for the call.
 pub type ExecuteFn = Option<unsafe extern "C" fn(user_data: *mut c_void, batch: *mut Batch) -> *mut Status>;
 
-/// Told once that a model's functions are not called any more, on any thread, also inside calls to this library. It must
-/// not call this library.
+/// Told once that a model's functions are not called any more, on any thread, also inside calls to this library. It
+/// must not call this library.
 pub type GoneFn = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 
 /// The functions of a model. Set `struct_size` to `sizeof(inferlay_model_table)`.
@@ -44,8 +44,8 @@ pub struct ModelTable {
     pub gone: GoneFn,
 }
 
-/// What a request of a batch says beside its tensors. Set `struct_size` to `sizeof(inferlay_asked)` before the call. The
-/// texts are not NUL-terminated; all of it lives until `execute` returns.
+/// What a request of a batch says beside its tensors. Set `struct_size` to `sizeof(inferlay_asked)` before the call.
+/// The texts are not NUL-terminated; all of it lives until `execute` returns.
 #[repr(C)]
 pub struct Asked {
     /// In: `sizeof(inferlay_asked)`.
@@ -203,8 +203,8 @@ pub unsafe extern "C" fn inferlay_batch_rows(batch: *const Batch) -> usize {
 
 /// All rows of an input: a request alone in its batch passes its memory through, several are joined once.
 ///                                                                                    [inside execute] [never blocks]
-/// `name`: borrowed for the call. `view`: filled on success; what it points to lives until `execute` returns. Fails with
-/// NOT_FOUND when there is no such input.
+/// `name`: borrowed for the call. `view`: filled on success; what it points to lives until `execute` returns. Fails
+/// with NOT_FOUND when there is no such input.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn inferlay_batch_input(
@@ -225,8 +225,8 @@ pub unsafe extern "C" fn inferlay_batch_input(
 /// Memory to write all rows of an output into, once; not for BYTES.                   [inside execute] [never blocks]
 ///
 /// `name`, `shape`: borrowed for the call. `data`, `byte_size`: where the memory and its size go; it is written until
-/// `execute` returns. Not NULL. Fails with NOT_FOUND when there is no such output, INVALID_ARG when the shape contradicts
-/// the config or the number of rows, FAILED_PRECONDITION for the second time.
+/// `execute` returns. Not NULL. Fails with NOT_FOUND when there is no such output, INVALID_ARG when the shape
+/// contradicts the config or the number of rows, FAILED_PRECONDITION for the second time.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn inferlay_batch_output(
@@ -341,8 +341,8 @@ pub unsafe extern "C" fn inferlay_batch_request(batch: *const Batch, index: usiz
 
 /// A parameter of one request of the batch.                                           [inside execute] [never blocks]
 ///
-/// `index`: from 0 to `inferlay_batch_len` - 1. `name`: borrowed for the call. `parameter`: filled on success. Fails with
-/// NOT_FOUND when the request has none of this name.
+/// `index`: from 0 to `inferlay_batch_len` - 1. `name`: borrowed for the call. `parameter`: filled on success. Fails
+/// with NOT_FOUND when the request has none of this name.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn inferlay_batch_parameter(

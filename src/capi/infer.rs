@@ -65,14 +65,14 @@ unsafe fn ask<'a>(
     Ok(())
 }
 
-/// Sends a request and waits for the answer.                                   [any thread] [blocks until it is answered]
+/// Sends a request and waits for the answer.                                 [any thread] [blocks until it is answered]
 ///
-/// If an instance is idle and nothing waits, this thread executes it, where the backend allows that. `request`: borrowed
-/// for the call; when this returns, nothing touches its memory any more. `response`: where the response goes, which is
-/// then the caller's, to be freed with `inferlay_response_free`; not NULL; left alone on failure. Fails with INVALID_ARG
-/// or NOT_FOUND for a request that the model does not take, RESOURCE_EXHAUSTED when the queue is full, TIMEOUT,
-/// CANCELLED, UNAVAILABLE after stop, with FAILED_PRECONDITION inside a callback or an execution or when the request is
-/// in flight, or with what the backend answers.
+/// If an instance is idle and nothing waits, this thread executes it, where the backend allows that. `request`:
+/// borrowed for the call; when this returns, nothing touches its memory any more. `response`: where the response goes,
+/// which is then the caller's, to be freed with `inferlay_response_free`; not NULL; left alone on failure. Fails with
+/// INVALID_ARG or NOT_FOUND for a request that the model does not take, RESOURCE_EXHAUSTED when the queue is full,
+/// TIMEOUT, CANCELLED, UNAVAILABLE after stop, with FAILED_PRECONDITION inside a callback or an execution or when the
+/// request is in flight, or with what the backend answers.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn inferlay_infer(
@@ -99,10 +99,10 @@ pub unsafe extern "C" fn inferlay_infer(
 
 /// Sends a request and returns at once; the answer comes to a function.                   [any thread] [never blocks]
 ///
-/// NULL: `request` and the memory it borrows are borrowed until `on_release` has run. `on_response(user_data, response or
-/// NULL, flags, status)` runs 1..n times, in order of sending, the last with FINAL; `on_release(user_data, request)` runs
-/// once, after that, when nothing touches the request's memory any more. Otherwise: nothing happened, nothing will run,
-/// and the request is as before; fails as `inferlay_infer`, for what is known at once.
+/// NULL: `request` and the memory it borrows are borrowed until `on_release` has run. `on_response(user_data, response
+/// or NULL, flags, status)` runs 1..n times, in order of sending, the last with FINAL; `on_release(user_data,
+/// request)` runs once, after that, when nothing touches the request's memory any more. Otherwise: nothing happened,
+/// nothing will run, and the request is as before; fails as `inferlay_infer`, for what is known at once.
 ///
 /// `on_response`: not NULL. `on_release`: may be NULL. `user_data`: comes back with each call. After
 /// `inferlay_server_stop` or `_free` has returned nothing is called any more; every request was answered and released

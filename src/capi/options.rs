@@ -219,9 +219,9 @@ pub unsafe extern "C" fn inferlay_options_free(options: *mut Options) {
 /// Reads options from a text, YAML or JSON.                                               [one thread] [never blocks]
 ///
 /// Keys, all optional: `repositories`, `model_files` and `backend_directories` (lists of paths, which are added),
-/// `strict`, `caller_runs` (never, own_request, batch), `load_threads_max`, `execution_threads_max`, `spin_max`, `small_output_len_max`,
-/// `trace_every`; they mean what the functions of these names mean. `text`: borrowed for the call. On failure
-/// (INVALID_ARG with every error and its line) the options are as before.
+/// `strict`, `caller_runs` (never, own_request, batch), `load_threads_max`, `execution_threads_max`, `spin_max`,
+/// `small_output_len_max`, `trace_every`; they mean what the functions of these names mean. `text`: borrowed for the
+/// call. On failure (INVALID_ARG with every error and its line) the options are as before.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn inferlay_options_set_text(options: *mut Options, text: *const c_char) -> *mut Status {

@@ -283,8 +283,8 @@ pub unsafe extern "C" fn inferlay_queue_next(queue: *const Queue, timeout_ns: u6
     })
 }
 
-/// A file descriptor (an eventfd) that is readable while the queue has events: for poll, epoll and the like. Do not read
-/// it: take events with `inferlay_queue_next` and a timeout of 0 until that fails with TIMEOUT.
+/// A file descriptor (an eventfd) that is readable while the queue has events: for poll, epoll and the like. Do not
+/// read it: take events with `inferlay_queue_next` and a timeout of 0 until that fails with TIMEOUT.
 ///                                                                                        [any thread] [never blocks]
 /// The descriptor is the queue's, which closes it when freed. The same one each time; -1 for NULL and when the system
 /// has none left.

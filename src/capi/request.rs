@@ -236,8 +236,8 @@ pub unsafe extern "C" fn inferlay_request_new(
 
 /// Frees a request.                                                                       [any thread] [never blocks]
 ///
-/// `request`: taken; NULL does nothing. One that is in flight is answered and released as if it were not freed, and goes
-/// then; `on_release` is given NULL in its place. Do not free it while `inferlay_infer` runs with it.
+/// `request`: taken; NULL does nothing. One that is in flight is answered and released as if it were not freed, and
+/// goes then; `on_release` is given NULL in its place. Do not free it while `inferlay_infer` runs with it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn inferlay_request_free(request: *mut Request) {
     quiet_door((), || {

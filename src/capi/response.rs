@@ -137,8 +137,8 @@ pub unsafe extern "C" fn inferlay_response_output_name(response: *const Response
 
 /// An output by its name, where the backend wrote it: nothing is copied or allocated.     [any thread] [never blocks]
 ///
-/// `name`: borrowed for the call. `view`: filled on success; what it points to lives until the response is freed, or, for
-/// memory that the request brought, as long as that. Fails with NOT_FOUND, naming the outputs there are.
+/// `name`: borrowed for the call. `view`: filled on success; what it points to lives until the response is freed, or,
+/// for memory that the request brought, as long as that. Fails with NOT_FOUND, naming the outputs there are.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn inferlay_response_output(
@@ -213,8 +213,8 @@ pub unsafe extern "C" fn inferlay_response_output_wire(
 /// Detaches an output from its response: a tensor of its own that shares the memory and outlives the response.
 ///                                                                                        [any thread] [never blocks]
 /// `name`: borrowed for the call. `tensor`: where the tensor goes, which is then the caller's, to be freed with
-/// `inferlay_tensor_free`; not NULL. The response keeps the output too. Fails with NOT_FOUND, and with UNSUPPORTED for an
-/// output in memory that the request brought.
+/// `inferlay_tensor_free`; not NULL. The response keeps the output too. Fails with NOT_FOUND, and with UNSUPPORTED for
+/// an output in memory that the request brought.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn inferlay_response_detach(

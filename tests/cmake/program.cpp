@@ -35,6 +35,11 @@ static_assert(moves_only<inferlay::server> && moves_only<inferlay::request> && m
 static_assert(moves_only<inferlay::queue> && moves_only<inferlay::options> && moves_only<inferlay::tensor>, "");
 static_assert(moves_only<inferlay::event> && moves_only<inferlay::result>, "");
 
+static_assert(std::is_convertible<inferlay::span<float>, inferlay::span<const float>>::value, "");
+static_assert(!std::is_convertible<inferlay::span<const float>, inferlay::span<float>>::value, "");
+static_assert(!std::is_convertible<inferlay::span<float>, inferlay::span<int>>::value, "");
+static_assert(!std::is_convertible<std::vector<float>, inferlay::span<float>>::value, "it would dangle");
+
 // A call that must fail with this code, and say so.
 template <class F>
 void fails(code expected, F call) {
@@ -322,6 +327,19 @@ void options_say_what_is_loaded_and_who_is_told() {
   });
 }
 
+void backends_are_looked_for_where_the_options_say() {
+  inferlay::options options;
+  options.add_model_in_memory("elsewhere", {{"config.yaml", "{backend: elsewhere}"}}).set_strict(true);
+  options.add_backend_directory("/no/such/place");
+  try {
+    inferlay::server server(options);
+    CHECK(!"it failed");
+  } catch (const inferlay::error &error) {
+    CHECK(std::string(error.what()).find("/no/such/place") != std::string::npos);
+  }
+  fails(code::invalid_arg, [&] { options.add_backend(nullptr); });
+}
+
 void after_stop_everything_is_refused(inferlay::server &server) {
   inferlay::request request(server, "double");
   request.copy_input("x", std::vector<float>{1}, {1, 1});
@@ -376,6 +394,7 @@ int main(int argc, char **argv) {
   a_queue_tells_of_responses_and_releases(server);
   a_server_tells_of_itself(server);
   options_say_what_is_loaded_and_who_is_told();
+  backends_are_looked_for_where_the_options_say();
   after_stop_everything_is_refused(server);
   an_exception_that_leaves_a_callback_ends_the_program(argv[0]);
   std::printf("inferlay %s serves C++\n", inferlay::version());

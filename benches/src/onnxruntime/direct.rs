@@ -4,10 +4,10 @@
 use super::Network;
 use crate::case::{Case, CaseError};
 use crate::measure::{Figures, Meter};
-use ort::AsPointer;
-use ort::session::Session;
-use ort::session::builder::GraphOptimizationLevel;
-use ort::sys::{ONNXTensorElementDataType, OrtAllocatorType, OrtMemType, OrtMemoryInfo, OrtStatusPtr, OrtValue};
+use ort::sys::{
+    ONNXTensorElementDataType, OrtAllocatorType, OrtLoggingLevel, OrtMemType, OrtMemoryInfo, OrtSession, OrtStatusPtr,
+    OrtValue,
+};
 use std::ffi::CString;
 use std::path::Path;
 use std::ptr::{null, null_mut};
@@ -17,7 +17,7 @@ use std::time::Instant;
 pub(super) struct Direct {
     name: &'static str,
     rows: usize,
-    session: Session,
+    session: *mut OrtSession,
     names: [CString; 2],
     /// Values over the two vectors below, whose memory does not move.
     values: [*mut OrtValue; 2],
@@ -33,13 +33,7 @@ fn check(status: OrtStatusPtr) -> Result<(), CaseError> {
 
 impl Direct {
     pub(super) fn new(name: &'static str, file: &Path, network: &Network, rows: usize) -> Result<Self, CaseError> {
-        let environment = ort::init().with_name("bare").with_telemetry(false).build()?;
-        let session = Session::builder(&environment)?
-            .with_optimization_level(GraphOptimizationLevel::Level3)
-            .and_then(|builder| builder.with_intra_threads(1))
-            .and_then(|builder| builder.with_inter_threads(1))
-            .map_err(|error| error.to_string())?
-            .commit_from_file(file)?;
+        let session = session(file)?;
         let mut memory = null_mut();
         let (allocator, kind) = (OrtAllocatorType::OrtDeviceAllocator, OrtMemType::OrtMemTypeDefault);
         // SAFETY: a place of ours to write to.
@@ -60,7 +54,7 @@ impl Direct {
             // SAFETY: session, names and values are alive; the memory of the values is ours, and used by nobody else.
             let status = unsafe {
                 (ort::api().Run)(
-                    self.session.ptr().cast_mut(),
+                    self.session,
                     null(),
                     &raw const input_name,
                     &raw const input,
@@ -75,6 +69,26 @@ impl Direct {
         }
         Ok(())
     }
+}
+
+/// A session on one thread. The environment is the one that the process has already, by a count more.
+fn session(file: &Path) -> Result<*mut OrtSession, CaseError> {
+    let (api, mut environment, mut options, mut session) = (ort::api(), null_mut(), null_mut(), null_mut());
+    let level = OrtLoggingLevel::ORT_LOGGING_LEVEL_ERROR;
+    // SAFETY: the name ends with a zero; the environment is written during the call, and never released.
+    check(unsafe { (api.CreateEnv)(level, c"bare".as_ptr(), &raw mut environment) })?;
+    // SAFETY: a place of ours to write to.
+    check(unsafe { (api.CreateSessionOptions)(&raw mut options) })?;
+    // SAFETY: the options are ours.
+    check(unsafe { (api.SetIntraOpNumThreads)(options, 1) })?;
+    // SAFETY: the options are ours.
+    check(unsafe { (api.SetInterOpNumThreads)(options, 1) })?;
+    let path = CString::new(file.to_string_lossy().into_owned())?;
+    // SAFETY: environment and options are alive, and the path ends with a zero.
+    check(unsafe { (api.CreateSession)(environment, path.as_ptr(), options, &raw mut session) })?;
+    // SAFETY: ours, released once; the session has copied what it needs.
+    unsafe { (api.ReleaseSessionOptions)(options) };
+    Ok(session)
 }
 
 /// A value over `elements`, which must stay where they are as long as it is used.
@@ -96,6 +110,8 @@ impl Drop for Direct {
         }
         // SAFETY: ours, released once, after the values.
         unsafe { (ort::api().ReleaseMemoryInfo)(self.memory) };
+        // SAFETY: ours, released once.
+        unsafe { (ort::api().ReleaseSession)(self.session) };
     }
 }
 

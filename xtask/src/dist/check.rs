@@ -230,7 +230,7 @@ fn shown(table: &str) -> BTreeSet<String> {
 /// Compiles the headers alone, by each compiler there is: which they were.
 fn headers(house: &House, prefix: &Path, tally: &mut Tally) -> String {
     let languages =
-        [("tests/cmake/program.c", &["c99", "c11"][..]), ("tests/cmake/other.cpp", &["c++17", "c++20"][..])];
+        [("tests/cmake/program.c", &["c99", "c11"][..]), ("tests/cmake/program.cpp", &["c++17", "c++20"][..])];
     let families = [["gcc", "g++"], ["clang", "clang++"]];
     let is_there =
         |family: &&[&str; 2]| family.iter().all(|name| Step::new(house, name).args(["--version"]).ask().is_ok());
