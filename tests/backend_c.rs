@@ -13,7 +13,7 @@ use inferlay::{
     ServerHandle, Tensor,
 };
 use native::MOVING_AVERAGE;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 const MS: Duration = Duration::from_millis(1);
@@ -193,7 +193,9 @@ fn what_nobody_wants_any_more_is_given_up() {
 #[test]
 fn a_stop_answers_for_the_backend_which_gives_up_what_it_has() {
     finishes(|| {
-        let (server, model) = served(builder(&config("later", "")).manual_clock(&ManualClock::new()));
+        let (log, told) = mpsc::channel();
+        let noted = builder(&config("later", "")).log(move |record| _ = log.send(record.message.to_owned()));
+        let (server, model) = served(noted.manual_clock(&ManualClock::new()));
         let sent: Vec<_> = (0..3).map(|_| model.infer_async(ask_endlessly()).unwrap()).collect();
         eventually("all are in flight", || model.statistics().unwrap().execution_count == 3);
         let error = server.stop(Duration::ZERO).unwrap_err();
@@ -201,6 +203,9 @@ fn a_stop_answers_for_the_backend_which_gives_up_what_it_has() {
         for future in sent {
             assert_eq!(future.wait().unwrap_err().kind(), ErrorKind::Unavailable);
         }
+        drop((server, model));
+        // The thread of the model lets the last request go, and the backend end with it, from inside the host.
+        eventually("it ends", || told.try_iter().any(|line| line.contains("3 outputs handed over, 3 returned")));
     });
 }
 

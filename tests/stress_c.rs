@@ -3,6 +3,7 @@
 //! `cargo xtask test sanitize` runs the same program under ThreadSanitizer.
 #![cfg(all(feature = "capi", target_os = "linux"))]
 #![allow(clippy::unwrap_used, reason = "a test may unwrap")]
+#![allow(clippy::print_stdout, reason = "what was left out is said")]
 
 #[path = "common/native.rs"]
 mod native;

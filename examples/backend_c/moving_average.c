@@ -44,6 +44,8 @@ typedef struct {
     job *first;
     job **end;
     int is_ending;
+    /* Whether the thread frees the model, as nobody can wait for it. */
+    int frees_itself;
 } model;
 
 /* The widest window. */
@@ -316,8 +318,15 @@ static void finish(model *own, job *asked) {
     free(asked);
 }
 
+static void model_discard(model *own) {
+    pthread_cond_destroy(&own->changed);
+    pthread_mutex_destroy(&own->lock);
+    free(own);
+}
+
 static void *run(void *state) {
     model *own = (model *)state;
+    int frees_itself;
     pthread_mutex_lock(&own->lock);
     while (own->first || !own->is_ending) {
         job *next = own->first;
@@ -333,7 +342,12 @@ static void *run(void *state) {
         finish(own, next);
         pthread_mutex_lock(&own->lock);
     }
+    frees_itself = own->frees_itself;
     pthread_mutex_unlock(&own->lock);
+    if (frees_itself) {
+        pthread_detach(pthread_self());
+        model_discard(own);
+    }
     return NULL;
 }
 
@@ -459,12 +473,6 @@ static const status *read_parameters(const inferlay_abi_host *host, const inferl
     return NULL;
 }
 
-static void model_discard(model *own) {
-    pthread_cond_destroy(&own->changed);
-    pthread_mutex_destroy(&own->lock);
-    free(own);
-}
-
 static const status *model_new(void *state, const inferlay_abi_host *host, const inferlay_abi_engine *engine,
                                const inferlay_abi_source *source, void **made) {
     (void)engine;
@@ -488,15 +496,22 @@ static const status *model_new(void *state, const inferlay_abi_host *host, const
     return NULL;
 }
 
-/* Its thread answers what it still has, which is soon done: what nobody wants any more it gives up. */
+/*
+ * Its thread answers what it still has, which is soon done: what nobody wants any more it gives up. When a stop has not
+ * waited for that, it may be this very thread that lets the last request go, and so comes here from inside the host.
+ */
 static void model_free(void *state) {
     model *own = (model *)state;
+    int is_own_thread = pthread_equal(pthread_self(), own->thread);
     pthread_mutex_lock(&own->lock);
     own->is_ending = 1;
+    own->frees_itself = is_own_thread;
     pthread_cond_signal(&own->changed);
     pthread_mutex_unlock(&own->lock);
-    pthread_join(own->thread, NULL);
-    model_discard(own);
+    if (!is_own_thread) {
+        pthread_join(own->thread, NULL);
+        model_discard(own);
+    }
 }
 
 /* An instance needs nothing of its own: it is its model. */

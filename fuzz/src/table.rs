@@ -112,7 +112,7 @@ fn input(data_type: DataType, dims: Vec<usize>) -> Option<Tensor> {
     let elements = Some(elements).filter(|elements| *elements <= ELEMENTS_MAX)?;
     let dims = Shape::from(&dims[..]);
     match data_type {
-        DataType::Bytes => Tensor::from_strings(&vec!["some"; elements], dims).ok(),
+        DataType::Bytes => Tensor::from_strings(vec!["some"; elements], dims).ok(),
         DataType::Fp32 => Tensor::from_vec(vec![1f32; elements], dims).ok(),
         DataType::Int64 => Tensor::from_vec(vec![1i64; elements], dims).ok(),
         other => {

@@ -35,7 +35,7 @@ fn changed(bytes: &[u8], state: &mut u64) -> Vec<u8> {
             bytes[at] = number(state) as u8;
         }
     }
-    if number(state) % 8 == 0 {
+    if number(state).is_multiple_of(8) {
         bytes.truncate((number(state) % (bytes.len() as u64 + 1)) as usize);
     }
     bytes

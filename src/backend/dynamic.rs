@@ -112,7 +112,8 @@ fn open(file: &Path, name: &str, surroundings: Surroundings) -> Result<Arc<dyn B
     // SAFETY: who put the file into a backend directory answers for what it runs when it is opened.
     let library = unsafe { Library::open(Some(file.as_os_str()), RTLD_NOW | RTLD_LOCAL) };
     // Never unloaded, also not when it is refused: its code may have left threads behind.
-    let library = ManuallyDrop::new(library.map_err(|error| Error::unavailable(format!("{place}: {error}")))?);
+    let library =
+        ManuallyDrop::new(library.map_err(|error| Error::unavailable(format!("{place}: {}", reason(&error))))?);
     let symbol = format!("inferlay_backend_{name}");
     // SAFETY: the ABI says that a symbol of this name is of this type, for every major.
     let entry = unsafe { library.get::<inferlay_abi_entry_fn>(symbol.as_bytes()) };
@@ -122,6 +123,12 @@ fn open(file: &Path, name: &str, surroundings: Surroundings) -> Result<Arc<dyn B
     // SAFETY: the ABI says that what the symbol returns is null or a table, for as long as the process runs.
     let table = unsafe { TrustedTable::new(table) };
     table.begin(Some(Origin { file, name }), surroundings)
+}
+
+/// What the loader says, which is the source of the error: the error itself says only that it failed.
+fn reason(error: &libloading::Error) -> String {
+    use std::error::Error as _;
+    error.source().map_or_else(|| error.to_string(), |source| source.to_string())
 }
 
 /// The directory beside the executable or shared library that this code is in.
@@ -170,6 +177,14 @@ mod tests {
         directories.add(folder.join("missing"));
         assert_eq!(directories.names(), ["a", "b"]);
         std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_library_that_cannot_be_opened_is_refused_with_the_reason_of_the_loader() {
+        let own = std::env::current_exe().unwrap().with_file_name("no such file");
+        // SAFETY: nothing is opened.
+        let error = unsafe { Library::open(Some(&own), RTLD_NOW) }.map(drop).unwrap_err();
+        assert!(reason(&error).contains("No such file or directory"), "{}", reason(&error));
     }
 
     #[test]

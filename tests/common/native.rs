@@ -1,7 +1,7 @@
 //! Builds backends in C and C++ from their own folders, against the committed header and nothing else of the checkout.
 //!
-//! With CMake where there is one (`INFERLAY_CMAKE`, or `cmake` on the path), else by a compiler with the same flags. What
-//! `CFLAGS`, `CXXFLAGS` and `LDFLAGS` say, such as a sanitizer, holds for both.
+//! With CMake where there is one (`INFERLAY_CMAKE`, empty for none, or `cmake` on the path), else by a compiler with the
+//! same flags. What `CFLAGS`, `CXXFLAGS` and `LDFLAGS` say holds for both.
 
 #![allow(dead_code, reason = "every test binary is a crate of its own and uses a part of it")]
 
@@ -23,6 +23,8 @@ pub(crate) struct Native {
     /// The variables of the compiler and of its flags, and the compiler when the first is not set.
     pub(crate) language: (&'static str, &'static str, &'static str),
     pub(crate) standard: &'static str,
+    /// What it brings along, as its CMakeLists says too.
+    pub(crate) brings: &'static [&'static str],
 }
 
 /// `examples/backend_c`.
@@ -32,6 +34,7 @@ pub(crate) const MOVING_AVERAGE: Native = Native {
     source: "moving_average.c",
     language: ("CC", "CFLAGS", "cc"),
     standard: "-std=c99",
+    brings: &[],
 };
 
 /// `examples/backend_cpp`.
@@ -41,6 +44,7 @@ pub(crate) const UPPERCASE: Native = Native {
     source: "uppercase.cpp",
     language: ("CXX", "CXXFLAGS", "c++"),
     standard: "-std=c++17",
+    brings: &["-static-libstdc++", "-static-libgcc"],
 };
 
 impl Native {
@@ -82,7 +86,7 @@ impl Native {
         let mut command = Command::new(compiler);
         command.args([self.standard, "-D_POSIX_C_SOURCE=200809L", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]);
         command.args(["-O2", "-g", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread"]);
-        command.arg("-I").arg(header_folder()).args(words(flags));
+        command.arg("-I").arg(header_folder()).args(words(flags)).args(self.brings);
         command.arg(self.sources().join(self.source)).arg("-o");
         command.arg(folder.join(format!("libinferlay_backend_{}.so", self.name)));
         run(command.arg(format!("-Wl,--version-script={}", exports.display())).args(words("LDFLAGS")));
@@ -115,10 +119,11 @@ pub(crate) fn words(variable: &str) -> Vec<String> {
 }
 
 fn cmake() -> Option<OsString> {
-    std::env::var_os("INFERLAY_CMAKE").or_else(|| {
-        let is_there = Command::new("cmake").arg("--version").output().is_ok_and(|told| told.status.success());
-        is_there.then(|| "cmake".into())
-    })
+    if let Some(given) = std::env::var_os("INFERLAY_CMAKE") {
+        return Some(given).filter(|cmake| !cmake.is_empty());
+    }
+    let is_there = Command::new("cmake").arg("--version").output().is_ok_and(|told| told.status.success());
+    is_there.then(|| "cmake".into())
 }
 
 /// Runs a command that must succeed.

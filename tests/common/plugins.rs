@@ -25,6 +25,7 @@ pub(crate) fn c_plugin(name: &str, switches: &[&str]) -> PathBuf {
     command.args(["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-g", "-O1", "-shared", "-fPIC"]);
     command.args(["-fvisibility=hidden", "-Wno-unused-function", &format!("-DNAME={name}")]);
     command.args(switches.iter().map(|switch| format!("-D{switch}")));
+    command.args(std::env::var("CFLAGS").unwrap_or_default().split_whitespace());
     command.arg("-I").arg(Path::new(ROOT).join("include"));
     command.arg(Path::new(ROOT).join("tests/bad_plugins/plugin.c"));
     run(command.arg("-o").arg(folder.join(file_name(name))));

@@ -22,6 +22,7 @@ mod outputs;
 mod plan;
 mod python;
 mod report;
+mod sanitize;
 mod stages;
 mod step;
 

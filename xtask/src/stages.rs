@@ -7,6 +7,7 @@ use crate::machine;
 use crate::outputs;
 use crate::python;
 use crate::report::Outcome;
+use crate::sanitize;
 use crate::step::Step;
 
 /// One check, or one kind of tests.
@@ -25,11 +26,11 @@ pub(crate) const STAGES: &[Stage] = &[
     Stage { name: "fmt", what: "the code is formatted", minutes: 1, run: fmt },
     Stage { name: "licences", what: "every dependency's licence and source is allowed", minutes: 1, run: licences },
     Stage { name: "python", what: "Python, with the test data of ONNX", minutes: 3, run: python },
-    Stage { name: "clippy", what: "lints, with and without tract", minutes: 6, run: clippy },
-    Stage { name: "build", what: "everything builds, tests included", minutes: 10, run: build },
-    Stage { name: "test", what: "unit, integration and documentation tests", minutes: 8, run: test },
-    Stage { name: "loom", what: "every interleaving of the models `loom_*`", minutes: 8, run: loom },
-    Stage { name: "doc", what: "the documentation has no dead links", minutes: 3, run: doc },
+    Stage { name: "clippy", what: "lints, with and without tract", minutes: 5, run: clippy },
+    Stage { name: "build", what: "everything builds, tests included", minutes: 9, run: build },
+    Stage { name: "test", what: "unit, integration and documentation tests", minutes: 7, run: test },
+    Stage { name: "loom", what: "every interleaving of the models `loom_*`", minutes: 6, run: loom },
+    Stage { name: "doc", what: "the documentation has no dead links", minutes: 2, run: doc },
     Stage { name: "quickstart", what: "the first example classifies digits", minutes: 1, run: quickstart },
     Stage {
         name: "dist",
@@ -37,6 +38,13 @@ pub(crate) const STAGES: &[Stage] = &[
         minutes: 5,
         run: dist::check::stage,
     },
+    Stage {
+        name: "sanitize",
+        what: "plugins under ASan, many threads under TSan",
+        minutes: 4,
+        run: sanitize::sanitize,
+    },
+    Stage { name: "fuzz", what: "config, plugin tables and the C door for a minute", minutes: 2, run: sanitize::fuzz },
     Stage { name: "benches", what: "the benchmark runs and reports its cases", minutes: 4, run: benches },
 ];
 
@@ -44,6 +52,7 @@ pub(crate) const STAGES: &[Stage] = &[
 pub(crate) const SOAK: &[Stage] = &[
     Stage { name: "soak", what: "the long forms of the tests `soak_*`, in release", minutes: 120, run: soak },
     Stage { name: "loom", what: "the models `loom_*`, with more preemptions", minutes: 120, run: loom },
+    Stage { name: "fuzz", what: "the fuzz targets, half an hour each", minutes: 95, run: sanitize::fuzz_long },
 ];
 
 /// What the build that most stages share selects. Another selection of features would build tract again.
