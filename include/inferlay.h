@@ -532,6 +532,16 @@ INFERLAY_MUST_USE
 inferlay_status *inferlay_options_add_backend_directory(inferlay_options *options,
                                                         const char *directory);
 
+// Sets an option of a backend that is loaded from a directory or added, such as `library` of `onnxruntime`; its own
+// page lists them. A backend that does not know it fails to begin, and with it the models that need it.
+//                                                                                        [one thread] [never blocks]
+// `backend`, `name`, `value`: borrowed for the call.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_options_set_backend_option(inferlay_options *options,
+                                                     const char *backend,
+                                                     const char *name,
+                                                     const char *value);
+
 // Adds a backend that is part of this program: `entry` is the function that its shared library would export as
 // `inferlay_backend_<name>`, see `inferlay_backend.h`. One of the same name as a linked one takes its place.
 //                                                                                        [one thread] [never blocks]

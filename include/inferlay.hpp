@@ -714,6 +714,11 @@ class options {
     return done(inferlay_options_add_backend_directory(raw(), folder.chars()));
   }
 
+  // Sets an option of a backend that is loaded from a folder or added, such as `library` of `onnxruntime`.
+  options &set_backend_option(text backend, text name, text value) {
+    return done(inferlay_options_set_backend_option(raw(), backend.chars(), name.chars(), value.chars()));
+  }
+
   // Adds a backend that is part of this program, by the function that its shared library would export. What that returns
   // lasts as long as the process.
   options &add_backend(inferlay_backend_fn entry) { return done(inferlay_options_add_backend(raw(), entry)); }

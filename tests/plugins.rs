@@ -61,6 +61,16 @@ fn a_backend_in_a_library_serves() {
 }
 
 #[test]
+fn a_plugin_is_told_its_options() {
+    let builder = with(rust_plugins(), &config("panicking")).backend_option("panicking", "threads", "1");
+    let error = builder.strict().start().unwrap_err();
+    assert!(error.message().contains("backend_new: option 'threads': the backend takes no options"), "{error}");
+    let asking = c_plugin("asking", &["WANTS_OPTIONS"]);
+    let told = with(&asking, &config("asking")).backend_option("asking", "a \"b\"", "\u{e9}\n").strict().start();
+    assert!(told.is_ok(), "{:?}", told.err());
+}
+
+#[test]
 fn a_model_that_names_no_backend_is_read_by_the_first_plugin_that_can() {
     let absent = c_plugin("absent", &["READS_FILES", "IS_NOT_INSTALLED"]);
     let present = c_plugin("present", &["READS_FILES"]);

@@ -16,4 +16,4 @@ pub use closure::ModelBatch;
 pub(crate) use dynamic::Directories;
 #[cfg(feature = "capi")]
 pub(crate) use plugin::HOST;
-pub(crate) use plugin::{Surroundings, TrustedTable};
+pub(crate) use plugin::{BackendOptions, Surroundings, TrustedTable};

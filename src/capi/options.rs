@@ -19,6 +19,7 @@ pub struct Options {
     repositories: Vec<PathBuf>,
     backend_directories: Vec<PathBuf>,
     backends: Vec<inferlay_abi_entry_fn>,
+    backend_options: Vec<[String; 3]>,
     files: Vec<PathBuf>,
     in_memory: Vec<(String, Files)>,
     is_strict: bool,
@@ -119,6 +120,9 @@ impl Options {
         }
         for directory in &self.backend_directories {
             builder = builder.backend_directory(directory);
+        }
+        for [backend, name, value] in &self.backend_options {
+            builder = builder.backend_option(backend, name, value);
         }
         for entry in &self.backends {
             // SAFETY: who added the function promised that it is a backend's.
@@ -320,6 +324,32 @@ pub unsafe extern "C" fn inferlay_options_add_backend_directory(
         let options = unsafe { borrow_mut(options, "options") }?;
         // SAFETY: the caller's promise.
         options.backend_directories.push(unsafe { utf8(directory, "directory") }?.into());
+        Ok(())
+    })
+}
+
+/// Sets an option of a backend that is loaded from a directory or added, such as `library` of `onnxruntime`; its own
+/// page lists them. A backend that does not know it fails to begin, and with it the models that need it.
+///                                                                                        [one thread] [never blocks]
+/// `backend`, `name`, `value`: borrowed for the call.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn inferlay_options_set_backend_option(
+    options: *mut Options,
+    backend: *const c_char,
+    name: *const c_char,
+    value: *const c_char,
+) -> *mut Status {
+    door(|| {
+        // SAFETY: the caller's promise.
+        let options = unsafe { borrow_mut(options, "options") }?;
+        // SAFETY: the caller's promise.
+        let backend = unsafe { utf8(backend, "backend") }?;
+        // SAFETY: the caller's promise.
+        let name = unsafe { utf8(name, "name") }?;
+        // SAFETY: the caller's promise.
+        let value = unsafe { utf8(value, "value") }?;
+        options.backend_options.push([backend, name, value].map(str::to_owned));
         Ok(())
     })
 }

@@ -5,7 +5,7 @@ use super::gate::OpenGate;
 use super::load::Loader;
 use super::status::Progress;
 use super::{Inner, ServerHandle};
-use crate::backend::{self, Surroundings, TrustedTable};
+use crate::backend::{self, BackendOptions, Surroundings, TrustedTable};
 use crate::config::CallerRuns;
 use crate::flow::{Messenger, Services, Timekeeper, Tuning, Workers};
 use crate::memory::BlockPool;
@@ -47,6 +47,8 @@ pub(super) struct Options {
     pub(super) backends: Vec<Arc<dyn Backend>>,
     /// Where others are looked for.
     pub(super) directories: backend::Directories,
+    /// Options of plugins, by the name of the backend.
+    backend_options: Arc<BackendOptions>,
     pub(super) is_strict: bool,
     pub(super) caller_runs: CallerRuns,
     pub(super) load_threads_max: usize,
@@ -68,7 +70,8 @@ impl Options {
 
     /// What a backend behind a table is given of the server.
     pub(super) fn surroundings(&self, log: &Arc<Log>, clock: &Clock) -> Surroundings {
-        Surroundings { log: log.clone(), clock: clock.clone(), threads_max: self.execution_threads_max }
+        let (threads_max, options) = (self.execution_threads_max, self.backend_options.clone());
+        Surroundings { log: log.clone(), clock: clock.clone(), threads_max, options }
     }
 
     pub(super) fn report(&self, progress: &Progress<'_>) {
@@ -86,6 +89,7 @@ impl Default for ServerBuilder {
         let options = Options {
             backends: backend::builtin(),
             directories: backend::Directories::default(),
+            backend_options: Arc::default(),
             is_strict: false,
             caller_runs: CallerRuns::OwnRequest,
             load_threads_max: thread::cores().saturating_sub(1).max(1),
@@ -214,6 +218,30 @@ impl ServerBuilder {
     /// ```
     pub fn backend_directory(mut self, directory: impl Into<PathBuf>) -> Self {
         self.options.directories.add(directory.into());
+        self
+    }
+
+    /// An option for a backend that is loaded from a directory, such as `library` for `onnxruntime`, which names the file
+    /// of its runtime; the backend's own page lists them. A later one of the same name takes the place of the first.
+    ///
+    /// What a backend does not know fails the models that need it. A backend that is linked in, or given by
+    /// [`ServerBuilder::backend`], has its options already.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::ServerHandle;
+    /// let builder = ServerHandle::builder().backend_option("onnxruntime", "intra_op_thread_count", "2");
+    /// assert!(builder.start()?.is_live());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn backend_option(
+        mut self,
+        backend: impl Into<String>,
+        name: impl Into<String>,
+        value: impl Into<String>,
+    ) -> Self {
+        let options = Arc::make_mut(&mut self.options.backend_options).entry(backend.into()).or_default();
+        options.insert(name.into(), value.into());
         self
     }
 

@@ -50,9 +50,16 @@ static const status *backend_new(const inferlay_abi_host *host, const inferlay_a
     }
     own->host = host;
     own->engine = engine;
-    if (host->backend_directory(engine).len == 0 || host->backend_config(engine).len != 0) {
+#ifdef WANTS_OPTIONS
+    inferlay_abi_text wanted = text("{\"a \\\"b\\\"\":\"\303\251\\n\"}");
+#else
+    inferlay_abi_text wanted = text("");
+#endif
+    inferlay_abi_text found = host->backend_config(engine);
+    int is_wanted = found.len == wanted.len && (found.len == 0 || memcmp(found.data, wanted.data, found.len) == 0);
+    if (host->backend_directory(engine).len == 0 || !is_wanted) {
         free(own);
-        return host->status_new(INFERLAY_ABI_CODE_INTERNAL, text("found no directory, or options"));
+        return host->status_new(INFERLAY_ABI_CODE_INTERNAL, text("found no directory, or other options"));
     }
     *state = own;
     return NULL;

@@ -36,6 +36,10 @@ static void null_is_refused_by_options_servers_and_models(void) {
   NULLED(inferlay_options_set_spin_max(NULL, 1)), NULLED(inferlay_options_set_small_output_len_max(NULL, 1));
   NULLED(inferlay_options_add_backend_directory(NULL, "x"));
   NULLED(inferlay_options_add_backend_directory(options, NULL));
+  NULLED(inferlay_options_set_backend_option(NULL, "a", "b", "c"));
+  NULLED(inferlay_options_set_backend_option(options, NULL, "b", "c"));
+  NULLED(inferlay_options_set_backend_option(options, "a", NULL, "c"));
+  NULLED(inferlay_options_set_backend_option(options, "a", "b", NULL));
   NULLED(inferlay_options_add_backend(NULL, NULL)), NULLED(inferlay_options_add_backend(options, NULL));
   NULLED(inferlay_options_set_trace_every(NULL, 1)), NULLED(inferlay_options_set_progress(NULL, NULL, NULL));
   NULLED(inferlay_options_set_log(NULL, NULL, NULL, 0));

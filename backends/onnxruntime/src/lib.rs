@@ -55,6 +55,7 @@ use inferlay_backend_sdk::{
 };
 use network::Network;
 use runtime::Runtime;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 #[cfg(feature = "plugin")]
@@ -86,6 +87,10 @@ impl OnnxRuntimeBackend {
 impl Backend for OnnxRuntimeBackend {
     fn name(&self) -> &str {
         "onnxruntime"
+    }
+
+    fn configured(self, options: &BTreeMap<String, String>) -> Result<Self, Error> {
+        if options.is_empty() { Ok(self) } else { Options::from_pairs(options).map(Self::new) }
     }
 
     fn version(&self) -> &str {

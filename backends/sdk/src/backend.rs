@@ -59,6 +59,48 @@ pub trait Backend: Send + Sync {
     /// ```
     fn version(&self) -> &str;
 
+    /// The backend with the options that a server gives it, by name. A plugin is told them when it begins; a backend that is
+    /// handed to a server has been told already.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidArg`] for an option that it does not know: this one takes none.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay_backend_sdk::*;
+    /// # use std::collections::BTreeMap;
+    /// #[derive(Default)]
+    /// struct Mine { threads: usize }
+    /// impl Backend for Mine {
+    ///     fn configured(mut self, options: &BTreeMap<String, String>) -> Result<Self, Error> {
+    ///         for (name, value) in options {
+    ///             match (name.as_str(), value.parse()) {
+    ///                 ("threads", Ok(threads)) => self.threads = threads,
+    ///                 _ => return Err(Error::invalid_arg(format!("option '{name}': found '{value}'"))),
+    ///             }
+    ///         }
+    ///         Ok(self)
+    ///     }
+    ///     // …
+    /// #     fn name(&self) -> &str { "mine" }
+    /// #     fn version(&self) -> &str { "1" }
+    /// #     fn file_names(&self) -> &[&str] { &[] }
+    /// #     fn load(&self, _: &ModelSource<'_>) -> Result<Box<dyn Model>, Error> { Err(Error::unsupported("…")) }
+    /// }
+    /// let options = [("threads".to_owned(), "4".to_owned())].into();
+    /// assert_eq!(Mine::default().configured(&options)?.threads, 4);
+    /// # Ok::<(), Error>(())
+    /// ```
+    fn configured(self, options: &BTreeMap<String, String>) -> Result<Self, Error>
+    where
+        Self: Sized,
+    {
+        match options.keys().next() {
+            None => Ok(self),
+            Some(name) => Err(Error::invalid_arg(format!("option '{name}': the backend takes no options"))),
+        }
+    }
+
     /// File names or extensions (`model.onnx`, `.onnx`) from which a model without a `backend` key is recognised, and
     /// which are looked for when `default_model_filename` is not given; the first is the default.
     ///

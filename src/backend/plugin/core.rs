@@ -27,6 +27,8 @@ pub(super) struct Engine {
     pub(super) surroundings: Surroundings,
     /// Where the backend was loaded from; empty for a table in memory.
     pub(super) directory: String,
+    /// The options of the backend, as JSON; empty for none.
+    pub(super) options: String,
 }
 
 // SAFETY: the plugin lets any thread use its state, as the ABI says; the rest is of types that any thread may use.

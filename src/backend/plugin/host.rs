@@ -169,9 +169,9 @@ functions! {
         guard_or(0, || unsafe { Engine::of(engine) }.surroundings.clock.now())
     }
 
-    /// Servers have no options for single backends yet.
-    fn backend_config(_engine: *const inferlay_abi_engine) -> inferlay_abi_text {
-        source::NO_TEXT
+    fn backend_config(engine: *const inferlay_abi_engine) -> inferlay_abi_text {
+        // SAFETY: see above.
+        text(&unsafe { Engine::of(engine) }.options)
     }
 
     fn backend_directory(engine: *const inferlay_abi_engine) -> inferlay_abi_text {

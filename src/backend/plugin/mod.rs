@@ -35,6 +35,7 @@ use crate::observe::Log;
 use crate::sync::Clock;
 use inferlay_backend_sdk::abi::inferlay_abi_backend;
 use inferlay_backend_sdk::{Backend, Error};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -46,7 +47,12 @@ pub(crate) struct Surroundings {
     pub(crate) log: Arc<Log>,
     pub(crate) clock: Clock,
     pub(crate) threads_max: usize,
+    /// The options of single backends.
+    pub(crate) options: Arc<BackendOptions>,
 }
+
+/// Options by the name of the backend and their own.
+pub(crate) type BackendOptions = BTreeMap<String, BTreeMap<String, String>>;
 
 /// A table that keeps its promises: from a shared library, or registered in memory by the application.
 #[derive(Clone, Copy)]
@@ -95,7 +101,10 @@ impl TrustedTable {
                 "{place}: found the table of backend '{found}', expected '{name}'"
             )));
         }
-        let engine = core::Engine { surroundings, directory: directory.unwrap_or_default().to_owned() };
+        let options = surroundings.options.get(table.name);
+        let options = options.map(serde_json::to_string).transpose();
+        let options = options.map_err(|error| Error::internal(error.to_string()))?.unwrap_or_default();
+        let engine = core::Engine { surroundings, directory: directory.unwrap_or_default().to_owned(), options };
         let core = core::Core::begin(table, engine).map_err(|error| error.at(&place))?;
         Ok(Arc::new(backend::PluginBackend::new(core)))
     }

@@ -19,7 +19,7 @@ use std::thread;
 mod plugins;
 
 fn surroundings() -> Surroundings {
-    Surroundings { log: Arc::new(Log::default()), clock: Clock::System, threads_max: 3 }
+    Surroundings { log: Arc::new(Log::default()), clock: Clock::System, threads_max: 3, options: Arc::default() }
 }
 
 /// A backend as the engine sees it behind its table.

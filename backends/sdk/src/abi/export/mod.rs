@@ -11,6 +11,7 @@
 
 mod batch;
 mod objects;
+mod options;
 mod request;
 mod source;
 

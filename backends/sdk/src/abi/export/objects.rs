@@ -1,11 +1,11 @@
 //! The functions of the table: backend, model and instance as boxes behind the host's pointers.
 
 use super::batch::{PluginBatch, Scratch};
-use super::{Home, source};
+use super::{Home, options, source};
 use crate::abi::{
     SignatureTable, guard, guard_or, inferlay_abi_batch, inferlay_abi_engine, inferlay_abi_host, inferlay_abi_instance,
     inferlay_abi_instance_spec, inferlay_abi_memory_fn, inferlay_abi_request, inferlay_abi_signature,
-    inferlay_abi_source, inferlay_abi_status, is_whole, placement, read, read_placement,
+    inferlay_abi_source, inferlay_abi_status, is_whole, placement, read, read_placement, read_text,
 };
 use crate::{Backend, DataType, Error, Instance, InstanceSpec, Model};
 use std::ffi::c_void;
@@ -51,16 +51,21 @@ unsafe fn free<T>(pointer: *mut c_void) {
 /// As the table says of `backend_new`.
 pub(super) unsafe extern "C" fn backend_new<B: Backend + Default + 'static>(
     host: *const inferlay_abi_host,
-    _engine: *const inferlay_abi_engine,
+    engine: *const inferlay_abi_engine,
     backend: *mut *mut c_void,
 ) -> *const inferlay_abi_status {
     guard(|| {
         // SAFETY: the host's table is valid until `backend_free`.
-        if !is_whole(unsafe { &*host }) {
+        let table = unsafe { &*host };
+        if !is_whole(table) {
             return Err(Error::unsupported("the host's table is shorter than its version 1.0"));
         }
+        // SAFETY: the engine is the host's, whose table is whole.
+        let said = unsafe { (table.backend_config)(engine) };
+        // SAFETY: the text is valid as long as the engine.
+        let options = options::read(&unsafe { read_text(said) })?;
         // SAFETY: the host's promise.
-        unsafe { give(backend, BackendBox { backend: Box::new(B::default()) }) };
+        unsafe { give(backend, BackendBox { backend: Box::new(B::default().configured(&options)?) }) };
         Ok(())
     })
 }
