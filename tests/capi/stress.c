@@ -33,14 +33,15 @@ static void on_response(void *user_data, inferlay_response *response, inferlay_r
   struct flight *flight = user_data;
   CHECK(flags == INFERLAY_RESPONSE_FINAL);
   look(flight, response, status);
+  // Once it is released it may be sent again, which can be answered before this hears of the release.
   const int answered = atomic_fetch_add(&flight->answered, 1) + 1;
-  CHECK(answered == atomic_load(&flight->released) + 1);
+  CHECK(answered >= atomic_load(&flight->released) + 1);
 }
 
 static void on_release(void *user_data, inferlay_request *request) {
   struct flight *flight = user_data;
   CHECK(request == flight->request);
-  CHECK(atomic_fetch_add(&flight->released, 1) + 1 == atomic_load(&flight->answered));
+  CHECK(atomic_fetch_add(&flight->released, 1) + 1 <= atomic_load(&flight->answered));
 }
 
 // One turn with one request: whatever it is in the middle of, nothing may break.

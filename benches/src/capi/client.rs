@@ -23,12 +23,12 @@ impl Server {
         let folder = CString::new(folder.to_string_lossy().into_owned())?;
         let options = c::inferlay_options_new();
         // SAFETY: the options are ours.
-        unsafe { c::check(c::inferlay_options_set_strict(options, true)) }?;
+        unsafe { c::inferlay_options_set_strict(options, true) }.check()?;
         // SAFETY: the options are ours, and the folder's name ends with a NUL.
-        unsafe { c::check(c::inferlay_options_add_repository(options, folder.as_ptr())) }?;
+        unsafe { c::inferlay_options_add_repository(options, folder.as_ptr()) }.check()?;
         let mut server = ptr::null_mut();
         // SAFETY: the options are ours; the server is written during the call.
-        let started = unsafe { c::check(c::inferlay_server_new(c::API_VERSION, options, &raw mut server)) };
+        let started = unsafe { c::inferlay_server_new(c::API_VERSION, options, &raw mut server) }.check();
         // SAFETY: ours, and not used after this.
         unsafe { c::inferlay_options_free(options) };
         started.map(|()| Rc::new(Server(server)))
@@ -38,7 +38,7 @@ impl Server {
     fn counts(&self, model: &CStr) -> Result<[u64; 3], CaseError> {
         let mut json: *mut c_char = ptr::null_mut();
         // SAFETY: the server is ours and lives; the text is written during the call.
-        unsafe { c::check(c::inferlay_model_statistics(self.0, model.as_ptr(), 0, &raw mut json)) }?;
+        unsafe { c::inferlay_model_statistics(self.0, model.as_ptr(), 0, &raw mut json) }.check()?;
         // SAFETY: a text that was handed out ends with a NUL.
         let text = unsafe { CStr::from_ptr(json) }.to_string_lossy().into_owned();
         // SAFETY: ours, and not used after this.
@@ -116,7 +116,7 @@ impl Client {
             let sent = index.is_multiple_of(SAMPLED_EVERY).then(Instant::now);
             let mut response = ptr::null_mut();
             // SAFETY: both handles are ours, and nobody else uses the request; the response is written on success.
-            unsafe { c::check(c::inferlay_infer(self.server.0, request, &raw mut response)) }?;
+            unsafe { c::inferlay_infer(self.server.0, request, &raw mut response) }.check()?;
             samples.extend(sent.map(|sent| sent.elapsed().as_nanos() as u64));
             // SAFETY: ours, and not used after this.
             unsafe { c::inferlay_response_free(response) };
@@ -133,7 +133,7 @@ impl Client {
                 self.sent.push_back(submitted.is_multiple_of(SAMPLED_EVERY).then(Instant::now));
                 let desk = ptr::from_ref(self.desk).cast_mut().cast();
                 // SAFETY: both handles are ours, the request is not in flight, and the desk is never freed.
-                unsafe { c::check(c::inferlay_infer_async(self.server.0, request, on_response, on_release, desk)) }?;
+                unsafe { c::inferlay_infer_async(self.server.0, request, on_response, on_release, desk) }.check()?;
                 submitted += 1;
             }
             finished += self.collect(samples);
@@ -165,18 +165,17 @@ impl Client {
 fn request(server: &Server, model: &CStr) -> Result<*mut c::Request, CaseError> {
     let mut request = ptr::null_mut();
     // SAFETY: the server is ours and lives; the request is written during the call.
-    unsafe { c::check(c::inferlay_request_new(server.0, model.as_ptr(), 0, &raw mut request)) }?;
+    unsafe { c::inferlay_request_new(server.0, model.as_ptr(), 0, &raw mut request) }.check()?;
     let view = c::View::of(&INPUT, &SHAPE);
     // SAFETY: the request is ours; the memory is static, and the view is read during the call.
-    unsafe { c::check(c::inferlay_request_set_input(request, c"x".as_ptr(), &raw const view)) }?;
+    unsafe { c::inferlay_request_set_input(request, c"x".as_ptr(), &raw const view) }.check()?;
     Ok(request)
 }
 
-unsafe extern "C" fn on_response(desk: *mut c_void, response: *mut c::Response, _flags: u32, status: *mut c::Status) {
+unsafe extern "C" fn on_response(desk: *mut c_void, response: *mut c::Response, _flags: u32, status: c::Outcome) {
     // SAFETY: the response is this function's.
     unsafe { c::inferlay_response_free(response) };
-    // SAFETY: the status is this function's, or NULL.
-    if unsafe { c::check(status) }.is_err() {
+    if status.check().is_err() {
         // SAFETY: what was given to `inferlay_infer_async`: a desk that is never freed.
         unsafe { &*desk.cast::<Desk>() }.done.lock().failed += 1;
     }

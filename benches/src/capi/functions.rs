@@ -17,7 +17,28 @@ pub(super) struct Request([u8; 0]);
 #[repr(C)]
 pub(super) struct Response([u8; 0]);
 #[repr(C)]
-pub(super) struct Status([u8; 0]);
+struct Status([u8; 0]);
+
+/// What a function returns, or hands to a callback: NULL, or a status that is then the receiver's.
+#[repr(transparent)]
+#[must_use]
+pub(super) struct Outcome(*mut Status);
+
+impl Outcome {
+    /// Turns a status into an error, and frees it.
+    pub(super) fn check(self) -> Result<(), CaseError> {
+        if self.0.is_null() {
+            return Ok(());
+        }
+        // SAFETY: only the library makes outcomes, so the status is ours; its message lives as long as it does.
+        let message = unsafe { inferlay_status_message(self.0) };
+        // SAFETY: a message is never NULL and ends with a NUL.
+        let message = unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned();
+        // SAFETY: ours, and not used after this.
+        unsafe { inferlay_status_free(self.0) };
+        Err(message.into())
+    }
+}
 
 /// `inferlay_view`.
 #[repr(C)]
@@ -56,65 +77,45 @@ impl View {
     }
 }
 
-pub(super) type ResponseFn = unsafe extern "C" fn(*mut c_void, *mut Response, u32, *mut Status);
+pub(super) type ResponseFn = unsafe extern "C" fn(*mut c_void, *mut Response, u32, Outcome);
 pub(super) type ReleaseFn = unsafe extern "C" fn(*mut c_void, *mut Request);
 
 unsafe extern "C" {
     pub(super) safe fn inferlay_options_new() -> *mut Options;
     pub(super) fn inferlay_options_free(options: *mut Options);
-    pub(super) fn inferlay_options_set_strict(options: *mut Options, strict: bool) -> *mut Status;
-    pub(super) fn inferlay_options_add_repository(options: *mut Options, folder: *const c_char) -> *mut Status;
-    pub(super) fn inferlay_server_new(version: u32, options: *const Options, server: *mut *mut Server) -> *mut Status;
+    pub(super) fn inferlay_options_set_strict(options: *mut Options, strict: bool) -> Outcome;
+    pub(super) fn inferlay_options_add_repository(options: *mut Options, folder: *const c_char) -> Outcome;
+    pub(super) fn inferlay_server_new(version: u32, options: *const Options, server: *mut *mut Server) -> Outcome;
     pub(super) fn inferlay_server_free(server: *mut Server);
     pub(super) fn inferlay_model_statistics(
         server: *const Server,
         model: *const c_char,
         version: u64,
         json: *mut *mut c_char,
-    ) -> *mut Status;
+    ) -> Outcome;
     pub(super) fn inferlay_text_free(text: *mut c_char);
     pub(super) fn inferlay_request_new(
         server: *const Server,
         model: *const c_char,
         version: u64,
         request: *mut *mut Request,
-    ) -> *mut Status;
+    ) -> Outcome;
     pub(super) fn inferlay_request_free(request: *mut Request);
     pub(super) fn inferlay_request_set_input(
         request: *mut Request,
         name: *const c_char,
         tensor: *const View,
-    ) -> *mut Status;
-    pub(super) fn inferlay_infer(
-        server: *const Server,
-        request: *mut Request,
-        response: *mut *mut Response,
-    ) -> *mut Status;
+    ) -> Outcome;
+    pub(super) fn inferlay_infer(server: *const Server, request: *mut Request, response: *mut *mut Response)
+    -> Outcome;
     pub(super) fn inferlay_infer_async(
         server: *const Server,
         request: *mut Request,
         on_response: ResponseFn,
         on_release: ReleaseFn,
         user_data: *mut c_void,
-    ) -> *mut Status;
+    ) -> Outcome;
     pub(super) fn inferlay_response_free(response: *mut Response);
     fn inferlay_status_message(status: *const Status) -> *const c_char;
     fn inferlay_status_free(status: *mut Status);
-}
-
-/// Turns a status into an error, and frees it.
-///
-/// # Safety
-/// `status` is NULL or was just handed out by the library.
-pub(super) unsafe fn check(status: *mut Status) -> Result<(), CaseError> {
-    if status.is_null() {
-        return Ok(());
-    }
-    // SAFETY: the status is ours; its message lives as long as it does.
-    let message = unsafe { inferlay_status_message(status) };
-    // SAFETY: a message is never NULL and ends with a NUL.
-    let message = unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned();
-    // SAFETY: ours, and not used after this.
-    unsafe { inferlay_status_free(status) };
-    Err(message.into())
 }
