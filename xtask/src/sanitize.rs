@@ -131,7 +131,8 @@ fn fuzz_for(house: &House, seconds: u64) -> Result<String, String> {
         let seconds = format!("-max_total_time={seconds}");
         let prefix = format!("-artifact_prefix={}/", folder.display());
         let step = Step::new(house, built.join(format!("fuzz-{target}")));
-        let step = step.args(["-timeout=60", "-max_len=2048", "-print_final_stats=1", &seconds, &prefix]);
+        let step =
+            step.args(["-timeout=60", "-max_len=2048", "-verbosity=0", "-print_final_stats=1", &seconds, &prefix]);
         step.args([found, house.root.join("fuzz/corpus").join(target)]).run()?;
     }
     Ok(format!("{seconds} s each of {}", TARGETS.join(", ")))
