@@ -25,7 +25,7 @@ pub(crate) struct Stage {
 pub(crate) const STAGES: &[Stage] = &[
     Stage { name: "fmt", what: "the code is formatted", minutes: 1, run: fmt },
     Stage { name: "licences", what: "every dependency's licence and source is allowed", minutes: 1, run: licences },
-    Stage { name: "python", what: "Python, with the test data of ONNX", minutes: 3, run: python },
+    Stage { name: "python", what: "Python, with the test data of ONNX", minutes: 2, run: python },
     Stage { name: "clippy", what: "lints, with and without tract", minutes: 5, run: clippy },
     Stage { name: "build", what: "everything builds, tests included", minutes: 9, run: build },
     Stage { name: "test", what: "unit, integration and documentation tests", minutes: 7, run: test },
@@ -44,7 +44,7 @@ pub(crate) const STAGES: &[Stage] = &[
         minutes: 4,
         run: sanitize::sanitize,
     },
-    Stage { name: "fuzz", what: "config, plugin tables and the C door for a minute", minutes: 2, run: sanitize::fuzz },
+    Stage { name: "fuzz", what: "config, plugin tables and the C door for a minute", minutes: 3, run: sanitize::fuzz },
     Stage { name: "benches", what: "the benchmark runs and reports its cases", minutes: 4, run: benches },
 ];
 
