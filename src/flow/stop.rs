@@ -62,12 +62,12 @@ impl Lane {
         self.core.lock().instances.all_busy().is_empty() && self.taken.lock().is_empty()
     }
 
-    /// Nobody is told any more of what a backend still runs: the server has stopped. Left are requests to which memory is
-    /// lent, as all others were answered.
+    /// Nobody is told any more of what is still on an instance: the server has stopped, and its workers are out of reach in
+    /// a backend. Left are requests to which memory is lent, as all others were answered. (What a backend took is told
+    /// through the messenger, which stops after this.)
     pub(crate) fn mute(&self) {
         let running = self.core.lock().instances.all_busy();
-        let taken = self.taken.lock().clone();
-        for ticket in running.iter().chain(&taken) {
+        for ticket in &running {
             let untold = std::mem::take(&mut *ticket.notify.lock());
             drop(untold);
         }

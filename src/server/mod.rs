@@ -549,8 +549,11 @@ impl Inner {
             [self.catalog.served(), leaving.clone()].concat()
         };
         let drained = self.drain(&served, within);
+        // Only now: a worker that is out of its backend still tells whom it answers, and is waited for.
+        self.services.workers.stop();
         let abandoned = std::mem::take(&mut *self.abandoned.lock());
         served.iter().chain(&abandoned).for_each(|served| served.lane.mute());
+        // Waits once more for workers: one may have come out of its backend before it was muted.
         self.services.stop();
         drained
     }
