@@ -25,7 +25,7 @@ const PACKAGES: &str = "-p inferlay -p inferlay-fuzz --no-default-features --fea
 const TARGETS: [&str; 3] = ["config", "table", "door"];
 
 /// Seconds that each fuzz target runs for: in the tests, in their long form, and in the soak.
-const SECONDS: [u64; 3] = [15, 120, 1800];
+const SECONDS: [u64; 3] = [15, 120, 300];
 
 /// Address sanitizer, whose runtime plugins look up by name, and the coverage that libFuzzer steers by.
 const FLAGS: &str = "--cfg fuzzing -Zsanitizer=address -Clink-arg=-rdynamic -Cdebug-assertions -Cpasses=sancov-module \
