@@ -339,8 +339,8 @@ typedef void (*inferlay_response_fn)(void *user_data,
                                      inferlay_status *status);
 
 // Told that nothing touches the request's memory any more: it may be sent again, changed or freed, from within this
-// very function too. `request`: NULL if it was freed meanwhile. Called as `inferlay_response_fn`, once, and after the
-// final response.
+// very function too. `request`: NULL if it was freed meanwhile; do not free it on another thread while this runs.
+// Called as `inferlay_response_fn`, once, and after the final response.
 typedef void (*inferlay_release_fn)(void *user_data, inferlay_request *request);
 
 // What kind of event it is: one of `INFERLAY_EVENT_*`.
@@ -498,9 +498,10 @@ void inferlay_options_free(inferlay_options *options);
 // Reads options from a text, YAML or JSON.                                               [one thread] [never blocks]
 //
 // Keys, all optional: `repositories`, `model_files` and `backend_directories` (lists of paths, which are added),
-// `strict`, `caller_runs` (never, own_request, batch), `load_threads_max`, `execution_threads_max`, `spin_max`,
-// `small_output_len_max`, `trace_every`; they mean what the functions of these names mean. `text`: borrowed for the
-// call. On failure (INVALID_ARG with every error and its line) the options are as before.
+// `backend_options` (by backend and name), `strict`, `caller_runs` (never, own_request, batch), `load_threads_max`,
+// `execution_threads_max`, `spin_max`, `small_output_len_max`, `trace_every`; they mean what the functions of these
+// names mean. `text`: borrowed for the call. On failure (INVALID_ARG with every error and its line) the options are as
+// before.
 INFERLAY_MUST_USE inferlay_status *inferlay_options_set_text(inferlay_options *options, const char *text);
 
 // Adds a folder of models: `<folder>/<model>/<version>/<file>`.                          [one thread] [never blocks]

@@ -98,6 +98,9 @@ pub(super) unsafe fn slice<'a, T>(pointer: *const T, len: usize, parameter: &'st
     if pointer.is_null() {
         return Err(null(parameter));
     }
+    if !pointer.is_aligned() {
+        return Err(Error::invalid_arg(format!("{parameter}: found a pointer that is not aligned to its type")));
+    }
     if len > isize::MAX as usize / size_of::<T>().max(1) {
         return Err(Error::invalid_arg(format!("{parameter}: {len} elements are more than memory holds")));
     }

@@ -4,7 +4,7 @@ use super::door::door;
 use super::handle::{UserData, borrow, out};
 use super::input::Piece;
 use super::queue::Queue;
-use super::request::{Parts, Request};
+use super::request::{Alive, Parts, Request};
 use super::response::{self, Response};
 use super::server::Server;
 use super::status::Status;
@@ -28,8 +28,8 @@ pub type ResponseFn = Option<
 >;
 
 /// Told that nothing touches the request's memory any more: it may be sent again, changed or freed, from within this
-/// very function too. `request`: NULL if it was freed meanwhile. Called as `inferlay_response_fn`, once, and after the
-/// final response.
+/// very function too. `request`: NULL if it was freed meanwhile; do not free it on another thread while this runs.
+/// Called as `inferlay_response_fn`, once, and after the final response.
 pub type ReleaseFn = Option<unsafe extern "C" fn(user_data: *mut c_void, request: *mut Request)>;
 
 /// Fills in the request as the engine takes it: in place, because it is large.
@@ -162,6 +162,8 @@ unsafe fn submit(
     let request = unsafe { borrow(request.cast_const(), "request") }?;
     request.check(server)?;
     let receiver = receiver()?;
+    // The answer may come, and the program free the request, before the engine is done with its token and its model.
+    let _alive = Alive::new(request);
     // The flight's end makes it idle again, which may come before this returns.
     let parts = request.begin()?.keep();
     let submission = Submission::begin(request, receiver);

@@ -337,6 +337,8 @@ pub(super) unsafe fn copied(dtype: DataType, shape: Shape, view: &View) -> Resul
 /// Memory of the caller that was handed over.
 struct Taken {
     piece: Piece,
+    /// What is given back, also of no bytes.
+    data: *mut c_void,
     free: unsafe extern "C" fn(*mut c_void, *mut c_void),
     user_data: UserData,
 }
@@ -349,16 +351,15 @@ unsafe impl Sync for Taken {}
 impl Drop for Taken {
     fn drop(&mut self) {
         // SAFETY: the caller's promise in `inferlay_request_take_input`: called once, on any thread.
-        unsafe { (self.free)(self.user_data.0, self.piece.pointer.as_ptr().cast()) };
+        unsafe { (self.free)(self.user_data.0, self.data) };
     }
 }
 
 type Free = (unsafe extern "C" fn(*mut c_void, *mut c_void), UserData);
 
 fn taken(dtype: DataType, shape: Shape, view: &View, (free, user_data): Free) -> Result<Tensor, Error> {
-    let Some(pointer) = NonNull::new(view.data.cast_mut().cast::<u8>()) else {
-        return Err(Error::invalid_arg("data: found NULL"));
-    };
+    // SAFETY: the caller's promise in `inferlay_request_take_input`.
+    let piece = unsafe { Piece::new(view.data, view.byte_size) }?;
     let expected = shape.elements().zip(dtype.size()).and_then(|(elements, size)| elements.checked_mul(size));
     match expected {
         None if dtype == DataType::Bytes => return Err(Error::unsupported("BYTES are borrowed or copied only")),
@@ -368,8 +369,8 @@ fn taken(dtype: DataType, shape: Shape, view: &View, (free, user_data): Free) ->
             return Err(Error::invalid_arg(format!("tensor of {dtype} and shape {shape}: found {found} bytes")));
         }
     }
-    let piece = Piece { pointer, len: view.byte_size };
-    let buffer = Buffer::from_arc(Arc::new(Taken { piece, free, user_data }), |taken| {
+    let data = view.data.cast_mut();
+    let buffer = Buffer::from_arc(Arc::new(Taken { piece, data, free, user_data }), |taken| {
         // SAFETY: the memory is the `Taken`'s until it is dropped.
         unsafe { taken.piece.bytes() }
     });

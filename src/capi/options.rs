@@ -167,6 +167,7 @@ impl Options {
         let said = crate::config::parse_server("options", source)?;
         self.repositories.extend(said.repositories.into_iter().map(PathBuf::from));
         self.backend_directories.extend(said.backend_directories.into_iter().map(PathBuf::from));
+        self.backend_options.extend(said.backend_options);
         self.files.extend(said.model_files.into_iter().map(PathBuf::from));
         self.is_strict = said.strict.unwrap_or(self.is_strict);
         self.caller_runs = said.caller_runs.or(self.caller_runs);
@@ -223,9 +224,10 @@ pub unsafe extern "C" fn inferlay_options_free(options: *mut Options) {
 /// Reads options from a text, YAML or JSON.                                               [one thread] [never blocks]
 ///
 /// Keys, all optional: `repositories`, `model_files` and `backend_directories` (lists of paths, which are added),
-/// `strict`, `caller_runs` (never, own_request, batch), `load_threads_max`, `execution_threads_max`, `spin_max`,
-/// `small_output_len_max`, `trace_every`; they mean what the functions of these names mean. `text`: borrowed for the
-/// call. On failure (INVALID_ARG with every error and its line) the options are as before.
+/// `backend_options` (by backend and name), `strict`, `caller_runs` (never, own_request, batch), `load_threads_max`,
+/// `execution_threads_max`, `spin_max`, `small_output_len_max`, `trace_every`; they mean what the functions of these
+/// names mean. `text`: borrowed for the call. On failure (INVALID_ARG with every error and its line) the options are as
+/// before.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn inferlay_options_set_text(options: *mut Options, text: *const c_char) -> *mut Status {

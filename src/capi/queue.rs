@@ -16,6 +16,7 @@ use inferlay_backend_sdk::{Error, ErrorKind};
 use std::collections::VecDeque;
 use std::ffi::c_void;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::ptr::NonNull;
 use std::sync::Arc;
 
 const NONE_CAME: Error = Error::fixed(ErrorKind::Timeout, "no event came in time");
@@ -67,18 +68,36 @@ impl Event {
         Event { struct_size: size_of::<Event>(), kind, flags, user_data, request, response, status }
     }
 
-    pub(super) fn release(UserData(user_data): UserData, request: *mut Request) -> Event {
+    /// An event that owns a count of `request` until somebody takes it.
+    pub(super) fn release(UserData(user_data): UserData, request: NonNull<Request>) -> Event {
+        let request = request.as_ptr();
         let (response, status) = (std::ptr::null_mut(), std::ptr::null_mut());
         let kind = INFERLAY_EVENT_RELEASE;
         Event { struct_size: size_of::<Event>(), kind, flags: 0, user_data, request, response, status }
     }
 
+    /// As whoever takes it sees it: without a request that was freed meanwhile.
+    fn taken(mut self) -> Event {
+        if self.kind == INFERLAY_EVENT_RELEASE
+            && let Some(request) = NonNull::new(self.request)
+        {
+            // SAFETY: the event owns a count.
+            if unsafe { request.as_ref() }.is_freed() {
+                self.request = std::ptr::null_mut();
+            }
+            // SAFETY: the event's count, which is given up once, here.
+            unsafe { Request::release(request) };
+        }
+        self
+    }
+
     /// Frees what it carries.
     fn discard(self) {
+        let event = self.taken();
         // SAFETY: the event owned it, and is gone.
-        unsafe { inferlay_response_free(self.response) };
+        unsafe { inferlay_response_free(event.response) };
         // SAFETY: as above.
-        unsafe { inferlay_status_free(self.status) };
+        unsafe { inferlay_status_free(event.status) };
     }
 }
 
@@ -276,7 +295,7 @@ pub unsafe extern "C" fn inferlay_queue_next(queue: *const Queue, timeout_ns: u6
             let least = size_of::<Event>();
             return Err(Error::invalid_arg(format!("event: found a struct_size of {size}, expected {least} or more")));
         }
-        let next = Event { struct_size: size, ..queue.next(timeout_ns)? };
+        let next = Event { struct_size: size, ..queue.next(timeout_ns)?.taken() };
         // SAFETY: the caller's promise, and the place is large enough.
         unsafe { event.write(next) };
         Ok(())

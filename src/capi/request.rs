@@ -79,6 +79,23 @@ impl Parts {
     }
 }
 
+/// An owner of a request for the length of a call.
+pub(super) struct Alive(NonNull<Request>);
+
+impl Alive {
+    pub(super) fn new(request: &Request) -> Self {
+        request.retain();
+        Alive(NonNull::from(request))
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        // SAFETY: the count that `new` added.
+        unsafe { Request::release(self.0) };
+    }
+}
+
 /// The right to a request's parts.
 pub(super) struct Busy<'a>(&'a Request);
 
@@ -125,7 +142,7 @@ impl Request {
         self.is_freed.load(Ordering::Acquire)
     }
 
-    /// One more owner: the flight.
+    /// One more owner: the flight, or a call.
     pub(super) fn retain(&self) {
         self.owners.fetch_add(1, Ordering::Relaxed);
     }

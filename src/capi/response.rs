@@ -202,8 +202,11 @@ pub unsafe extern "C" fn inferlay_response_output_wire(
         }
         let len = wire::len(tensor.view())?;
         place.write(len);
-        if buffer.is_null() || buffer_size < len {
+        if buffer_size < len || (buffer.is_null() && len > 0) {
             return Err(super::tensor::too_small(buffer_size, len));
+        }
+        if len == 0 {
+            return Ok(());
         }
         // SAFETY: the caller's promise.
         wire::write(tensor.view(), unsafe { std::slice::from_raw_parts_mut(buffer.cast::<u8>(), len) })

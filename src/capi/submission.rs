@@ -126,18 +126,16 @@ unsafe impl Send for Landing {}
 
 impl Landing {
     fn request(&self) -> &Request {
-        // SAFETY: the flight's count of the request is given up in `end` only.
+        // SAFETY: the flight's count of the request is given up at its very end only.
         unsafe { self.0.as_ref() }
     }
 
-    /// The request may be used again, and may be gone after this.
+    /// The request may be used again. The flight's count of it is kept.
     fn end(&self) -> Option<Receiver> {
         let request = self.request();
         // SAFETY: no user is left, so nobody else looks at it; the request is still busy.
         let receiver = unsafe { &mut *request.flight.receiver.get() }.take();
         request.end();
-        // SAFETY: this is the flight's count, and it is not used after this.
-        unsafe { Request::release(self.0) };
         receiver
     }
 
@@ -145,21 +143,28 @@ impl Landing {
     fn tell(self) {
         let landing = ManuallyDrop::new(self);
         let is_freed = landing.request().is_freed();
-        let request = if is_freed { std::ptr::null_mut() } else { landing.0.as_ptr() };
         match landing.end() {
             Some(Receiver::Functions { on_release: Some(on_release), user_data, .. }) => {
+                let request = if is_freed { std::ptr::null_mut() } else { landing.0.as_ptr() };
                 // SAFETY: whoever gave the function promised that an engine's thread may call it so.
                 unsafe { on_release(user_data.0, request) };
             }
-            Some(Receiver::Queue { queue, user_data }) => queue.push(Event::release(user_data, request)),
+            Some(Receiver::Queue { queue, user_data }) => {
+                // The event takes the count over, so that whoever gets it hears whether the request was freed by then.
+                return queue.push(Event::release(user_data, landing.0));
+            }
             _ => {}
         }
+        // SAFETY: this is the flight's count, and it is not used after this.
+        unsafe { Request::release(landing.0) };
     }
 }
 
 impl Drop for Landing {
     fn drop(&mut self) {
         let _nobody_is_told = self.end();
+        // SAFETY: this is the flight's count, and it is not used after this.
+        unsafe { Request::release(self.0) };
     }
 }
 

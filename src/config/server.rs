@@ -14,6 +14,8 @@ pub(crate) struct ServerOptions {
     pub(crate) repositories: Vec<String>,
     pub(crate) model_files: Vec<String>,
     pub(crate) backend_directories: Vec<String>,
+    /// Backend, option and value.
+    pub(crate) backend_options: Vec<[String; 3]>,
     pub(crate) strict: Option<bool>,
     pub(crate) caller_runs: Option<CallerRuns>,
     pub(crate) load_threads_max: Option<usize>,
@@ -54,6 +56,7 @@ fn read(root: &Cursor<'_>, report: &mut Report) -> ServerOptions {
         repositories: texts(root, "repositories", report),
         model_files: texts(root, "model_files", report),
         backend_directories: texts(root, "backend_directories", report),
+        backend_options: backend_options(root, report),
         strict: root.key("strict").and_then(|cursor| cursor.flag(report)),
         caller_runs: root.key("caller_runs").and_then(|cursor| cursor.choice(&CALLER_RUNS, report)),
     }
@@ -64,9 +67,20 @@ fn texts(root: &Cursor<'_>, key: &'static str, report: &mut Report) -> Vec<Strin
     items.iter().filter_map(|item| item.text(report)).collect()
 }
 
+fn backend_options(root: &Cursor<'_>, report: &mut Report) -> Vec<[String; 3]> {
+    let mut options = Vec::new();
+    for (backend, own) in root.key("backend_options").map(|map| map.entries(report)).unwrap_or_default() {
+        for (name, value) in own.entries(report) {
+            options.extend(value.text(report).map(|value| [backend.clone(), name, value]));
+        }
+    }
+    options
+}
+
 const KEYS: Keys = Keys {
     served: &[
         "backend_directories",
+        "backend_options",
         "caller_runs",
         "execution_threads_max",
         "load_threads_max",
@@ -91,6 +105,10 @@ mod tests {
         let options = parse_server("options", "caller_runs: never\nspin_max: 0\nmodel_files: m.onnx").unwrap();
         assert_eq!((options.caller_runs, options.spin_max), (Some(CallerRuns::Never), Some(0)));
         assert_eq!(options.model_files, ["m.onnx"]);
+        let options =
+            parse_server("options", "backend_options: {b: {n: 1, library: /lib.so}}").unwrap().backend_options;
+        assert_eq!(options, [["b", "n", "1"], ["b", "library", "/lib.so"]]);
+        assert!(parse_server("options", "backend_options: {b: [1]}").is_err());
         let errors = parse_server("options", "strickt: yes\nload_threads_max: 0").unwrap_err().to_string();
         assert!(errors.contains("did you mean 'strict'?") && errors.contains("options:2:19"), "{errors}");
     }

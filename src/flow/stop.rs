@@ -28,11 +28,12 @@ impl Lane {
         self.is_stuck.load(crate::sync::Ordering::Acquire)
     }
 
-    /// Whether nothing waits, runs, or is owed an answer by a backend.
+    /// Whether nothing waits, runs, is owed an answer by a backend, or is held by one that has answered it.
     pub(crate) fn is_drained(&self) -> bool {
         let reading = self.word.read();
         let len = self.core.lock().instances.len();
-        reading.queued() == 0 && reading.idle() == len && self.flights.load(crate::sync::Ordering::Acquire) == 0
+        let is_idle = reading.queued() == 0 && reading.idle() == len;
+        is_idle && self.flights.load(crate::sync::Ordering::Acquire) == 0 && self.taken.lock().is_empty()
     }
 
     /// Answers what is left, and lets the instances go.

@@ -304,5 +304,8 @@ impl Drop for Answerer {
             drop(taken);
             drop(own);
         }
+        if lane.word.read().is_stopping() {
+            lane.services.drained.ring();
+        }
     }
 }

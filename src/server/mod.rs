@@ -575,8 +575,10 @@ impl Inner {
         if names.is_empty() {
             return Ok(());
         }
-        let message =
-            format!("after {within:?} requests were left, and were answered with errors: {}", names.join(", "));
+        let message = format!(
+            "after {within:?} requests were left, unanswered (now with errors) or unreleased: {}",
+            names.join(", ")
+        );
         Err(Error::new(ErrorKind::Timeout, message))
     }
 }
