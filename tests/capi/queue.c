@@ -145,6 +145,32 @@ struct taking {
   int responses, releases;
 };
 
+// A program that frees a request cannot know whether it is still in flight; the event tells what is true when it is taken.
+static void a_request_that_was_freed_is_not_in_its_release_event(void) {
+  inferlay_server *server = doubling_server();
+  inferlay_queue *queue = NULL;
+  OK(inferlay_queue_new(&queue));
+  const float row[2] = {1, 2};
+  for (int taken = 1; taken >= 0; taken--) {
+    inferlay_request *request = double_request(server, row);
+    OK(inferlay_infer_queue(server, request, queue, NULL));
+    inferlay_event event = no_event();
+    OK(inferlay_queue_next(queue, UINT64_MAX, &event));
+    inferlay_response_free(event.response);
+    struct pollfd entry = {inferlay_queue_fd(queue), POLLIN, 0};
+    // The release is in the queue now.
+    CHECK(poll(&entry, 1, -1) == 1);
+    inferlay_request_free(request);
+    if (taken) {
+      OK(inferlay_queue_next(queue, UINT64_MAX, &event));
+      CHECK(event.kind == INFERLAY_EVENT_RELEASE && event.request == NULL);
+    }
+  }
+  // With an event in it that nobody has taken.
+  inferlay_queue_free(queue);
+  inferlay_server_free(server);
+}
+
 static void *take(void *argument) {
   struct taking *taking = argument;
   for (;;) {
@@ -191,6 +217,7 @@ int main(void) {
   events_come_in_order_and_carry_what_callbacks_would();
   the_descriptor_is_readable_while_there_are_events();
   a_queue_may_go_before_its_events_come();
+  a_request_that_was_freed_is_not_in_its_release_event();
   several_threads_take_each_event_once();
   return 0;
 }
