@@ -246,6 +246,36 @@ fn an_execution_past_its_timeout_makes_the_model_unavailable_and_answers_what_wa
 }
 
 #[test]
+fn a_backend_on_the_callers_thread_hears_of_the_execution_timeout_and_of_a_stop() {
+    for is_stopped in [false, true] {
+        finishes(move || {
+            let (clock, server) = server();
+            let (send, begun) = mpsc::channel();
+            let send = std::sync::Mutex::new(send);
+            let own = clock.clone();
+            let function = move |batch: &inferlay::ModelBatch<'_>| {
+                if !is_stopped {
+                    own.advance(past(1));
+                }
+                send.lock().unwrap().send(()).unwrap();
+                while !batch.request(0).cancelled() {
+                    std::thread::yield_now();
+                }
+                Err::<(), _>(inferlay::Error::new(ErrorKind::Cancelled, "nobody wants it"))
+            };
+            let model = server.register_model(doubling("m").execution_timeout_us(1_000), function).unwrap();
+            let caller = std::thread::spawn(move || model.infer(ask(1.0)).unwrap_err().kind());
+            receive(&begun);
+            if is_stopped {
+                assert_eq!(server.stop(Duration::ZERO).unwrap_err().kind(), ErrorKind::Timeout);
+            }
+            let expected = if is_stopped { ErrorKind::Unavailable } else { ErrorKind::Timeout };
+            assert_eq!(caller.join().unwrap(), expected);
+        });
+    }
+}
+
+#[test]
 fn an_execution_within_its_timeout_changes_nothing() {
     finishes(|| {
         let (gate, (clock, server)) = (Gate::new(), server());

@@ -54,6 +54,8 @@ pub(crate) struct Lane {
     pub(super) slowness: AtomicU32,
     /// Set once an execution took longer than the config allows.
     pub(super) is_stuck: AtomicBool,
+    /// Set when a stop no longer waits: whatever still runs is not wanted any more.
+    pub(super) has_ended: AtomicBool,
 }
 
 /// What the leader and whoever brings an instance share.
@@ -125,6 +127,7 @@ impl Lane {
             // Models of the corridor look at the quick way, which has more to go wrong.
             slowness: AtomicU32::new(if cfg!(loom) { 0 } else { slowness::NEW }),
             is_stuck: AtomicBool::new(false),
+            has_ended: AtomicBool::new(false),
             spec,
             services,
         })

@@ -231,8 +231,8 @@ impl Lane {
             self.services.timekeeper.disarm(timer);
         }
         let keeps = on == On::Worker && cell.own_thread.is_none() && self.answers_quickly();
-        let is_due =
-            !keeps || record.requests >= ANSWERS_MEASURED_LEN || cell.serial.is_multiple_of(ANSWERS_MEASURED_EVERY);
+        let is_rare = record.requests < ANSWERS_MEASURED_LEN && self.slowness.load(Ordering::Relaxed) == 0;
+        let is_due = !keeps || !is_rare || cell.serial.is_multiple_of(ANSWERS_MEASURED_EVERY);
         let is_measured = on == On::Worker && is_due;
         let mut leads = self.bring(cell, &record, keeps);
         if leads && !keeps && on == On::Worker {
@@ -368,8 +368,10 @@ impl Lane {
         // side to agree with.
         let mut seat = Seat::new(HeldAsk::lock(ticket));
         seat.ask.token = token.map(Cow::into_owned);
-        // Nobody could be told early of a request that this very thread runs: the instance departs without it.
-        let cell = self.core.lock().instances.depart(std::iter::empty());
+        // Nobody could be told early of a request that this very thread runs: the instance departs without it, unless an
+        // execution timeout is to tell the backend.
+        let watched = self.spec.execution_timeout.is_some().then_some(seat.ticket());
+        let cell = self.core.lock().instances.depart(watched.into_iter());
         let Some(cell) = cell else { return Ok(self.turn_away(seat)) };
         let mut scratch = Scratch::take();
         scratch.seats.push(seat);

@@ -81,12 +81,17 @@ impl Messenger {
         self.desk.bell.ring();
     }
 
-    /// Runs what was posted and what those who hold it still post, then ends the thread.
-    pub(crate) fn stop(&self) {
+    /// Waits until nobody holds it.
+    pub(crate) fn settle(&self) {
         self.desk.state.lock().is_waited_for = true;
         while !thread::is_inside() && self.desk.state.lock().held > 0 {
             self.desk.let_go.wait(0);
         }
+    }
+
+    /// Runs what was posted and what those who hold it still post, then ends the thread.
+    pub(crate) fn stop(&self) {
+        self.settle();
         let thread = {
             let mut state = self.desk.state.lock();
             state.is_stopping = true;

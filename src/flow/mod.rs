@@ -34,7 +34,8 @@
 //!    instance is free to run it.
 //! 4. **No barging.** A caller executes its own request only if nothing waits and nobody leads.
 //! 5. **Every execution holds a permit** of the one gate; limits and fairness live there and nowhere else.
-//! 6. **One answer.** QUEUED -> RUNNING or ANSWERING, RUNNING -> ANSWERING, by compare-and-swap; the winner fills the
+//! 6. **One answer.** QUEUED -> RUNNING or ANSWERING, RUNNING -> ANSWERING, by compare-and-swap (by a plain store where
+//!    there is no second ticket of the request, and so nobody to compete with); the winner fills the
 //!    reply, alone, and publishes it as ANSWERED.
 //! 7. **The release, not the answer, ends a borrow.** A blocking caller goes on when both have happened. A request that
 //!    borrows is never answered early while it runs.
@@ -69,6 +70,7 @@
 //!                task.ask -> task.reply
 //!                task.ask -> timekeeper
 //!                task.ask -> lane's taken requests
+//!                task.ask -> cancel token
 //!   lane core -> flights of an instance
 //! ```
 //!

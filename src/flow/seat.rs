@@ -161,7 +161,7 @@ impl Seat {
     ) -> Result<Option<Tensor>, Error> {
         let Services { blocks, tuning, .. } = &*lane.services;
         let small_max = tuning.small_output_len_max;
-        if !self.ask.into.is_empty() {
+        if self.ask.into.iter().any(|(output, _)| *output == index) {
             return self.hand_out(lane, index, tensor.rows(rows.first, rows.rows)?, record, written);
         }
         if let Some(copy) = gather::copy_rows(tensor, (rows.first, rows.rows), small_max, blocks)? {
@@ -247,7 +247,10 @@ impl RequestInfo for Seat {
     fn cancelled(&self) -> bool {
         let is_late = |deadline| self.ticket().home().now() >= deadline;
         let is_cancelled = self.ask.token.as_ref().is_some_and(CancelToken::is_cancelled);
-        is_cancelled || self.ticket().state.is_unwanted() || self.ask.deadline.is_some_and(is_late)
+        is_cancelled
+            || self.ticket().home().has_ended()
+            || self.ticket().state.is_unwanted()
+            || self.ask.deadline.is_some_and(is_late)
     }
 
     fn parameter(&self, name: &str) -> Option<&ParameterValue> {

@@ -1,7 +1,7 @@
 //! How slow answering has been of late, as a number: a slow batch counts two, a quick one takes one off.
 //!
 //! One batch whose answers were interrupted, by a thread that needed the core, changes nothing; a callback that waits is
-//! noticed at the second. Pure.
+//! noticed at the second measurement. Pure.
 
 const MAX: u32 = 8;
 const SLOW_MIN: u32 = 4;

@@ -1,4 +1,4 @@
-//! The state word of a request: four phases, changed by one compare-and-swap each.
+//! The state word of a request: five phases, changed by one compare-and-swap each.
 //!
 //! ```text
 //!   FRESH -> QUEUED -> RUNNING -> ANSWERING -> ANSWERED

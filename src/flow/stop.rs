@@ -6,7 +6,7 @@
 
 use super::answer;
 use super::lane::Lane;
-use crate::sync::thread;
+use crate::sync::{Ordering, thread};
 use inferlay_backend_sdk::{Error, ErrorKind, LogLevel};
 use std::sync::Arc;
 
@@ -25,7 +25,12 @@ impl Lane {
 
     /// Whether an execution is past the model's `execution_timeout`.
     pub(crate) fn is_stuck(&self) -> bool {
-        self.is_stuck.load(crate::sync::Ordering::Acquire)
+        self.is_stuck.load(Ordering::Acquire)
+    }
+
+    /// Whether a stop no longer waits for what runs.
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Relaxed)
     }
 
     /// Whether nothing waits, runs, is owed an answer by a backend, or is held by one that has answered it.
@@ -33,11 +38,12 @@ impl Lane {
         let reading = self.word.read();
         let len = self.core.lock().instances.len();
         let is_idle = reading.queued() == 0 && reading.idle() == len;
-        is_idle && self.flights.load(crate::sync::Ordering::Acquire) == 0 && self.taken.lock().is_empty()
+        is_idle && self.flights.load(Ordering::Acquire) == 0 && self.taken.lock().is_empty()
     }
 
     /// Answers what is left, and lets the instances go.
     pub(crate) fn end_stop(&self) {
+        self.has_ended.store(true, Ordering::Release);
         self.word.mark_swept();
         answer::sweep(self);
         let (running, retired) = {
@@ -78,7 +84,7 @@ impl Lane {
     /// the model takes no more.
     pub(super) fn execution_is_late(self: &Arc<Self>, index: usize, serial: u64) {
         let Some(tickets) = self.core.lock().instances.on(index, serial) else { return };
-        self.is_stuck.store(true, crate::sync::Ordering::Release);
+        self.is_stuck.store(true, Ordering::Release);
         let place = self.spec.place();
         let error = Error::new(ErrorKind::Timeout, format!("{place}: the execution passed execution_timeout"));
         self.services.log.write(LogLevel::Error, error.message());

@@ -83,6 +83,10 @@ pub(super) fn take(ticket: &Ticket, ask: &Ask, flight: Arc<Flight>) -> (Request,
     if ask.token.as_ref().is_some_and(|token| !token.watch(ticket)) {
         answer::cancel(ticket);
     }
+    if lane.word.read().is_swept() {
+        // A stop has looked for what is taken before this was.
+        answer::desert(ticket, answer::ABANDONED);
+    }
     (request, holds_memory)
 }
 

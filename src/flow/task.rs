@@ -302,8 +302,11 @@ impl CancelToken {
         if self.is_cancelled() {
             return false;
         }
-        tickets.retain(|known| !known.state.is_answered());
+        let answered: Vec<_> = tickets.extract_if(.., |known| known.state.is_answered()).collect();
         tickets.push(ticket.clone());
+        drop(tickets);
+        // Outside of the lock: with the last ticket go outputs, whose memory may be the application's.
+        drop(answered);
         true
     }
 }

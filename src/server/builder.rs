@@ -479,8 +479,9 @@ impl ServerBuilder {
         let (is_stopping, stopper) = (AtomicBool::new(false), Mutex::new(()));
         let (leaving, abandoned) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
         let catalog = Catalog::new();
-        let inner = Inner { services, options: self.options, catalog, is_stopping, stopper, leaving, abandoned };
-        let loader = Loader { services: &inner.services, options: &inner.options, serial: Mutex::new(()) };
+        let (options, serial) = (self.options, Mutex::new(()));
+        let inner = Inner { services, options, catalog, is_stopping, stopper, leaving, abandoned, serial };
+        let loader = Loader { services: &inner.services, options: &inner.options, serial: &inner.serial };
         loader.load_all(found, &inner.catalog)?;
         Ok(ServerHandle { inner: Arc::new(inner) })
     }

@@ -23,7 +23,7 @@ pub(super) struct Loader<'a> {
     pub(super) services: &'a Arc<Services>,
     pub(super) options: &'a Options,
     /// Held while a backend loads that cannot load in parallel.
-    pub(super) serial: Mutex<()>,
+    pub(super) serial: &'a Mutex<()>,
 }
 
 /// What a backend is offered outside of batches.
@@ -126,18 +126,23 @@ impl Loader<'_> {
         let Some(files) = model.versions.get(&version) else {
             return Err(Error::not_found(format!("version {version} has no files")));
         };
-        let mut backends = self.candidates(&mut partial)?;
         let is_free = partial.backend.is_none();
-        if is_free && detect(&**files, &backends, &partial).is_err() {
-            // Nothing that is linked in reads it.
-            backends.extend(self.plugins());
-        }
+        let mut backends = self.candidates(&mut partial)?;
+        let mut plugins = if is_free { Some(|| self.plugins()) } else { None };
+        // Asked once, when nothing that is linked in reads it, or can.
+        let mut ask_plugins = |backends: &mut Vec<Arc<dyn Backend>>| {
+            if detect(&**files, backends, &partial).is_err() {
+                backends.extend(plugins.take().map(|plugins| plugins()).unwrap_or_default());
+            }
+        };
+        ask_plugins(&mut backends);
         loop {
             let (index, file_name) = detect(&**files, &backends, &partial)?;
             let backend = backends.remove(index);
             match self.load_by(&backend, (model, version), &**files, &file_name, &partial) {
                 // A runtime that is not installed: where nobody asked for it, another one may read the file.
                 Err(error) if error.kind() == ErrorKind::Unavailable && is_free => {
+                    ask_plugins(&mut backends);
                     if detect(&**files, &backends, &partial).is_err() {
                         return Err(error);
                     }

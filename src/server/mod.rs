@@ -79,6 +79,8 @@ pub(crate) struct Inner {
     leaving: Mutex<Vec<Served>>,
     /// Versions that are gone, but for a backend that has not let go of them.
     abandoned: Mutex<Vec<Served>>,
+    /// Held while a backend loads that cannot load in parallel.
+    serial: Mutex<()>,
 }
 
 impl ServerHandle {
@@ -376,10 +378,9 @@ impl ServerHandle {
         if !self.is_live() {
             return Err(STOPPED);
         }
+        let Inner { services, options, serial, .. } = &*self.inner;
+        let (version, served) = load::Loader { services, options, serial }.load_one(&found)?;
         let entry = self.inner.catalog.entry_or_new(&found.name);
-        let loader =
-            load::Loader { services: &self.inner.services, options: &self.inner.options, serial: Mutex::new(()) };
-        let (version, served) = loader.load_one(&found)?;
         entry.put_first(version, served)?;
         self.give_up_if_stopping(&entry)?;
         self.model(&found.name)
@@ -549,8 +550,9 @@ impl Inner {
             [self.catalog.served(), leaving.clone()].concat()
         };
         let drained = self.drain(&served, within);
-        // Only now: a worker that is out of its backend still tells whom it answers, and is waited for.
+        // Only now: a thread that is out of its backend still tells whom it answers, and is waited for.
         self.services.workers.stop();
+        self.services.messenger.settle();
         let abandoned = std::mem::take(&mut *self.abandoned.lock());
         served.iter().chain(&abandoned).for_each(|served| served.lane.mute());
         // Waits once more for workers: one may have come out of its backend before it was muted.

@@ -158,7 +158,8 @@ impl ModelHandle {
 
     /// Submits one request and has `callback` called with the answer, once, on a thread of the engine.
     ///
-    /// The callback must not wait; calls that would, return [`crate::ErrorKind::FailedPrecondition`] there. One that
+    /// The callback must not wait; calls that would, return [`crate::ErrorKind::FailedPrecondition`] there. Nor may it wait
+    /// for anything else that another answer of the same model ends, such as a lock of a thread inside `infer`. One that
     /// captures up to four words is stored without an allocation.
     ///
     /// # Errors
