@@ -289,7 +289,8 @@ typedef struct inferlay_abi_metric inferlay_abi_metric;
 typedef struct inferlay_abi_reply inferlay_abi_reply;
 
 // One request. Those given to `execute` are valid during that call, on its thread; one from `batch_take` belongs
-// to the backend until `request_release`, and may be used by one thread at a time.
+// to the backend until `request_release`, and may be used by one thread at a time. `request_cancelled` may be called
+// by any thread.
 typedef struct inferlay_abi_request inferlay_abi_request;
 
 // What answers one request; outlives it. Belongs to the backend until `responder_free`; one thread at a time.
@@ -799,6 +800,7 @@ typedef struct inferlay_abi_host {
     uint64_t (*request_deadline_ns)(const struct inferlay_abi_request *request);
 
     // 1 if nobody wants the answer any more, else 0; who computes for long looks now and then.
+    // [any thread, while the request is valid]
     uint32_t (*request_cancelled)(const struct inferlay_abi_request *request);
 
     // The trace that it belongs to. NOT_FOUND if it is not traced.

@@ -219,15 +219,17 @@ fn a_name_never_leads_out_of_the_backend_directories_nor_into_a_models_folder() 
 #[test]
 fn a_plugin_that_misbehaves_in_a_batch_gets_errors_and_its_callers_too() {
     type Expected = Result<(), (ErrorKind, &'static str)>;
-    let rows: [(&str, Expected); 4] = [
-        ("buffer_twice", Err((ErrorKind::FailedPrecondition, "output 'y' is answered twice"))),
-        ("answers_nothing", Err((ErrorKind::Internal, "did not answer output 'y'"))),
-        ("lets_go", Err((ErrorKind::Internal, "let a request go without an answer"))),
-        ("misuses", Ok(())),
+    let rows: [(&str, &[&str], Expected); 6] = [
+        ("buffer_twice", &["BUFFER_TWICE"], Err((ErrorKind::FailedPrecondition, "output 'y' is answered twice"))),
+        ("answers_nothing", &["ANSWERS_NOTHING"], Err((ErrorKind::Internal, "did not answer output 'y'"))),
+        ("forgets_size", &["FORGETS_SIZE"], Err((ErrorKind::Internal, "did not answer output 'y'"))),
+        ("takes_and_forgets", &["TAKES", "FORGETS_SIZE"], Err((ErrorKind::Internal, "did not answer output 'y'"))),
+        ("lets_go", &["LETS_GO"], Err((ErrorKind::Internal, "let a request go without an answer"))),
+        ("misuses", &["MISUSES"], Ok(())),
     ];
-    for (name, expected) in rows {
+    for (name, switches, expected) in rows {
         finishes(move || {
-            let (server, model) = served(name, &[&name.to_uppercase()]);
+            let (server, model) = served(name, switches);
             for _ in 0..3 {
                 let outcome = model.infer_async(ask(1.0)).unwrap().wait();
                 match (outcome, expected) {

@@ -133,23 +133,49 @@ fn reason(error: &libloading::Error) -> String {
 
 /// The directory beside the executable or shared library that this code is in.
 fn beside_the_engine() -> Option<PathBuf> {
+    let own: fn() -> Option<PathBuf> = beside_the_engine;
+    let address = own as *const c_void;
+    // The loader knows a library that was named by a relative path, and an executable, only by how they were called, which
+    // says little once the directory has changed; the system knows where they lie.
+    let mapped = || image_at(&std::fs::read("/proc/self/maps").ok()?, address as usize);
+    let named = named_by_the_loader(address).filter(|path| path.is_absolute());
+    let file = named.or_else(mapped).or_else(|| std::env::current_exe().ok())?;
+    Some(file.parent()?.join(BESIDE))
+}
+
+/// The file of the image that an address is in, as the loader was told it.
+fn named_by_the_loader(address: *const c_void) -> Option<PathBuf> {
     let mut image = libc::Dl_info {
         dli_fname: std::ptr::null(),
         dli_fbase: std::ptr::null_mut(),
         dli_sname: std::ptr::null(),
         dli_saddr: std::ptr::null_mut(),
     };
-    let own: fn() -> Option<PathBuf> = beside_the_engine;
     // SAFETY: any address may be asked for, and `image` is writable.
-    let is_found = unsafe { libc::dladdr(own as *const c_void, &raw mut image) } != 0;
-    let named = match is_found && !image.dli_fname.is_null() {
-        // SAFETY: the loader's own string, which stays as long as the image that this code is in.
-        true => Some(PathBuf::from(OsStr::from_bytes(unsafe { CStr::from_ptr(image.dli_fname) }.to_bytes()))),
-        false => None,
-    };
-    // Of an executable the loader knows only how it was called, which says little once the directory has changed.
-    let file = named.filter(|path| path.is_absolute()).or_else(|| std::env::current_exe().ok())?;
-    Some(file.parent()?.join(BESIDE))
+    let is_found = unsafe { libc::dladdr(address, &raw mut image) } != 0;
+    if !is_found || image.dli_fname.is_null() {
+        return None;
+    }
+    // SAFETY: the loader's own string, which stays as long as the image that this code is in.
+    let name = unsafe { CStr::from_ptr(image.dli_fname) };
+    Some(PathBuf::from(OsStr::from_bytes(name.to_bytes())))
+}
+
+/// The file that is mapped at an address, by `/proc/self/maps`: of each mapping a line
+/// `start-end rights offset device inode   path`. None for memory of no file, and for a file that was removed.
+fn image_at(maps: &[u8], address: usize) -> Option<PathBuf> {
+    let line = maps.split(|byte| *byte == b'\n').find(|line| holds(line, address).unwrap_or(false))?;
+    // Nothing before the path has a '/'; the path itself may hold spaces.
+    let path = &line[line.iter().position(|byte| *byte == b'/')?..];
+    (!path.ends_with(b" (deleted)")).then(|| PathBuf::from(OsStr::from_bytes(path)))
+}
+
+/// Whether the mapping of this line holds an address.
+fn holds(line: &[u8], address: usize) -> Option<bool> {
+    let range = line.split(|byte| *byte == b' ').next()?;
+    let (start, end) = str::from_utf8(range).ok()?.split_once('-')?;
+    let bound = |text| usize::from_str_radix(text, 16).ok();
+    Some((bound(start)?..bound(end)?).contains(&address))
 }
 
 #[cfg(all(test, not(loom)))]
@@ -185,6 +211,39 @@ mod tests {
         // SAFETY: nothing is opened.
         let error = unsafe { Library::open(Some(&own), RTLD_NOW) }.map(drop).unwrap_err();
         assert!(reason(&error).contains("No such file or directory"), "{}", reason(&error));
+    }
+
+    #[test]
+    fn the_file_that_an_address_is_in_is_read_from_the_mappings() {
+        let maps = b"559f0000-559f8000 r--p 00000000 fe:01 131 /usr/bin/program\n\
+            559f8000-559fa000 rw-p 00000000 00:00 0 \n\
+            55a00000-55a21000 rw-p 00000000 00:00 0                          [heap]\n\
+            7f100000-7f180000 r-xp 00002000 fe:01 132                        /opt/my app/lib inferlay.so\n\
+            7f180000-7f190000 r--p 00002000 fe:01 133                        /opt/libold.so (deleted)\n\
+            7f190000-7f1a0000 r--p 00002000 fe:01 134                        /opt/lib\xff.so\n\
+            no mapping\n";
+        let rows: [(usize, Option<&[u8]>); 9] = [
+            (0x559f_0000, Some(b"/usr/bin/program")),
+            (0x559f_7fff, Some(b"/usr/bin/program")),
+            (0x559f_8000, None),
+            (0x55a0_0000, None),
+            (0x7f0f_ffff, None),
+            (0x7f10_0001, Some(b"/opt/my app/lib inferlay.so")),
+            (0x7f18_0000, None),
+            (0x7f19_0000, Some(b"/opt/lib\xff.so")),
+            (0x7f1a_0000, None),
+        ];
+        for (address, expected) in rows {
+            let found = image_at(maps, address);
+            assert_eq!(found.as_deref(), expected.map(|path| Path::new(OsStr::from_bytes(path))), "{address:#x}");
+        }
+    }
+
+    #[test]
+    fn the_mappings_know_the_program_that_runs() {
+        let own: fn(&str) -> Result<(), Error> = check_name;
+        let maps = std::fs::read("/proc/self/maps").unwrap();
+        assert_eq!(image_at(&maps, own as usize), std::env::current_exe().ok());
     }
 
     #[test]

@@ -5,6 +5,8 @@
 use super::{ServerBuilder, ServerHandle};
 use crate::backend::TrustedTable;
 use crate::flow::Request;
+#[cfg(feature = "capi")]
+use crate::flow::{Description, Sequence};
 use inferlay_backend_sdk::{
     Backend, Batch, Error, Instance, InstanceSpec, MemoryKind, Model, ModelSource, ParameterValue, Placement,
     RequestInfo, Shape, Signature, Tensor,
@@ -60,7 +62,8 @@ fn said(info: &dyn RequestInfo) -> String {
     let by_name = (info.parameter("speed"), info.parameter("none"));
     let wanted = [0, 1, 2].map(|index| info.output_wanted(index));
     let inputs = [0, 1, 9].map(|index| info.input(index).map(|input| format!("{input:?}")).is_ok());
-    let flags = (info.correlation_id(), info.sequence_start(), info.sequence_end(), info.output_placement(0));
+    let sequence = (info.correlation_id(), info.correlation_text(), info.sequence_start(), info.sequence_end());
+    let flags = (sequence, info.output_placement(0));
     let own = (info.id(), info.rows(), info.priority(), info.deadline_ns().is_some(), info.cancelled());
     format!("{own:?} {parameters:?} {by_name:?} {wanted:?} {inputs:?} {flags:?}")
 }
@@ -83,8 +86,19 @@ impl Instance for TellingModel {
     }
 }
 
+/// The same request in a sequence, which only callers in C can say.
+#[cfg(feature = "capi")]
+fn of_sequence<'a>(mut request: Request<'a>, sequence: &'a Sequence) -> Request<'a> {
+    let (id, priority, is_traced) = ("é", 0, false);
+    let said = Description { id, deadline_ns: 0, timeout_ns: 0, priority, is_traced, sequence, parameters: &[] };
+    request.describe(said);
+    request
+}
+
 #[test]
 fn a_backend_is_told_the_same_through_its_table() {
+    #[cfg(feature = "capi")]
+    let session = Sequence { id: 7, text: "session é".to_owned(), starts: true, ends: true };
     let told = |builder: ServerBuilder| {
         let config = "backend: telling\nmax_batch_size: 4\nparameters: {depth: '3', way: up}\n\
             input: [{name: x, data_type: TYPE_FP32, dims: [-1]}, {name: o, data_type: TYPE_INT8, dims: [1], optional: true}]\n\
@@ -98,14 +112,21 @@ fn a_backend_is_told_the_same_through_its_table() {
         let string = ParameterValue::String("é".to_owned());
         let numbers = request().parameter("speed", ParameterValue::Double(1.5)).parameter("n", ParameterValue::Int(-3));
         let speed = numbers.parameter("name", string).parameter("on", ParameterValue::Bool(true));
-        [request(), speed].map(|request| {
+        #[cfg_attr(not(feature = "capi"), allow(unused_mut, reason = "only C adds to it"))]
+        let mut asked = vec![request(), speed];
+        #[cfg(feature = "capi")]
+        asked.push(of_sequence(request(), &session));
+        let told = asked.into_iter().map(|request| {
             let response = server.infer("m", request).unwrap();
             let words = response.output("said").unwrap();
             words.strings().unwrap().map(|word| String::from_utf8(word.to_vec()).unwrap()).collect::<Vec<_>>()
-        })
+        });
+        told.collect::<Vec<_>>()
     };
     let directly = told(ServerHandle::builder().backend(Arc::new(Telling)));
     let behind_its_table = told(ServerHandle::builder().backend_table(TrustedTable::of::<Telling>()));
     assert_eq!(directly, behind_its_table);
+    #[cfg(feature = "capi")]
+    assert!(directly[2][0].contains("(7, \"session é\", true, true)"), "{directly:?}");
     assert!(directly[1][0].contains("Double(1.5)") && directly[0][0].contains("model.telling"), "{directly:?}");
 }

@@ -101,7 +101,12 @@ fn walk<'a>(message: Message, bytes: &'a [u8], depth: usize, facts: &mut Facts<'
             _ => {}
         }
         if let Some(child) = message.child(number) {
-            facts.has_graph |= matches!(child, Message::Graph { is_main: true });
+            let is_main = matches!(child, Message::Graph { is_main: true });
+            // The runtime's parser would merge a second one into the first: the facts are of one graph.
+            if is_main && facts.has_graph {
+                return Err(not_onnx("found two graphs"));
+            }
+            facts.has_graph |= is_main;
             walk(child, value, depth + 1, facts)?;
         }
     }
@@ -191,7 +196,8 @@ impl<'a> Iterator for Fields<'a> {
 
 impl<'a> Fields<'a> {
     fn field(&mut self) -> Option<(u64, Value<'a>)> {
-        let key = self.varint()?;
+        // The runtime's parser cuts a key to 32 bits, or refuses it: a longer one would be another field to it than here.
+        let key = u64::from(u32::try_from(self.varint()?).ok()?);
         let value = match key & 7 {
             0 => Value::Number(self.varint()?),
             1 => self.take(8).map(|_| Value::Fixed)?,
@@ -269,7 +275,7 @@ mod tests {
 
     #[test]
     fn what_is_no_model_is_refused() {
-        let mut deep = Vec::new();
+        let (mut deep, graph) = (Vec::new(), message(7, b""));
         for _ in 0..DEPTH_MAX {
             deep = message(1, &message(5, &message(6, &deep)));
         }
@@ -279,11 +285,23 @@ mod tests {
             (vec![0xff; 20], "no protobuf"),
             (b"\x0b\x0c".to_vec(), "no protobuf"),
             (vec![0x3a, 0x7f, 0], "no protobuf"),
+            // Graphs whose keys are longer than the 32 bits that the runtime's parser keeps of them.
+            ([&[0xba, 0x80, 0x80, 0x80, 0x10, 0][..], &graph].concat(), "no protobuf"),
+            ([&graph[..], &[0xba, 0x80, 0x80, 0x80, 0x80, 0x01, 0]].concat(), "no protobuf"),
+            ([&graph[..], &[0xba, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01, 0]].concat(), "no protobuf"),
+            (message(7, &[0xaa, 0x80, 0x80, 0x80, 0x10, 0]), "no protobuf"),
+            ([&graph[..], &graph].concat(), "two graphs"),
             (message(7, &deep), "nest"),
         ] {
             let error = read(&bytes).unwrap_err();
             assert!(error.kind() == ErrorKind::InvalidArg && error.message().contains(what), "{error}");
         }
+    }
+
+    #[test]
+    fn a_key_may_be_padded_as_long_as_its_value_fits() {
+        let hidden = [&[0xba, 0x80, 0x80, 0x80, 0x00][..], &message(7, &message(1, &message(4, b"EPContext")))[1..]];
+        assert_eq!(read(&hidden.concat()).unwrap_err().kind(), ErrorKind::Unsupported);
     }
 
     #[test]

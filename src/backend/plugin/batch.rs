@@ -1,6 +1,6 @@
 //! A batch, as a plugin sees it. One call of `execute`, on its thread.
 
-use super::memory::{Aligned, adopt, fill, shape_of};
+use super::memory::{Aligned, adopt, check, fill, shape_of};
 use super::model::Loaded;
 use super::refusal::refused;
 use super::request::PluginRequest;
@@ -110,6 +110,9 @@ functions! {
         guard(|| {
             // SAFETY: see above.
             unsafe { host_wanted(wanted) }?;
+            // Before the output is claimed: memory that the plugin never learns of would count as written.
+            // SAFETY: see above.
+            unsafe { check(tensor) }?;
             // SAFETY: see above.
             let (batch, dims) = (unsafe { of(batch) }, unsafe { shape_of(shape, rank) }?);
             let dtype = batch.loaded.ports.output_type(index)?;

@@ -131,10 +131,13 @@ pub(super) unsafe fn adopt(core: &Arc<Core>, tensor: *const inferlay_abi_tensor)
 
 /// Refuses what is no descriptor.
 ///
+/// # Errors
+/// `INVALID_ARG` for one that is null or shorter than this ABI's first.
+///
 /// # Safety
 /// `tensor` is null or a descriptor that keeps the promises of its type.
 #[inline]
-unsafe fn check(tensor: *const inferlay_abi_tensor) -> Result<(), Error> {
+pub(super) unsafe fn check(tensor: *const inferlay_abi_tensor) -> Result<(), Error> {
     if tensor.is_null() {
         return Err(Error::fixed(ErrorKind::InvalidArg, "found null, expected a tensor"));
     }

@@ -162,7 +162,10 @@ impl Model for PluginModel {
 unsafe extern "C" fn report(uses: *mut c_void, placement: *const inferlay_abi_placement, len: u64) {
     // SAFETY: the caller's promise.
     let uses = unsafe { &mut *uses.cast::<Vec<(Placement, usize)>>() };
-    // SAFETY: the plugin's promise.
+    if placement.is_null() {
+        return;
+    }
+    // SAFETY: the plugin's promise; not null.
     if let (Ok(placement), Ok(len)) = (read_placement(unsafe { placement.read() }), usize::try_from(len)) {
         uses.push((placement, len));
     }
@@ -187,5 +190,21 @@ impl Drop for PluginModel {
             let message = format!("backend '{name}': a model has ended, but {held} requests of it are not released");
             self.loaded.core.engine.surroundings.log.write(LogLevel::Warning, &message);
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_use_of_memory_without_a_placement_is_left_out() {
+        let mut uses: Vec<(Placement, usize)> = Vec::new();
+        let host = inferlay_abi_placement::default();
+        for placement in [std::ptr::null(), &raw const host] {
+            // SAFETY: the vector is there, and the placement is null or readable.
+            unsafe { report((&raw mut uses).cast(), placement, 7) };
+        }
+        assert_eq!(uses, [(Placement::HOST, 7)]);
     }
 }

@@ -108,14 +108,17 @@ functions! {
     fn request_correlation_id(
         request: *const inferlay_abi_request,
         number: *mut u64,
-        text: *mut inferlay_abi_text,
+        name: *mut inferlay_abi_text,
     ) {
-        // SAFETY: see above.
-        let id = guard_or(0, || unsafe { of(request) }.info().correlation_id());
+        let (id, said) = guard_or((0, NO_TEXT), || {
+            // SAFETY: see above.
+            let info = unsafe { of(request) }.info();
+            (info.correlation_id(), text(info.correlation_text()))
+        });
         // SAFETY: see above.
         unsafe { put(number, id) };
         // SAFETY: see above.
-        unsafe { put(text, NO_TEXT) };
+        unsafe { put(name, said) };
     }
 
     fn request_deadline_ns(request: *const inferlay_abi_request) -> u64 {

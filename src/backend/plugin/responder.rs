@@ -1,7 +1,7 @@
 //! How a plugin answers the requests that it has taken. Any thread, one at a time per object.
 
 use super::batch::host_wanted;
-use super::memory::{adopt, fill, shape_of};
+use super::memory::{adopt, check, fill, shape_of};
 use super::model::Loaded;
 use super::refusal::refused;
 use super::request::{self, PluginRequest};
@@ -212,6 +212,9 @@ functions! {
         guard(|| {
             // SAFETY: see above.
             unsafe { host_wanted(wanted) }?;
+            // Before the output is claimed, as by `batch_output_buffer`.
+            // SAFETY: see above.
+            unsafe { check(tensor) }?;
             // SAFETY: see above.
             let (own, dims) = (unsafe { response_of(response) }, unsafe { shape_of(shape, rank) }?);
             let (dtype, data, len) = own.block(index, dims)?;

@@ -29,7 +29,8 @@ pub struct inferlay_abi_batch {
     _known_by_address: PhantomData<*mut u8>,
 }
 /// One request. Those given to `execute` are valid during that call, on its thread; one from `batch_take` belongs
-/// to the backend until `request_release`, and may be used by one thread at a time.
+/// to the backend until `request_release`, and may be used by one thread at a time. `request_cancelled` may be called
+/// by any thread.
 #[derive(Debug)]
 pub struct inferlay_abi_request {
     _known_by_address: PhantomData<*mut u8>,
@@ -321,6 +322,7 @@ pub struct inferlay_abi_host {
     /// When the answer is worthless, in nanoseconds of `now_ns`; UINT64_MAX for never.
     pub request_deadline_ns: unsafe extern "C" fn(request: *const inferlay_abi_request) -> u64,
     /// 1 if nobody wants the answer any more, else 0; who computes for long looks now and then.
+    /// [any thread, while the request is valid]
     pub request_cancelled: unsafe extern "C" fn(request: *const inferlay_abi_request) -> u32,
     /// The trace that it belongs to. NOT_FOUND if it is not traced.
     pub request_trace: unsafe extern "C" fn(

@@ -97,6 +97,25 @@ impl PluginRequest {
         Some((name, value))
     }
 
+    /// The number and the name of its sequence.
+    fn correlation(&self) -> (u64, inferlay_abi_text) {
+        let (mut number, mut text) = (0, NO_TEXT);
+        // SAFETY: as in `fetch`.
+        unsafe { (self.home.host.request_correlation_id)(self.raw, &raw mut number, &raw mut text) };
+        (number, text)
+    }
+
+    /// # Safety
+    /// The text is the host's, about this request: valid as long as that is.
+    unsafe fn text(&self, text: inferlay_abi_text) -> &str {
+        if text.data.is_null() {
+            return "";
+        }
+        // SAFETY: the caller's promise.
+        let bytes = unsafe { std::slice::from_raw_parts(text.data.cast(), text.len) };
+        str::from_utf8(bytes).unwrap_or_default()
+    }
+
     fn has_flag(&self, flag: u32) -> bool {
         // SAFETY: as in `fetch`.
         let flags = unsafe { (self.home.host.request_flags)(self.raw) };
@@ -108,12 +127,8 @@ impl RequestInfo for PluginRequest {
     fn id(&self) -> &str {
         // SAFETY: as in `fetch`.
         let id = unsafe { (self.home.host.request_id)(self.raw) };
-        if id.data.is_null() {
-            return "";
-        }
         // SAFETY: the text is valid as long as the request.
-        let bytes = unsafe { std::slice::from_raw_parts(id.data.cast(), id.len) };
-        str::from_utf8(bytes).unwrap_or_default()
+        unsafe { self.text(id) }
     }
 
     fn rows(&self) -> usize {
@@ -174,10 +189,12 @@ impl RequestInfo for PluginRequest {
     }
 
     fn correlation_id(&self) -> u64 {
-        let (mut number, mut text) = (0, NO_TEXT);
-        // SAFETY: as in `fetch`.
-        unsafe { (self.home.host.request_correlation_id)(self.raw, &raw mut number, &raw mut text) };
-        number
+        self.correlation().0
+    }
+
+    fn correlation_text(&self) -> &str {
+        // SAFETY: the text is valid as long as the request.
+        unsafe { self.text(self.correlation().1) }
     }
 
     fn sequence_start(&self) -> bool {
