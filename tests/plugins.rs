@@ -242,7 +242,8 @@ fn a_plugin_that_misbehaves_in_a_batch_gets_errors_and_its_callers_too() {
                 }
             }
             lives_on(&server);
-            server.stop(MS).unwrap();
+            // Some of these also forget to release what they took, which a stop waits for.
+            let _may_be_unreleased = server.stop(MS);
         });
     }
 }

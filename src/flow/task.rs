@@ -302,7 +302,8 @@ impl CancelToken {
         if self.is_cancelled() {
             return false;
         }
-        let answered: Vec<_> = tickets.extract_if(.., |known| known.state.is_answered()).collect();
+        let answered = tickets.extract_if(.., |known| known.state.is_answered());
+        let answered: SmallVec<[Ticket; 4]> = answered.collect();
         tickets.push(ticket.clone());
         drop(tickets);
         // Outside of the lock: with the last ticket go outputs, whose memory may be the application's.
