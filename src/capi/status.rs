@@ -4,6 +4,7 @@
 use super::door::free_door;
 use super::handle::{Boxed, borrow, utf8};
 use super::types::Code;
+use inferlay_backend_sdk::abi::kind;
 use inferlay_backend_sdk::{Error, ErrorKind};
 use std::ffi::{CStr, CString, c_char};
 
@@ -92,24 +93,6 @@ unsafe fn free(status: *mut Status) {
         // SAFETY: the caller's promise; a status that is not fixed came from `into_handle`.
         drop(unsafe { Status::from_handle(status) });
     }
-}
-
-fn kind(code: Code) -> ErrorKind {
-    const KINDS: [ErrorKind; 12] = [
-        ErrorKind::Unknown,
-        ErrorKind::Internal,
-        ErrorKind::NotFound,
-        ErrorKind::InvalidArg,
-        ErrorKind::Unavailable,
-        ErrorKind::Unsupported,
-        ErrorKind::AlreadyExists,
-        ErrorKind::Cancelled,
-        ErrorKind::Timeout,
-        ErrorKind::ResourceExhausted,
-        ErrorKind::FailedPrecondition,
-        ErrorKind::Panic,
-    ];
-    KINDS.get(code as usize).copied().unwrap_or(ErrorKind::Unknown)
 }
 
 /// Makes a status, for a callback that has to return one.                                [any thread] [never blocks]

@@ -43,7 +43,7 @@ impl Instance for OnnxRuntimeInstance {
         self.sizes.fill(None);
         for (index, (spec, numbers)) in signature.inputs.iter().zip(&network.dim_numbers).enumerate() {
             let input = batch.input(index, Placement::HOST)?;
-            check(spec, &input, numbers, &mut self.sizes)?;
+            spec.check_input(&input, numbers, &mut self.sizes)?;
             feed(&mut call, &input).map_err(|error| error.at(format!("input '{}'", spec.name)))?;
         }
         let wanted = || (0..signature.outputs.len()).filter(|index| batch.output_wanted(*index));
@@ -166,31 +166,3 @@ fn failed(error: &ort::Error, batch: &dyn Batch) -> Result<(), Error> {
 
 const LATE: Error = Error::fixed(ErrorKind::Timeout, "the deadline passed while the model ran, which was interrupted");
 const CANCELLED: Error = Error::fixed(ErrorKind::Cancelled, "cancelled while the model ran, which was interrupted");
-
-/// An input must have the type, rank and sizes of the model, and dims of one name one size.
-fn check(
-    spec: &TensorSpec,
-    input: &TensorRef<'_>,
-    numbers: &[Option<usize>],
-    sizes: &mut [Option<usize>],
-) -> Result<(), Error> {
-    let refused = |found: &dyn std::fmt::Display, expected: &dyn std::fmt::Display| {
-        Err(Error::invalid_arg(format!("input '{}': found {found}, expected {expected}", spec.name)))
-    };
-    if input.dtype() != spec.dtype {
-        return refused(&input.dtype(), &spec.dtype);
-    }
-    let Some(dims) = &spec.dims else { return Ok(()) };
-    let fits = |(dim, found): (&i64, &usize)| *dim < 0 || usize::try_from(*dim) == Ok(*found);
-    if dims.len() != input.shape().len() || !dims.iter().zip(input.shape().iter()).all(fits) {
-        return refused(input.shape(), &format!("{dims:?}"));
-    }
-    for (number, size) in numbers.iter().zip(input.shape().iter()) {
-        let Some(number) = number else { continue };
-        let known = *sizes[*number].get_or_insert(*size);
-        if known != *size {
-            return refused(input.shape(), &format!("{known} where it has {size}, as in another input"));
-        }
-    }
-    Ok(())
-}

@@ -1,6 +1,6 @@
 //! The three objects that a backend consists of, and what it is given to build them.
 
-use crate::{Batch, DataType, Device, Error, Placement};
+use crate::{Batch, DataType, Device, Error, Placement, TensorRef};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::BitOr;
@@ -248,7 +248,7 @@ pub trait Model: Send + Sync {
     /// impl Model for Scaling {
     ///     fn memory_use(&self) -> Vec<(Placement, usize)> { vec![(Placement::HOST, 4 * self.weights.len())] }
     ///     // …
-    /// #     fn signature(&self) -> &Signature { unimplemented!() }
+    /// #     fn signature(&self) -> &Signature { Box::leak(Box::default()) }
     /// #     fn instance(&self, _: &InstanceSpec) -> Result<Box<dyn Instance>, Error> { Err(Error::unsupported("…")) }
     /// }
     /// assert_eq!(Scaling { weights: vec![0.0; 256] }.memory_use(), [(Placement::HOST, 1024)]);
@@ -267,7 +267,7 @@ pub trait Model: Send + Sync {
     /// impl Model for Planned {
     ///     fn trim(&self) { self.plans_by_rows.lock().unwrap().clear(); }
     ///     // …
-    /// #     fn signature(&self) -> &Signature { unimplemented!() }
+    /// #     fn signature(&self) -> &Signature { Box::leak(Box::default()) }
     /// #     fn instance(&self, _: &InstanceSpec) -> Result<Box<dyn Instance>, Error> { Err(Error::unsupported("…")) }
     /// }
     /// let model = Planned { plans_by_rows: Mutex::new(BTreeMap::from([(8, vec![0; 1 << 20])])) };
@@ -672,4 +672,50 @@ pub struct TensorSpec {
     pub dims: Option<Vec<i64>>,
     /// Whether a request may leave it out.
     pub optional: bool,
+}
+
+impl TensorSpec {
+    /// Compares an input of an execution with what the model says: its type, rank and sizes. `names` numbers the dims that
+    /// bear a name in the model, and dims of one name must have one size in all inputs: `sizes` holds what was seen of each
+    /// number, and is emptied by the caller before every execution.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidArg`], naming the input, what was found and what was expected.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{DataType, Tensor, TensorSpec};
+    /// let spec = TensorSpec { name: "x".into(), dtype: DataType::Fp32, dims: Some(vec![-1, 2]), optional: false };
+    /// let (x, mut sizes) = (Tensor::from_vec(vec![0f32; 6], [3, 2]).unwrap(), [None]);
+    /// spec.check_input(&x.view(), &[Some(0), None], &mut sizes).unwrap();
+    /// assert_eq!(sizes, [Some(3)]);
+    /// let other = Tensor::from_vec(vec![0f32; 8], [4, 2]).unwrap();
+    /// assert!(spec.check_input(&other.view(), &[Some(0), None], &mut sizes).is_err());
+    /// ```
+    pub fn check_input(
+        &self,
+        input: &TensorRef<'_>,
+        names: &[Option<usize>],
+        sizes: &mut [Option<usize>],
+    ) -> Result<(), Error> {
+        let refused = |found: &dyn fmt::Display, expected: &dyn fmt::Display| {
+            Err(Error::invalid_arg(format!("input '{}': found {found}, expected {expected}", self.name)))
+        };
+        if input.dtype() != self.dtype {
+            return refused(&input.dtype(), &self.dtype);
+        }
+        let Some(dims) = &self.dims else { return Ok(()) };
+        let fits = |(dim, found): (&i64, &usize)| *dim < 0 || usize::try_from(*dim) == Ok(*found);
+        if dims.len() != input.shape().len() || !dims.iter().zip(input.shape().iter()).all(fits) {
+            return refused(input.shape(), &format!("{dims:?}"));
+        }
+        for (name, size) in names.iter().zip(input.shape().iter()) {
+            let Some(name) = name else { continue };
+            let known = *sizes[*name].get_or_insert(*size);
+            if known != *size {
+                return refused(input.shape(), &format!("{known} where it has {size}, as in another input"));
+            }
+        }
+        Ok(())
+    }
 }

@@ -9,7 +9,7 @@ use crate::refusal::refused;
 use crate::tensors::{from_tract, to_tract};
 use crate::threads::Pool;
 use inferlay_backend_sdk::{
-    Batch, Buffer, Device, Error, ErrorKind, Instance, InstanceSpec, Shape, Tensor, TensorRef, TensorSpec,
+    Batch, Buffer, Device, Error, ErrorKind, Instance, InstanceSpec, Shape, Tensor, TensorSpec,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -54,7 +54,7 @@ impl TractInstance {
         let mut values = TVec::new();
         for (index, spec) in self.network.signature().inputs.iter().enumerate() {
             let input = batch.input(index, Default::default())?;
-            check(spec, &input, &self.names[index], &mut self.sizes)?;
+            spec.check_input(&input, &self.names[index], &mut self.sizes)?;
             self.shapes.push(input.shape().len());
             self.shapes.extend(input.shape().iter());
             values.push(to_tract(&input).map_err(|error| error.at(format!("input '{}'", spec.name)))?);
@@ -118,34 +118,6 @@ fn empty_outputs(outputs: &[TensorSpec], batch: &dyn Batch) -> Result<(), Error>
             None => Tensor::from_strings([""; 0], shape)?,
         };
         batch.output(index, tensor)?;
-    }
-    Ok(())
-}
-
-/// An input must have the type, rank and sizes of the model, and dims of one name one size.
-fn check(
-    spec: &TensorSpec,
-    input: &TensorRef<'_>,
-    names: &[Option<usize>],
-    sizes: &mut [Option<usize>],
-) -> Result<(), Error> {
-    let refused = |found: &dyn std::fmt::Display, expected: &dyn std::fmt::Display| {
-        Err(Error::invalid_arg(format!("input '{}': found {found}, expected {expected}", spec.name)))
-    };
-    if input.dtype() != spec.dtype {
-        return refused(&input.dtype(), &spec.dtype);
-    }
-    let Some(dims) = &spec.dims else { return Ok(()) };
-    let fits = |(dim, found): (&i64, &usize)| *dim < 0 || usize::try_from(*dim) == Ok(*found);
-    if dims.len() != input.shape().len() || !dims.iter().zip(input.shape().iter()).all(fits) {
-        return refused(input.shape(), &format!("{dims:?}"));
-    }
-    for (name, size) in names.iter().zip(input.shape().iter()) {
-        let Some(name) = name else { continue };
-        let known = *sizes[*name].get_or_insert(*size);
-        if known != *size {
-            return refused(input.shape(), &format!("{known} where it has {size}, as in another input"));
-        }
     }
     Ok(())
 }
