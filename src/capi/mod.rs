@@ -7,7 +7,7 @@
 //!   options.rs   server.rs   model.rs   callback.rs     one file per noun
 //!   request.rs   input.rs   output.rs   parameter.rs    a request and its setters
 //!   infer.rs     submission.rs                          the three ways to ask; the flight of one request
-//!   response.rs  tensor.rs  queue.rs
+//!   response.rs  tensor.rs  queue.rs  signal.rs         answers; the descriptor of a queue
 //! ```
 //!
 //! Invariants: 1. Every function is: check the pointers, convert, one call into the safe engine, convert back, inside
@@ -32,6 +32,7 @@ mod queue;
 mod request;
 mod response;
 mod server;
+mod signal;
 mod status;
 mod submission;
 mod tensor;
