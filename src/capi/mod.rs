@@ -8,6 +8,7 @@
 //!   request.rs   input.rs   output.rs   parameter.rs    a request and its setters
 //!   infer.rs     submission.rs                          the three ways to ask; the flight of one request
 //!   response.rs  tensor.rs  queue.rs  signal.rs         answers; the descriptor of a queue
+//!   batch_queue.rs                                      models whose batches are pulled
 //! ```
 //!
 //! Invariants: 1. Every function is: check the pointers, convert, one call into the safe engine, convert back, inside
@@ -17,6 +18,7 @@
 //! The functions are `pub` because the generator takes nothing else; the room itself is private.
 #![allow(unreachable_pub, reason = "the linker reaches what the crate does not export")]
 
+mod batch_queue;
 mod callback;
 mod clock;
 mod door;
