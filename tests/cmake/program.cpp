@@ -269,7 +269,8 @@ void a_model_s_function_is_destroyed_once(inferlay::server &server) {
 void a_queue_tells_of_responses_and_releases(const inferlay::server &server) {
   inferlay::queue queue;
   CHECK(queue.fd() >= 0 && !queue.try_next() && !queue.next_for(1us));
-  const float row[] = {1, 2};
+  // Lent until the release, which comes after this function has returned.
+  static const float row[] = {1, 2};
   inferlay::request request(server, "double");
   request.set_input("x", row, {1, 2});
   int mark = 0;
