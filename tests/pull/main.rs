@@ -91,7 +91,7 @@ fn the_time_until_the_answer_is_the_time_of_the_execution() {
         clock.advance(2 * MS);
         answer_doubled(held);
         first.wait().unwrap();
-        futures.map(|future| future.wait().unwrap());
+        futures.into_iter().for_each(|future| drop(future.wait().unwrap()));
         server.stop(MS).unwrap();
         let statistics = model.statistics().unwrap();
         assert_eq!((statistics.compute_infer.count, statistics.compute_infer.ns), (3, 5_000_000));
