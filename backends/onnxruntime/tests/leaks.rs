@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a server that is asked nothing any more may take to stop.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How far a score may be from the recorded one; tract adds in another order.
 const TOLERANCE: f32 = 1e-3;
