@@ -32,6 +32,7 @@ mod output;
 mod parameter;
 mod queue;
 mod request;
+mod responder;
 mod response;
 mod server;
 mod signal;

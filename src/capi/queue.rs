@@ -11,7 +11,8 @@ use super::request::Request;
 use super::response::{Response, inferlay_response_free};
 use super::signal::Signal;
 use super::status::{Status, inferlay_status_free};
-use super::submission::{INFERLAY_RESPONSE_FINAL, ResponseFlags};
+use super::submission::ResponseFlags;
+use crate::flow::Untaken;
 use crate::sync::{AtomicUsize, Condvar, Mutex, Ordering, deadline, thread};
 use inferlay_backend_sdk::{Error, ErrorKind};
 use std::collections::VecDeque;
@@ -50,7 +51,8 @@ pub struct Event {
     pub request: *mut Request,
     /// Of a response: the response, which is then the caller's; else NULL.
     pub response: *mut Response,
-    /// Of a response that is NULL: why, which is then the caller's; else NULL.
+    /// Of a response that is NULL: why, which is then the caller's; else NULL. Both are NULL where a decoupled model
+    /// has ended without a last response.
     pub status: *mut Status,
 }
 
@@ -61,10 +63,10 @@ impl Event {
     pub(super) fn response(
         UserData(user_data): UserData,
         request: *mut Request,
-        response: *mut Response,
-        status: *mut Status,
+        flags: ResponseFlags,
+        (response, status): (*mut Response, *mut Status),
     ) -> Event {
-        let (kind, flags) = (INFERLAY_EVENT_RESPONSE, INFERLAY_RESPONSE_FINAL);
+        let kind = INFERLAY_EVENT_RESPONSE;
         Event { struct_size: size_of::<Event>(), kind, flags, user_data, request, response, status }
     }
 
@@ -111,7 +113,8 @@ pub struct Queue {
 
 #[derive(Default)]
 struct State {
-    events: VecDeque<Event>,
+    /// Each with what makes it count as untaken.
+    events: VecDeque<(Event, Option<Untaken>)>,
     sleepers: usize,
     is_freed: bool,
     /// There once somebody has asked for it.
@@ -140,13 +143,13 @@ impl Queue {
     }
 
     /// Adds an event. Never blocks.
-    pub(super) fn push(&self, event: Event) {
+    pub(super) fn push(&self, event: Event, untaken: Option<Untaken>) {
         let mut state = self.state.lock();
         if state.is_freed {
             drop(state);
             return event.discard();
         }
-        state.events.push_back(event);
+        state.events.push_back((event, untaken));
         self.len.store(state.events.len(), Ordering::Release);
         if state.events.len() == 1 {
             state.signal.iter().for_each(Signal::raise);
@@ -158,7 +161,7 @@ impl Queue {
         }
     }
 
-    fn pop(&self, state: &mut State) -> Option<Event> {
+    fn pop(&self, state: &mut State) -> Option<(Event, Option<Untaken>)> {
         let event = state.events.pop_front()?;
         self.len.store(state.events.len(), Ordering::Release);
         if state.events.is_empty() {
@@ -168,6 +171,11 @@ impl Queue {
     }
 
     fn next(&self, timeout_ns: u64) -> Result<Event, Error> {
+        // The second half goes when the lock has been let go.
+        self.next_untaken(timeout_ns).map(|(event, _taken_now)| event)
+    }
+
+    fn next_untaken(&self, timeout_ns: u64) -> Result<(Event, Option<Untaken>), Error> {
         if let Some(event) = self.pop(&mut self.state.lock()) {
             return Ok(event);
         }
@@ -220,7 +228,7 @@ impl Queue {
             state.signal = None;
             std::mem::take(&mut state.events)
         };
-        events.into_iter().for_each(Event::discard);
+        events.into_iter().for_each(|(event, _untaken)| event.discard());
     }
 }
 
