@@ -7,7 +7,8 @@
 //!   options.rs   server.rs   model.rs   callback.rs     one file per noun
 //!   request.rs   input.rs   output.rs   parameter.rs    a request and its setters
 //!   infer.rs     submission.rs                          the three ways to ask; the flight of one request
-//!   response.rs  tensor.rs  queue.rs
+//!   response.rs  tensor.rs  dlpack.rs                   what comes back
+//!   queue.rs     drain.rs   notice.rs                   events: taken one or many at a time; what a server tells of
 //! ```
 //!
 //! Invariants: 1. Every function is: check the pointers, convert, one call into the safe engine, convert back, inside
@@ -19,12 +20,15 @@
 
 mod callback;
 mod clock;
+mod dlpack;
 mod door;
+mod drain;
 mod handle;
 mod infer;
 mod input;
 mod library;
 mod model;
+mod notice;
 mod options;
 mod output;
 mod parameter;
