@@ -11,7 +11,7 @@ import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any, AsyncIterator, Deque, Mapping, Optional
 
-from .completions import Completions, Receiver, sweep
+from .completions import ENDED, Completions, Receiver, sweep
 from .errors import Error
 from .response import Response
 
@@ -26,7 +26,7 @@ class Watched(object):
     __slots__ = ("completions", "__weakref__")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        sweep()
+        forget_closed()
         self.completions = Completions()
         loop.add_reader(self.completions.fd(), self.completions.drain)
 
@@ -37,6 +37,14 @@ class Watched(object):
 
 
 _watched: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Watched]" = weakref.WeakKeyDictionary()
+
+
+def forget_closed() -> None:
+    """Leaves what loops that were closed still had in flight to the others."""
+    for loop in list(_watched):
+        if loop.is_closed():
+            _watched.pop(loop, None)
+    sweep()
 
 
 def completions_of(loop: asyncio.AbstractEventLoop) -> Completions:
@@ -64,7 +72,7 @@ class Awaited(Receiver):
             if response is not None:
                 self.future.set_result(response)
             elif error is not None or is_final:
-                self.future.set_exception(error or Error("the model ended without a response"))
+                self.future.set_exception(error or Error(ENDED))
         except RuntimeError:
             pass
 

@@ -142,6 +142,7 @@ class Completions(object):
             free(self.handle)
 
 
+ENDED = "the model ended without a response"
 TURN_NS = 100_000_000
 
 # Queues that nobody waits at any more, and whose requests are still on their way.

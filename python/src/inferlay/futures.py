@@ -14,7 +14,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Deque, Iterable, Iterator, List, Mapping, Optional, Union
 
 from . import engine
-from .completions import EVENTS_MAX, TURN_NS, Completions, Receiver, keep_orphans, sweep
+from .completions import ENDED, EVENTS_MAX, TURN_NS, Completions, Receiver, keep_orphans, sweep
 from .errors import Error
 from .response import Response
 
@@ -56,7 +56,7 @@ class Promised(Receiver):
             if response is not None:
                 self.future.set_result(response)
             else:
-                self.future.set_exception(error or Error("the model ended without a response"))
+                self.future.set_exception(error or Error(ENDED))
         except concurrent.futures.InvalidStateError:
             pass
 
@@ -129,7 +129,9 @@ class Listed(Receiver):
     def respond(self, response: Optional[Response], error: Optional[Error], is_final: bool) -> None:
         """Puts the first answer into its place."""
         if self.results[self.index] is None:
-            self.results[self.index] = response or error or Error("the model ended without a response")
+            # Not by its truth: that of a response is whether it has outputs, which asks the library.
+            answer = response if response is not None else error
+            self.results[self.index] = answer if answer is not None else Error(ENDED)
 
 
 _idle: List[Completions] = []

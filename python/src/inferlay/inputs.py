@@ -171,7 +171,7 @@ def lend_numbers(value: Any, kind: DataType) -> Lent:
     """Nested lists of numbers, by numpy."""
     try:
         found = numpy.asarray(value)
-        if found.dtype.kind not in "biufV" or (found.dtype.kind == "f" and kind.format not in "efdH"):
+        if found.dtype.kind not in "biufOV" or (found.dtype.kind in "fO" and not may_be(kind, value)):
             raise ValueError(f"found elements of {found.dtype}")
         if kind is DataType.BF16 and TO_NUMPY[kind].kind == "u":
             packed = pack(found.ravel().tolist(), kind)
@@ -179,6 +179,13 @@ def lend_numbers(value: Any, kind: DataType) -> Lent:
         return lend_array(numpy.asarray(value, dtype=TO_NUMPY[kind]), kind)
     except (ValueError, TypeError, OverflowError) as error:
         raise InvalidArgument(f"expected a list of {kind}: {error}") from error
+
+
+def may_be(kind: DataType, value: Any) -> bool:
+    """Whether the elements of lists, some of them fractions or large, are numbers of a type."""
+    if kind in (DataType.FP16, DataType.FP32, DataType.FP64, DataType.BF16):
+        return True
+    return all(isinstance(item, int) for item in numpy.asarray(value, dtype=object).ravel())
 
 
 def pack(flat: List[Any], kind: DataType) -> bytes:
