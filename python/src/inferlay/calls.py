@@ -50,9 +50,11 @@ class Variant(object):
     def take(self) -> Call:
         """A request that is not in use."""
         try:
-            return self.idle.pop()
+            call = self.idle.pop()
         except IndexError:
             return Call(self)
+        call.variant = self
+        return call
 
 
 class Call(object):
@@ -72,7 +74,8 @@ class Call(object):
     )
 
     def __init__(self, variant: Variant) -> None:
-        self.variant = variant
+        # Not while it is idle: it would keep what keeps it.
+        self.variant: Any = variant
         self.request = 0
         self.timeout_ns = 0
         self.is_special = False
@@ -134,7 +137,7 @@ class Call(object):
 
     def give_back(self, is_spent: bool) -> None:
         """Lets the inputs go. The request is used again unless it was cancelled or is of a special kind."""
-        idle = self.variant.idle
+        idle, self.variant = self.variant.idle, None
         if is_spent or self.is_special or len(idle) >= IDLE_MAX:
             return
         keep = self.keep
