@@ -9,7 +9,8 @@
  * In brackets stand the threads, and whether the call waits:
  *   [any thread]      any number of threads at once, on the same object too
  *   [one thread]      one thread at a time for the same object
- *   [inside execute]  the thread that runs a model's function, until that returns
+ *   [inside execute]  the thread that runs a model's function, until that returns; for a batch that was pulled, one
+ *                     thread at a time
  *   [blocks: ..]      may wait; inside a callback or an execution it fails with FAILED_PRECONDITION instead
  * Parameters are never NULL where their comment does not say so; a NULL fails with INVALID_ARG, and a string that is
  * not UTF-8 too.
@@ -192,9 +193,13 @@ struct inferlay_abi_host;
 // A truth value.
 #define INFERLAY_PARAMETER_BOOL 4
 
-// One batch, for the length of one call of `execute`: inputs, places for outputs, and what the requests say. Where the
-// model batches, the first dim of every input and output is the number of rows.
+// One batch: inputs, places for outputs, and what the requests say. Where the model batches, the first dim of every
+// input and output is the number of rows. One that `execute` was given lives until that returns; one that was pulled
+// from a queue is the caller's until it is freed, and is used by one thread at a time.
 typedef struct inferlay_batch inferlay_batch;
+
+// Where the batches of a pulled model wait. Any number of threads may pull from it at once.
+typedef struct inferlay_batch_queue inferlay_batch_queue;
 
 // Options of a server, and what it loads at start. Used by one thread at a time; any number of servers may be started
 // with the same.
@@ -392,7 +397,7 @@ typedef struct {
 } inferlay_model_table;
 
 // What a request of a batch says beside its tensors. Set `struct_size` to `sizeof(inferlay_asked)` before the call.
-// The texts are not NUL-terminated; all of it lives until `execute` returns.
+// The texts are not NUL-terminated; all of it lives until `execute` returns, or until a pulled batch is answered.
 typedef struct {
   // In: `sizeof(inferlay_asked)`.
   size_t struct_size;
@@ -433,7 +438,7 @@ typedef struct {
   int64_t int_value;
   // A floating-point number.
   double double_value;
-  // A text, not NUL-terminated; lives until `execute` returns.
+  // A text, not NUL-terminated; lives as `inferlay_asked`.
   const char *string_value;
   // The bytes of the text.
   size_t string_len;
@@ -1127,8 +1132,8 @@ size_t inferlay_batch_rows(const inferlay_batch *batch);
 
 // All rows of an input: a request alone in its batch passes its memory through, several are joined once.
 //                                                                                    [inside execute] [never blocks]
-// `name`: borrowed for the call. `view`: filled on success; what it points to lives until `execute` returns. Fails
-// with NOT_FOUND when there is no such input.
+// `name`: borrowed for the call. `view`: filled on success; what it points to lives until `execute` returns, or until a
+// pulled batch is freed. Fails with NOT_FOUND when there is no such input.
 INFERLAY_MUST_USE
 inferlay_status *inferlay_batch_input(const inferlay_batch *batch,
                                       const char *name,
@@ -1137,8 +1142,8 @@ inferlay_status *inferlay_batch_input(const inferlay_batch *batch,
 // Memory to write all rows of an output into, once; not for BYTES.                   [inside execute] [never blocks]
 //
 // `name`, `shape`: borrowed for the call. `data`, `byte_size`: where the memory and its size go; it is written until
-// `execute` returns. Not NULL. Fails with NOT_FOUND when there is no such output, INVALID_ARG when the shape
-// contradicts the config or the number of rows, FAILED_PRECONDITION for the second time.
+// `execute` returns, or a pulled batch is answered. Not NULL. Fails with NOT_FOUND when there is no such output,
+// INVALID_ARG when the shape contradicts the config or the number of rows, FAILED_PRECONDITION for the second time.
 INFERLAY_MUST_USE
 inferlay_status *inferlay_batch_output(inferlay_batch *batch,
                                        const char *name,
@@ -1181,6 +1186,60 @@ inferlay_status *inferlay_batch_parameter(const inferlay_batch *batch,
                                           size_t index,
                                           const char *name,
                                           inferlay_parameter *parameter);
+
+// Makes a model whose batches are pulled, in a server that runs: it gets batching, queueing, deadlines and statistics
+// like any other, and no thread of the library calls the program for it.                 [any thread] [never blocks]
+//
+// `config`: borrowed for the call; as for `inferlay_server_register_model`. `queue`: where the queue goes, the caller's
+// from then on, to be freed with `inferlay_batch_queue_free`; not NULL. As many batches are out at once, waiting in the
+// queue or pulled, as the config has instances; more requests wait in the model's own queue and become larger batches.
+// `execution_timeout` counts until the answer. `inferlay_model_remove` takes the model away. Fails as
+// `inferlay_server_register_model`.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_batch_queue_new(const inferlay_server *server,
+                                          const char *config,
+                                          inferlay_batch_queue **queue);
+
+// Frees a queue; batches in it, and requests to come until the model is removed, are answered with UNAVAILABLE.
+//                                                                                        [any thread] [never blocks]
+// `queue`: taken; NULL does nothing. Its file descriptor is closed. No other call with it may be running: to end the
+// threads that pull, remove the model or stop the server, and wait until `inferlay_batch_queue_next` has told each of
+// the end. Batches that were pulled outlive it, as it outlives the server.
+void inferlay_batch_queue_free(inferlay_batch_queue *queue);
+
+// Takes the next batch out of a queue.                                 [any thread] [blocks for `timeout_ns` at most]
+//
+// `timeout_ns`: how long to wait for one; 0 for not at all, UINT64_MAX for ever. `batch`: where the batch goes, which
+// then is the caller's, to be answered with `inferlay_batch_answer` and freed with `inferlay_batch_free`; NULL once the
+// model has ended, because it was removed or the server has stopped; not NULL itself. A batch comes without the
+// requests that were cancelled or became too late while it waited. Fails with TIMEOUT when none came, and with
+// FAILED_PRECONDITION when it would wait inside a callback or an execution; neither allocates.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_batch_queue_next(const inferlay_batch_queue *queue,
+                                           uint64_t timeout_ns,
+                                           inferlay_batch **batch);
+
+// A file descriptor (an eventfd) that is readable while `inferlay_batch_queue_next` would return at once: for poll,
+// epoll and the like. Do not read it: take batches with a timeout of 0 until that fails with TIMEOUT.
+//                                                                                        [any thread] [never blocks]
+// The descriptor is the queue's, which closes it when freed. The same one each time; -1 for NULL and when the system
+// has none left.
+int32_t inferlay_batch_queue_fd(const inferlay_batch_queue *queue);
+
+// Answers a batch that was pulled.                                                       [one thread] [never blocks]
+//
+// `batch`: from then on only to be freed; inputs that were looked at stay where they are until then. `status`: NULL:
+// each request is answered with its rows of the outputs. A status, which is taken: it answers every request. Requests
+// that were cancelled or became too late meanwhile, and those that a stop has answered, do not hear of it. Fails with
+// what the requests are answered with when an output is missing or does not fit, and with FAILED_PRECONDITION for the
+// second time and for a batch that was not pulled.
+INFERLAY_MUST_USE inferlay_status *inferlay_batch_answer(inferlay_batch *batch, inferlay_status *status);
+
+// Frees a batch that was pulled. One that was not answered is answered with INTERNAL.     [one thread] [never blocks]
+//
+// `batch`: taken; NULL, and a batch that was not pulled, do nothing. What its functions pointed to is gone, and memory
+// that requests lent is released, if it was looked at as an input.
+void inferlay_batch_free(inferlay_batch *batch);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -797,8 +797,8 @@ struct asked {
   bool is_cancelled;
 };
 
-// One batch, for the length of one call of a model's function; all that it gives lives as long. Where the model
-// batches, the first dim of every input and output is the number of rows.
+// One batch, for the length of one call of a model's function, or of one that was pulled; all that it gives lives as
+// long. Where the model batches, the first dim of every input and output is the number of rows.
 class batch {
  public:
   explicit batch(inferlay_batch *raw) noexcept : raw_(raw) {}
@@ -892,6 +892,58 @@ class batch {
 
  private:
   inferlay_batch *raw_;
+};
+
+// A batch that was pulled from a queue: one thread at a time answers it as a whole. Destroyed before that, it is answered
+// with an error.
+class pulled_batch {
+ public:
+  // Takes the handle over.
+  explicit pulled_batch(inferlay_batch *raw) noexcept : handle_(raw) {}
+
+  // What a model's function would be given. Once the batch is answered, only inputs that were looked at before are good.
+  batch view() const noexcept { return batch(raw()); }
+
+  // Answers each request with its rows of the outputs. Throws what they are answered with when an output is missing or
+  // does not fit.
+  void answer() { detail::check(inferlay_batch_answer(raw(), nullptr)); }
+
+  // Answers each request with this error.
+  void fail(const error &error) { detail::check(inferlay_batch_answer(raw(), detail::status_of(error))); }
+
+  inferlay_batch *raw() const noexcept { return handle_.get(); }
+
+ private:
+  detail::handle<inferlay_batch, inferlay_batch_free> handle_;
+};
+
+// A model whose batches are pulled, by any number of threads, and where they wait. When the queue is destroyed, which no
+// thread may pull from then, requests are answered with an error until the model is removed.
+class batch_queue {
+ public:
+  // Makes the model, in a server that runs; `config`: YAML or JSON with the keys of a model's `config.yaml`.
+  batch_queue(const server &server, text config);
+
+  // Waits for the next batch; nothing once the model has ended, because it was removed or the server has stopped.
+  std::optional<pulled_batch> next() { return next(UINT64_MAX); }
+
+  // Waits so long at most; throws `timeout` when none came.
+  std::optional<pulled_batch> next_for(std::chrono::nanoseconds time) { return next(detail::nanoseconds(time)); }
+
+  // A descriptor that is readable while `next` would return at once, for poll and epoll. It stays the queue's; do not
+  // read it. -1 when the system has none left.
+  int fd() const noexcept { return inferlay_batch_queue_fd(raw()); }
+
+  inferlay_batch_queue *raw() const noexcept { return handle_.get(); }
+
+ private:
+  std::optional<pulled_batch> next(std::uint64_t timeout_ns) {
+    auto *batch = detail::made<inferlay_batch>(inferlay_batch_queue_next, raw(), timeout_ns);
+    if (batch == nullptr) return std::nullopt;
+    return pulled_batch(batch);
+  }
+
+  detail::handle<inferlay_batch_queue, inferlay_batch_queue_free> handle_;
 };
 
 // A model server in this process. Destroying it stops it, and drains for up to 5 seconds; inside a callback it is not
@@ -1059,6 +1111,9 @@ class server {
 inline request::request(const server &server, text model, std::uint64_t version)
     : handle_(detail::made<inferlay_request>(inferlay_request_new, server.raw(), model.chars(),
                            version)) {}
+
+inline batch_queue::batch_queue(const server &server, text config)
+    : handle_(detail::made<inferlay_batch_queue>(inferlay_batch_queue_new, server.raw(), config.chars())) {}
 
 // The version of the library, such as "0.1.0"; and how it was built, as JSON.
 inline const char *version() noexcept { return inferlay_version(); }

@@ -99,6 +99,7 @@
 //!
 //! - [`ServerBuilder`]: several folders, options, progress, the log. [`config`]: what a model's `config.yaml` may say.
 //! - [`ModelHandle::statistics`], [`ServerHandle::models`], [`ServerHandle::traces_json`]: what happens inside.
+//! - [`ServerHandle::register_pulled_model`]: batches that threads of the program pull, instead of being called.
 //! - [`Backend`], and the crate `inferlay-backend-sdk`: other frameworks. [`ManualClock`]: tests without waiting.
 //!
 //! # Cargo features
@@ -125,7 +126,7 @@ mod server;
 mod sync;
 #[allow(unsafe_code)]
 mod tensor;
-pub use backend::ModelBatch;
+pub use backend::{BatchQueue, ModelBatch, PulledBatch};
 pub use config::{CallerRuns, ModelConfig};
 pub use flow::{CancelToken, Refused, Request, Response};
 pub use inferlay_backend_sdk::{

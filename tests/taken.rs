@@ -57,6 +57,28 @@ fn respond(taken: &Taken) {
 }
 
 #[test]
+fn the_execution_timeout_goes_on_until_what_was_taken_is_answered() {
+    finishes(|| {
+        let (clock, (backend, taken)) = (ManualClock::new(), taking(8));
+        let (server, model) = served(&clock, "execution_timeout_microseconds: 1000", backend);
+        let in_time = model.infer_async(ask(1.0)).unwrap();
+        respond(&receive(&taken));
+        in_time.wait().unwrap();
+        eventually("the worker is back", || model.statistics().unwrap().execution_count == 1);
+        clock.advance(2 * MS);
+        assert!(model.is_ready());
+        let late = model.infer_async(ask(2.0)).unwrap();
+        let request = receive(&taken);
+        clock.advance(2 * MS);
+        assert_eq!(late.wait().unwrap_err().kind(), ErrorKind::Timeout);
+        assert!(request.info().cancelled() && !model.is_ready());
+        respond(&request);
+        drop(request);
+        server.stop(MS).unwrap();
+    });
+}
+
+#[test]
 fn a_token_cancels_a_blocking_call_whose_request_was_taken_on_its_own_thread() {
     finishes(|| {
         let (backend, taken) = taking(8);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// config has several instances.
 type Function = dyn Fn(&ModelBatch<'_>) -> Result<(), Error> + Send + Sync;
 
-/// One batch, as the function of a registered model sees it: inputs and outputs by name.
+/// One batch, as the function of a registered model, or who has pulled it, sees it: inputs and outputs by name.
 ///
 /// Where the model batches, the first dim of every input and output is [`ModelBatch::rows`].
 ///
@@ -33,6 +33,18 @@ type Function = dyn Fn(&ModelBatch<'_>) -> Result<(), Error> + Send + Sync;
 pub struct ModelBatch<'a> {
     batch: &'a dyn Batch,
     signature: &'a Signature,
+}
+
+impl<'a> ModelBatch<'a> {
+    pub(super) fn new(batch: &'a dyn Batch, signature: &'a Signature) -> Self {
+        ModelBatch { batch, signature }
+    }
+
+    /// The same once more.
+    #[cfg(feature = "capi")]
+    pub(crate) fn again(&self) -> Self {
+        ModelBatch::new(self.batch, self.signature)
+    }
 }
 
 impl ModelBatch<'_> {
@@ -296,6 +308,6 @@ struct ClosureInstance {
 
 impl Instance for ClosureInstance {
     fn execute(&mut self, batch: &dyn Batch) -> Result<(), Error> {
-        (self.function)(&ModelBatch { batch, signature: &self.signature })
+        (self.function)(&ModelBatch::new(batch, &self.signature))
     }
 }

@@ -1,13 +1,15 @@
 //! The workshop: backends as the engine sees them.
 //!
 //! [`builtin`] lists those that are linked in, [`dynamic`] finds others in shared libraries, [`plugin`] makes one of a C
-//! table, [`closure`] of a function; [`taken`] turns the engine's side of a taken request into the
-//! SDK's. Nothing here knows of lanes or requests on their way.
+//! table, [`closure`] of a function, [`queue`] of whoever pulls its batches ([`pulled`]); [`taken`] turns the engine's side
+//! of a taken request into the SDK's. Nothing here knows of lanes or requests on their way.
 
 mod builtin;
 mod closure;
 mod dynamic;
 mod plugin;
+mod pulled;
+mod queue;
 pub(crate) mod taken;
 
 pub(crate) use builtin::builtin;
@@ -17,3 +19,7 @@ pub(crate) use dynamic::Directories;
 #[cfg(feature = "capi")]
 pub(crate) use plugin::HOST;
 pub(crate) use plugin::{BackendOptions, Surroundings, TrustedTable};
+#[cfg(feature = "capi")]
+pub(crate) use pulled::Pulled;
+pub use queue::{BatchQueue, PulledBatch};
+pub(crate) use queue::{Line, PulledModel};

@@ -9,17 +9,49 @@ use super::parameter::{INFERLAY_SEQUENCE_END, INFERLAY_SEQUENCE_START, SequenceF
 use super::server::{Server, handle};
 use super::status::Status;
 use super::types::View;
-use crate::backend::ModelBatch;
-use crate::config;
+use crate::backend::{ModelBatch, Pulled};
+use crate::config::{self, ModelConfig};
 use crate::sync::{AtomicBool, Ordering};
-use inferlay_backend_sdk::{Error, ParameterValue, RequestInfo, Signature};
+use inferlay_backend_sdk::{Error, ErrorKind, ParameterValue, RequestInfo, Signature};
 use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 
-/// One batch, for the length of one call of `execute`: inputs, places for outputs, and what the requests say. Where the
-/// model batches, the first dim of every input and output is the number of rows.
+/// One batch: inputs, places for outputs, and what the requests say. Where the model batches, the first dim of every
+/// input and output is the number of rows. One that `execute` was given lives until that returns; one that was pulled
+/// from a queue is the caller's until it is freed, and is used by one thread at a time.
 pub struct Batch {
-    batch: *const ModelBatch<'static>,
+    whose: Whose,
+}
+
+enum Whose {
+    /// The engine's, for one call of `execute`.
+    Lent(*const ModelBatch<'static>),
+    /// The caller's.
+    Pulled(Pulled),
+}
+
+const ANSWERED: Error = Error::fixed(ErrorKind::FailedPrecondition, "the batch was answered before");
+const NOT_PULLED: Error = Error::fixed(ErrorKind::FailedPrecondition, "the batch was not pulled: return from execute");
+
+impl Batch {
+    pub(super) fn pulled(batch: Pulled) -> Batch {
+        Batch { whose: Whose::Pulled(batch) }
+    }
+
+    pub(super) fn is_pulled(&self) -> bool {
+        matches!(self.whose, Whose::Pulled(_))
+    }
+
+    /// Answers the requests of a pulled batch.
+    ///
+    /// # Errors
+    /// As for [`Pulled::settle`]; `FAILED_PRECONDITION` for one that was not pulled.
+    pub(super) fn settle(&mut self, outcome: Result<(), Error>) -> Result<(), Error> {
+        match &mut self.whose {
+            Whose::Pulled(batch) => batch.settle(outcome),
+            Whose::Lent(_) => Err(NOT_PULLED),
+        }
+    }
 }
 
 /// Runs one batch. NULL: each request is answered with its rows of the outputs. A status, which is taken: it answers
@@ -45,7 +77,7 @@ pub struct ModelTable {
 }
 
 /// What a request of a batch says beside its tensors. Set `struct_size` to `sizeof(inferlay_asked)` before the call.
-/// The texts are not NUL-terminated; all of it lives until `execute` returns.
+/// The texts are not NUL-terminated; all of it lives until `execute` returns, or until a pulled batch is answered.
 #[repr(C)]
 pub struct Asked {
     /// In: `sizeof(inferlay_asked)`.
@@ -96,7 +128,7 @@ pub struct Parameter {
     pub int_value: i64,
     /// A floating-point number.
     pub double_value: f64,
-    /// A text, not NUL-terminated; lives until `execute` returns.
+    /// A text, not NUL-terminated; lives as `inferlay_asked`.
     pub string_value: *const c_char,
     /// The bytes of the text.
     pub string_len: usize,
@@ -113,7 +145,7 @@ struct Functions {
 
 impl Functions {
     fn run(&self, batch: &ModelBatch<'_>) -> Result<(), Error> {
-        let mut lent = Batch { batch: std::ptr::from_ref(batch).cast() };
+        let mut lent = Batch { whose: Whose::Lent(std::ptr::from_ref(batch).cast()) };
         // SAFETY: whoever registered the model promised that a thread may call it so; the batch outlives the call.
         let status = unsafe { (self.execute)(self.user_data.0, &raw mut lent) };
         // SAFETY: the function gives the status away.
@@ -130,15 +162,21 @@ impl Drop for Functions {
     }
 }
 
-/// The batch behind a handle.
+/// The batch behind a handle, whose requests wait for an answer.
+///
+/// # Errors
+/// `INVALID_ARG` for NULL, `FAILED_PRECONDITION` for one that was answered.
 ///
 /// # Safety
-/// `batch` is NULL or what `execute` was given, and `execute` has not returned.
-unsafe fn batch_of<'a>(batch: *const Batch) -> Result<&'a ModelBatch<'a>, Error> {
+/// `batch` is NULL, or what `execute` was given and `execute` has not returned, or was pulled and not freed.
+unsafe fn batch_of<'a>(batch: *const Batch) -> Result<ModelBatch<'a>, Error> {
     // SAFETY: the caller's promise.
-    let lent = unsafe { borrow(batch, "batch") }?;
-    // SAFETY: the batch lives until `execute` returns.
-    Ok(unsafe { &*lent.batch.cast::<ModelBatch<'a>>() })
+    match &unsafe { borrow(batch, "batch") }?.whose {
+        // SAFETY: the batch lives until `execute` returns.
+        Whose::Lent(lent) => Ok(unsafe { &*lent.cast::<ModelBatch<'a>>() }.again()),
+        Whose::Pulled(batch) if batch.is_open() => Ok(batch.view()),
+        Whose::Pulled(_) => Err(ANSWERED),
+    }
 }
 
 /// Makes a model of a function of the program.                                            [any thread] [never blocks]
@@ -161,16 +199,28 @@ pub unsafe extern "C" fn inferlay_server_register_model(
         // SAFETY: the caller's promise.
         let server = unsafe { handle(server) }?;
         // SAFETY: the caller's promise.
-        let partial = config::parse("config", unsafe { utf8(config, "config") }?)?;
-        let Some(name) = partial.name.clone() else {
-            return Err(Error::invalid_arg("config: found no name, expected the model's name under the key 'name'"));
-        };
-        let config = partial.complete(&name, "closure", &Signature::default())?;
+        let config = unsafe { model_config(config) }?;
         let shared = functions.clone();
         server.register_model(config, move |batch| shared.run(batch))?;
         functions.is_registered.store(true, Ordering::Release);
         Ok(())
     })
+}
+
+/// The complete config of a model of the program's own.
+///
+/// # Errors
+/// `INVALID_ARG` for one that contradicts itself or has no name.
+///
+/// # Safety
+/// `config` is NULL or a NUL-terminated string.
+pub(super) unsafe fn model_config(config: *const c_char) -> Result<ModelConfig, Error> {
+    // SAFETY: the caller's promise.
+    let partial = config::parse("config", unsafe { utf8(config, "config") }?)?;
+    let Some(name) = partial.name.clone() else {
+        return Err(Error::invalid_arg("config: found no name, expected the model's name under the key 'name'"));
+    };
+    Ok(partial.complete(&name, "closure", &Signature::default())?)
 }
 
 /// # Safety
@@ -203,8 +253,8 @@ pub unsafe extern "C" fn inferlay_batch_rows(batch: *const Batch) -> usize {
 
 /// All rows of an input: a request alone in its batch passes its memory through, several are joined once.
 ///                                                                                    [inside execute] [never blocks]
-/// `name`: borrowed for the call. `view`: filled on success; what it points to lives until `execute` returns. Fails
-/// with NOT_FOUND when there is no such input.
+/// `name`: borrowed for the call. `view`: filled on success; what it points to lives until `execute` returns, or until a
+/// pulled batch is freed. Fails with NOT_FOUND when there is no such input.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn inferlay_batch_input(
@@ -225,8 +275,8 @@ pub unsafe extern "C" fn inferlay_batch_input(
 /// Memory to write all rows of an output into, once; not for BYTES.                   [inside execute] [never blocks]
 ///
 /// `name`, `shape`: borrowed for the call. `data`, `byte_size`: where the memory and its size go; it is written until
-/// `execute` returns. Not NULL. Fails with NOT_FOUND when there is no such output, INVALID_ARG when the shape
-/// contradicts the config or the number of rows, FAILED_PRECONDITION for the second time.
+/// `execute` returns, or a pulled batch is answered. Not NULL. Fails with NOT_FOUND when there is no such output,
+/// INVALID_ARG when the shape contradicts the config or the number of rows, FAILED_PRECONDITION for the second time.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn inferlay_batch_output(
@@ -298,8 +348,8 @@ pub unsafe extern "C" fn inferlay_batch_fail(batch: *mut Batch, index: usize, st
         let said = unsafe { Status::into_result(status) };
         // SAFETY: the caller's promise.
         let batch = unsafe { batch_of(batch) }?;
-        request(batch, index)?;
-        let nothing = || Error::new(inferlay_backend_sdk::ErrorKind::Unknown, "the model gave no reason");
+        request(&batch, index)?;
+        let nothing = || Error::new(ErrorKind::Unknown, "the model gave no reason");
         batch.fail(index, said.err().unwrap_or_else(nothing));
         Ok(())
     })
@@ -313,7 +363,8 @@ pub unsafe extern "C" fn inferlay_batch_fail(batch: *mut Batch, index: usize, st
 pub unsafe extern "C" fn inferlay_batch_request(batch: *const Batch, index: usize, asked: *mut Asked) -> *mut Status {
     door(|| {
         // SAFETY: the caller's promise.
-        let request = request(unsafe { batch_of(batch) }?, index)?;
+        let batch = unsafe { batch_of(batch) }?;
+        let request = request(&batch, index)?;
         // SAFETY: the caller's promise.
         let place = unsafe { out(asked, "asked") }?;
         // SAFETY: the caller's promise: the first field is set.
@@ -353,7 +404,8 @@ pub unsafe extern "C" fn inferlay_batch_parameter(
 ) -> *mut Status {
     door(|| {
         // SAFETY: the caller's promise.
-        let request = request(unsafe { batch_of(batch) }?, index)?;
+        let batch = unsafe { batch_of(batch) }?;
+        let request = request(&batch, index)?;
         // SAFETY: the caller's promise.
         let name = unsafe { utf8(name, "name") }?;
         // SAFETY: the caller's promise.
@@ -400,7 +452,7 @@ fn check_size(parameter: &str, found: usize, least: usize) -> Result<(), Error> 
     Err(Error::invalid_arg(format!("{parameter}: found a struct_size of {found}, expected {least} or more")))
 }
 
-fn request<'a>(batch: &'a ModelBatch<'a>, index: usize) -> Result<&'a dyn RequestInfo, Error> {
+fn request<'a>(batch: &'a ModelBatch<'_>, index: usize) -> Result<&'a dyn RequestInfo, Error> {
     if index >= batch.len() {
         return Err(Error::not_found(format!("request {index} of {}", batch.len())));
     }

@@ -8,7 +8,9 @@
 //!   request.rs   input.rs   output.rs   parameter.rs    a request and its setters
 //!   infer.rs     submission.rs                          the three ways to ask; the flight of one request
 //!   response.rs  tensor.rs  dlpack.rs                   what comes back
-//!   queue.rs     drain.rs   notice.rs                   events: taken one or many at a time; what a server tells of
+//!   queue.rs     signal.rs                              events, and the descriptor of a queue
+//!   drain.rs     notice.rs                              many events at a time; what a server tells of by itself
+//!   batch_queue.rs                                      models whose batches are pulled
 //! ```
 //!
 //! Invariants: 1. Every function is: check the pointers, convert, one call into the safe engine, convert back, inside
@@ -18,6 +20,7 @@
 //! The functions are `pub` because the generator takes nothing else; the room itself is private.
 #![allow(unreachable_pub, reason = "the linker reaches what the crate does not export")]
 
+mod batch_queue;
 mod callback;
 mod clock;
 mod dlpack;
@@ -36,6 +39,7 @@ mod queue;
 mod request;
 mod response;
 mod server;
+mod signal;
 mod status;
 mod submission;
 mod tensor;

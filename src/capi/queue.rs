@@ -9,13 +9,13 @@ use super::door::{door, quiet_door};
 use super::handle::{UserData, borrow, out};
 use super::request::Request;
 use super::response::{Response, inferlay_response_free};
+use super::signal::Signal;
 use super::status::{Status, inferlay_status_free};
 use super::submission::{INFERLAY_RESPONSE_FINAL, ResponseFlags};
 use crate::sync::{AtomicUsize, Condvar, Mutex, Ordering, deadline, thread};
 use inferlay_backend_sdk::{Error, ErrorKind};
 use std::collections::VecDeque;
 use std::ffi::c_void;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -168,7 +168,7 @@ struct State {
     sleepers: usize,
     is_freed: bool,
     /// There once somebody has asked for it.
-    signal: Option<OwnedFd>,
+    signal: Option<Signal>,
 }
 
 impl Queue {
@@ -207,7 +207,7 @@ impl Queue {
         state.events.push_back(event);
         self.len.store(state.events.len(), Ordering::Release);
         if state.events.len() == 1 {
-            state.raise();
+            state.signal.iter().for_each(Signal::raise);
         }
         let has_sleepers = state.sleepers > 0;
         drop(state);
@@ -220,7 +220,7 @@ impl Queue {
         let event = state.events.pop_front()?;
         self.len.store(state.events.len(), Ordering::Release);
         if state.events.is_empty() {
-            state.lower();
+            state.signal.iter().for_each(Signal::lower);
         }
         Some(event)
     }
@@ -238,7 +238,7 @@ impl Queue {
         state.events.drain(..len).for_each(&mut put);
         self.len.store(state.events.len(), Ordering::Release);
         if state.events.is_empty() {
-            state.lower();
+            state.signal.iter().for_each(Signal::lower);
         }
     }
 
@@ -260,7 +260,8 @@ impl Queue {
                 return Ok(event);
             }
             state.sleepers += 1;
-            let is_late = self.bell.wait(&mut state, until);
+            let is_late;
+            (state, is_late) = self.bell.wait(state, until);
             state.sleepers -= 1;
             if is_late && state.events.is_empty() {
                 return Err(NONE_CAME);
@@ -278,18 +279,13 @@ impl Queue {
     fn fd(&self) -> Option<i32> {
         let mut state = self.state.lock();
         if state.signal.is_none() {
-            // SAFETY: no pointer is passed.
-            let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-            if fd < 0 {
-                return None;
-            }
-            // SAFETY: the descriptor is open and nobody else's.
-            state.signal = Some(unsafe { OwnedFd::from_raw_fd(fd) });
+            let signal = Signal::new()?;
             if !state.events.is_empty() {
-                state.raise();
+                signal.raise();
             }
+            state.signal = Some(signal);
         }
-        state.signal.as_ref().map(AsRawFd::as_raw_fd)
+        state.signal.as_ref().map(Signal::fd)
     }
 
     fn close(&self) {
@@ -300,24 +296,6 @@ impl Queue {
             std::mem::take(&mut state.events)
         };
         events.into_iter().for_each(Event::discard);
-    }
-}
-
-impl State {
-    /// Makes the descriptor readable.
-    fn raise(&self) {
-        let Some(signal) = &self.signal else { return };
-        let one = 1u64;
-        // SAFETY: eight bytes are read from a number of eight bytes.
-        let _written = unsafe { libc::write(signal.as_raw_fd(), (&raw const one).cast(), 8) };
-    }
-
-    /// Makes it unreadable.
-    fn lower(&self) {
-        let Some(signal) = &self.signal else { return };
-        let mut count = 0u64;
-        // SAFETY: eight bytes are written to a number of eight bytes; the descriptor does not block.
-        let _read = unsafe { libc::read(signal.as_raw_fd(), (&raw mut count).cast(), 8) };
     }
 }
 

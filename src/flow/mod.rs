@@ -69,7 +69,7 @@
 //!   lane core -> task.ask ----+-> free lists of the pools (tasks; blocks)
 //!                task.ask -> task.reply
 //!                task.ask -> timekeeper
-//!                task.ask -> lane's taken requests
+//!                task.ask -> lane's taken requests; those of a batch with an execution timeout
 //!                task.ask -> cancel token
 //!   lane core -> flights of an instance
 //! ```
@@ -87,6 +87,7 @@ mod lead;
 #[cfg(all(test, loom))]
 pub(crate) mod loom_tests;
 mod messenger;
+mod overdue;
 mod permit;
 mod queue;
 mod request;

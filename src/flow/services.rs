@@ -36,6 +36,12 @@ pub(crate) struct Tuning {
     pub(crate) workers_max: usize,
 }
 
+impl AsRef<BlockPool> for Services {
+    fn as_ref(&self) -> &BlockPool {
+        &self.blocks
+    }
+}
+
 impl Services {
     /// Ends the threads, but for workers whose backends do not return. Every lane has stopped.
     pub(crate) fn stop(&self) {

@@ -6,6 +6,7 @@
 
 use super::answer;
 use super::lane::Lane;
+use super::task::Ticket;
 use crate::sync::{Ordering, thread};
 use inferlay_backend_sdk::{Error, ErrorKind, LogLevel};
 use std::sync::Arc;
@@ -80,10 +81,17 @@ impl Lane {
         }
     }
 
-    /// An execution has passed the model's `execution_timeout`: its requests are answered as far as nothing is lent, and
-    /// the model takes no more.
+    /// An execution has passed the model's `execution_timeout`.
     pub(super) fn execution_is_late(self: &Arc<Self>, index: usize, serial: u64) {
-        let Some(tickets) = self.core.lock().instances.on(index, serial) else { return };
+        let tickets = self.core.lock().instances.on(index, serial);
+        if let Some(tickets) = tickets {
+            self.get_stuck(tickets);
+        }
+    }
+
+    /// These requests have passed the model's `execution_timeout`: they are answered as far as nothing is lent, and the
+    /// model takes no more.
+    pub(super) fn get_stuck(&self, tickets: Vec<Ticket>) {
         self.is_stuck.store(true, Ordering::Release);
         let place = self.spec.place();
         let error = Error::new(ErrorKind::Timeout, format!("{place}: the execution passed execution_timeout"));

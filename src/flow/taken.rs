@@ -10,6 +10,7 @@ use super::answer::{self, On};
 use super::execution::too_small;
 use super::instance::InFlight;
 use super::lane::Lane;
+use super::overdue::Watch;
 use super::seat::missing;
 use super::spec::bit;
 use super::task::{Ask, Sequence, Ticket, Written};
@@ -29,18 +30,23 @@ use std::sync::Arc;
 pub(super) struct Flight {
     lane: Arc<Lane>,
     in_flight: Arc<InFlight>,
+    /// Of a model with an execution timeout.
+    watch: Option<Watch>,
 }
 
 impl Flight {
     pub(super) fn begin(lane: &Arc<Lane>, in_flight: Arc<InFlight>) -> Arc<Self> {
         in_flight.begin();
         lane.begin_flight();
-        Arc::new(Flight { lane: lane.clone(), in_flight })
+        Arc::new(Flight { lane: lane.clone(), in_flight, watch: Watch::begin(lane) })
     }
 }
 
 impl Drop for Flight {
     fn drop(&mut self) {
+        if let Some(watch) = self.watch.take() {
+            watch.end(&self.lane);
+        }
         self.in_flight.end();
         self.lane.end_flight();
     }
@@ -52,6 +58,7 @@ pub(super) fn take(ticket: &Ticket, ask: &Ask, flight: Arc<Flight>) -> (Request,
     let holds_memory = !into.is_empty();
     let lane = ticket.home();
     lane.taken.lock().push(ticket.clone());
+    flight.watch.iter().for_each(|watch| watch.add(ticket));
     // A caller who runs his own request arms no timer; now the request will outlast the execution.
     let arm = |deadline| lane.services.timekeeper.arm(deadline, Timed::Deadline(ticket.clone()));
     let timer = ask.timer.or_else(|| ask.deadline.map(arm));

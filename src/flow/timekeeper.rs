@@ -6,6 +6,7 @@
 
 use super::answer::{self, On};
 use super::lane::Lane;
+use super::overdue::{self, Tickets};
 use super::task::Ticket;
 use super::timer::{Key, Wheel};
 use crate::sync::{Clock, Doorbell, Mutex, thread};
@@ -17,6 +18,8 @@ pub(crate) enum Timed {
     Deadline(Ticket),
     /// An execution on instance `index`, the `serial`-th of it.
     Execution { lane: Weak<Lane>, index: usize, serial: u64 },
+    /// The answers to requests of one batch, which its backend has taken.
+    Taken { lane: Weak<Lane>, tickets: Weak<Tickets> },
 }
 
 /// The service.
@@ -123,6 +126,7 @@ impl Timed {
                     lane.execution_is_late(index, serial);
                 }
             }
+            Timed::Taken { lane, tickets } => overdue::fire(&lane, &tickets),
         }
     }
 }

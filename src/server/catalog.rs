@@ -5,6 +5,7 @@
 //! `Arc`. Lock order: the list of entries, then an entry; neither is held while anything loads, runs or stops.
 
 use super::status::{ModelState, ModelStatus};
+use crate::backend::Line;
 use crate::config::ModelConfig;
 use crate::flow::Lane;
 use crate::sync::{AtomicU64, Mutex, Ordering};
@@ -17,6 +18,18 @@ use std::sync::Arc;
 pub(super) struct Served {
     pub(super) lane: Arc<Lane>,
     pub(super) config: Arc<ModelConfig>,
+    /// Of a model whose batches are pulled, where they wait.
+    pub(super) line: Option<Arc<Line>>,
+}
+
+impl Served {
+    /// Answers what is left, lets the instances go, and tells whoever pulls.
+    pub(super) fn end_stop(&self) {
+        self.lane.end_stop();
+        if let Some(line) = &self.line {
+            line.end();
+        }
+    }
 }
 
 /// A version, serving or not.

@@ -264,7 +264,7 @@ pub(super) fn serve(
     for cell in cells {
         lane.add_instance(cell);
     }
-    Ok(Served { lane, config: Arc::new(config) })
+    Ok(Served { lane, config: Arc::new(config), line: None })
 }
 
 /// One course of loading: who is done, and the first failure.

@@ -11,6 +11,7 @@ mod load;
 #[cfg(all(test, loom))]
 mod loom_tests;
 mod model;
+mod register;
 mod spec;
 mod status;
 #[cfg(all(test, not(loom)))]
@@ -29,7 +30,7 @@ use crate::repository;
 use crate::sync::{AtomicBool, Mutex, Ordering, thread};
 use builder::Options;
 use catalog::{Catalog, Entry, Served};
-use inferlay_backend_sdk::{Attributes, Error, ErrorKind};
+use inferlay_backend_sdk::{Error, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -232,18 +233,8 @@ impl ServerHandle {
         config: ModelConfig,
         function: impl Fn(&ModelBatch<'_>) -> Result<(), Error> + Send + Sync + 'static,
     ) -> Result<ModelHandle, Error> {
-        repository::check_model_name(&config.name)?;
-        config.check()?;
-        if self.inner.is_stopping.load(Ordering::Acquire) {
-            return Err(STOPPED);
-        }
-        let name = config.name.clone();
         let model = Arc::new(ClosureModel::new(load::stated(&config), function));
-        let served = load::serve(&self.inner.services, &self.inner.options, (config, 1), model, Attributes::CALLER_OK)?;
-        let entry = self.inner.catalog.entry_or_new(&name);
-        entry.put_first(1, served)?;
-        self.give_up_if_stopping(&entry)?;
-        self.model(&name)
+        self.register(config, model, None)
     }
 
     /// Takes back what was put into the catalog just now, if the server stops: whoever stops may have looked before.
@@ -251,7 +242,7 @@ impl ServerHandle {
         if self.is_live() {
             return Ok(());
         }
-        entry.clear().iter().for_each(|served| served.lane.end_stop());
+        entry.clear().iter().for_each(Served::end_stop);
         Err(STOPPED)
     }
 
@@ -573,7 +564,7 @@ impl Inner {
             self.services.clock.wait(&self.services.drained, Some(until));
         }
         let names: Vec<_> = left.iter().map(|lane| lane.spec.place()).collect();
-        lanes.iter().for_each(|served| served.lane.end_stop());
+        lanes.iter().for_each(Served::end_stop);
         if names.is_empty() {
             return Ok(());
         }

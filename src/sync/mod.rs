@@ -27,9 +27,7 @@ pub(crate) use clock::Clock;
 pub use clock::ManualClock;
 pub(crate) use doorbell::Doorbell;
 pub(crate) use inbox::Inbox;
-#[cfg(all(feature = "capi", not(loom)))]
-pub(crate) use lock::{Condvar, deadline};
-pub(crate) use lock::{Mutex, MutexGuard};
+pub(crate) use lock::{Condvar, Mutex, MutexGuard, deadline};
 #[cfg(all(test, loom))]
 pub(crate) use model::{model, spawn};
 pub(crate) use pool::{Home, Pool, Pooled};

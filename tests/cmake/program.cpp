@@ -34,6 +34,7 @@ constexpr bool moves_only = std::is_nothrow_move_constructible<T>::value && std:
 static_assert(moves_only<inferlay::server> && moves_only<inferlay::request> && moves_only<inferlay::response>, "");
 static_assert(moves_only<inferlay::queue> && moves_only<inferlay::options> && moves_only<inferlay::tensor>, "");
 static_assert(moves_only<inferlay::event> && moves_only<inferlay::result>, "");
+static_assert(moves_only<inferlay::batch_queue> && moves_only<inferlay::pulled_batch>, "");
 
 static_assert(std::is_convertible<inferlay::span<float>, inferlay::span<const float>>::value, "");
 static_assert(!std::is_convertible<inferlay::span<const float>, inferlay::span<float>>::value, "");
@@ -268,7 +269,8 @@ void a_model_s_function_is_destroyed_once(inferlay::server &server) {
 void a_queue_tells_of_responses_and_releases(const inferlay::server &server) {
   inferlay::queue queue;
   CHECK(queue.fd() >= 0 && !queue.try_next() && !queue.next_for(1us));
-  const float row[] = {1, 2};
+  // Lent until the release, which comes after this function has returned.
+  static const float row[] = {1, 2};
   inferlay::request request(server, "double");
   request.set_input("x", row, {1, 2});
   int mark = 0;
@@ -280,6 +282,35 @@ void a_queue_tells_of_responses_and_releases(const inferlay::server &server) {
   CHECK(release && release->is_release() && release->user_data() == &mark);
   // An event that nobody takes out is freed with its queue.
   server.infer_queue(request.rearm(), queue);
+}
+
+void batches_are_pulled_and_answered(inferlay::server &server) {
+  inferlay::batch_queue queue(server, config_of("pulled", "FP32"));
+  CHECK(queue.fd() >= 0);
+  fails(code::timeout, [&] { queue.next_for(1us); });
+  fails(code::already_exists, [&] { inferlay::batch_queue(server, config_of("pulled", "FP32")); });
+  const float row[] = {1, 2};
+  const auto send = [&] {
+    inferlay::request request(server, "pulled");
+    request.copy_input("x", row, {1, 2});
+    return server.infer_async(request);
+  };
+  auto answered = send();
+  auto batch = queue.next();
+  CHECK(batch && batch->view().size() == 1);
+  const auto x = batch->view().input("x");
+  batch->view().set_output("y", x);
+  batch->answer();
+  CHECK(x.as<float>()[1] == 2 && answered.get().output("y").as<float>()[1] == 2);
+  fails(code::failed_precondition, [&] { batch->answer(); });
+  auto failed = send();
+  queue.next_for(10s)->fail(inferlay::error(code::unavailable, "out of order"));
+  fails(code::unavailable, [&] { failed.get(); });
+  auto dropped = send();
+  queue.next().reset();
+  fails(code::internal, [&] { dropped.get(); });
+  server.remove("pulled", 1s);
+  CHECK(!queue.next());
 }
 
 void a_server_tells_of_itself(inferlay::server &server) {
@@ -392,6 +423,7 @@ int main(int argc, char **argv) {
   raw_16_bits_are_read_as_what_they_are_stored_in(server);
   a_model_s_function_is_destroyed_once(server);
   a_queue_tells_of_responses_and_releases(server);
+  batches_are_pulled_and_answered(server);
   a_server_tells_of_itself(server);
   options_say_what_is_loaded_and_who_is_told();
   backends_are_looked_for_where_the_options_say();
