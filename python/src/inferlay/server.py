@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, Dict, List, Mapping, Optional, Union
 
-from . import html
+from . import html, registry
 from ._library import functions
 from .calls import encode
 from .engine import Engine, after
@@ -13,6 +13,7 @@ from .errors import Error, check
 from .model import CLOSE_S, Inputs, Model, signature
 from .notices import Report, Told
 from .options import Files, Options, Path, Paths
+from .registry import Function, Specs
 from .response import Response
 
 
@@ -78,6 +79,52 @@ class Server(object):
         """Loads one more model, of one file, named by the file's stem."""
         check(functions.model_load(self._engine.handle, encode(os.fspath(file))))
         return self.model(os.path.splitext(os.path.basename(os.fspath(file)))[0])
+
+    def register(
+        self,
+        name: str,
+        function: Optional[Function] = None,
+        *,
+        inputs: Specs,
+        outputs: Specs,
+        max_batch_size: int = 0,
+        instances: int = 1,
+        config: Optional[Mapping[str, Any]] = None,
+    ) -> Any:
+        """Makes a model of a function, which then is asked, batched and counted like any other.
+
+        ``inputs`` and ``outputs`` map names to a type and the shape of one row. The function is called with arrays of
+        all rows of a batch, by name, on a thread of its own, ``instances`` at once; it returns the outputs by name, or
+        the one there is. With ``max_batch_size`` the engine joins requests, and the first dim of every array is the
+        number of rows. ``config`` holds further keys of a model's config.
+
+        Gives the model; without a function, a decorator.
+
+        >>> with Server() as server:
+        ...     @server.register("double", inputs={"x": ("FP32", [2])}, outputs={"y": ("FP32", [2])}, max_batch_size=8)
+        ...     def double(x):
+        ...         return x * 2
+        ...     server.infer("double", [[1.0, 2.0]]).tensor("y").tolist()
+        [[2.0, 4.0]]
+        """
+
+        def make(made: Function) -> Function:
+            registry.register(
+                self._engine,
+                name,
+                made,
+                inputs,
+                outputs,
+                max_batch_size=max_batch_size,
+                instances=instances,
+                config=config,
+            )
+            return made
+
+        if function is None:
+            return make
+        make(function)
+        return self.model(name)
 
     def remove(self, model: str, *, drain: float = CLOSE_S) -> None:
         """Stops serving a model, after so many seconds for requests on their way at most."""

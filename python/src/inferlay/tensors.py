@@ -77,7 +77,7 @@ class Tensor(object):
         dtype: DataType,
         shape: Tuple[int, ...],
         place: Tuple[int, int, int],
-        memory: Memory,
+        memory: Any,
     ) -> None:
         self.name = name
         self.dtype = dtype
