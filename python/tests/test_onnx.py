@@ -14,7 +14,8 @@ numpy = pytest.importorskip("numpy")
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-TYPES = "bool uint8 uint16 uint32 uint64 int8 int16 int32 int64 float16 float32 float64 str".split()
+TYPES = ["bool", "float16", "float32", "float64", "str"]
+TYPES += [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
 
 
 def identity(dtype: Any, dims: Any = ("n",)) -> bytes:

@@ -11,6 +11,7 @@ import ctypes
 import struct
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
+from . import _ffi
 from ._library import functions
 from ._numpy import numpy
 from .dtypes import DataType
@@ -23,6 +24,9 @@ RANK_MAX = 64
 # What follows the size of a view's struct.
 TAIL = struct.Struct("=IIIIQQQQQQQ")
 SLOT = VIEW.size + 8 * RANK_MAX
+WORDS = SLOT // 8
+# Where a view says where its data lies, in words.
+DATA = _ffi.View.data.offset // 8
 SHAPES = [struct.Struct(f"={rank}q") for rank in range(RANK_MAX + 1)]
 IDLE_MAX = 4096
 
@@ -86,10 +90,10 @@ class Call(object):
         self.place_at = ctypes.addressof(self.place)
         check(functions.request_new(variant.engine.handle, variant.model, variant.version, self.place_at))
         self.request = self.place.value or 0
-        self.slots = (ctypes.c_uint64 * max(1, len(variant.names) * SLOT // 8))()
+        self.slots = (ctypes.c_uint64 * max(1, len(variant.names) * WORDS))()
         start = ctypes.addressof(self.slots)
         for index, name in enumerate(variant.names):
-            self.slots[index * SLOT // 8] = VIEW.size
+            self.slots[index * WORDS] = VIEW.size
             check(functions.request_bind_input(self.request, name, start + index * SLOT))
         for name in variant.outputs:
             check(functions.request_add_output(self.request, name, None))
@@ -105,19 +109,23 @@ class Call(object):
 
     def _describe(self, index: int, start: int, lent: Lent) -> None:
         number, address, size, shape, offsets, offsets_len, keep = lent
+        self.keep[index] = keep
+        if self.shapes[index] == (number, shape) and number != DataType.BYTES:
+            # All but the place is as it was for the request before.
+            self.slots[index * WORDS + DATA] = address
+            return
         rank, at = len(shape), index * SLOT
         if rank > RANK_MAX:
             raise InvalidArgument(f"found {rank} dims, expected {RANK_MAX} at most")
         TAIL.pack_into(
             self.slots, at + 8, number, 0, 0, 0, 0, rank, start + at + VIEW.size, address, size, offsets, offsets_len
         )
-        if self.shapes[index] != shape:
-            try:
-                SHAPES[rank].pack_into(self.slots, at + VIEW.size, *shape)
-            except struct.error as error:
-                raise InvalidArgument(f"found shape {list(shape)}, expected dims below 2^63") from error
-            self.shapes[index] = shape
-        self.keep[index] = keep
+        self.shapes[index] = None
+        try:
+            SHAPES[rank].pack_into(self.slots, at + VIEW.size, *shape)
+        except struct.error as error:
+            raise InvalidArgument(f"found shape {list(shape)}, expected dims below 2^63") from error
+        self.shapes[index] = (number, shape)
 
     def set_timeout(self, seconds: Optional[float]) -> None:
         """A deadline so long after the sending."""

@@ -73,6 +73,7 @@ class Asking(NamedTuple):
 
 
 PLAIN = Asking()
+NONE: Tuple[str, ...] = ()
 
 
 class Model(object):
@@ -183,16 +184,18 @@ class Model(object):
         """A request that is ready to be sent, which is the caller's until it is given back."""
         if not isinstance(inputs, Mapping):
             inputs = self._named((inputs,), {})
-        wanted = PLAIN if not asking else made(asking)
-        names = (*inputs,)
-        outputs = wanted_outputs(wanted, self)
+        wanted, outputs, names = PLAIN, NONE, (*inputs,)
+        if asking:
+            wanted = made(asking)
+            outputs = wanted_outputs(wanted, self)
         variant = self._variants.get((names, outputs)) or self._variant(names, outputs)
         call = variant.take()
         try:
             call.fill([*inputs.values()])
-            call.set_timeout(wanted.timeout)
-            if asking and not wanted.is_plain():
-                describe(call, wanted)
+            if asking or call.timeout_ns:
+                call.set_timeout(wanted.timeout)
+                if not wanted.is_plain():
+                    describe(call, wanted)
         except BaseException:
             call.give_back(False)
             raise

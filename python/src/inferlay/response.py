@@ -16,7 +16,9 @@ from .tensors import Memory, Tensor
 VIEW = struct.Struct("=QIIIIQQQQQQQ")
 assert VIEW.size == ctypes.sizeof(_ffi.View)
 
-_shapes: List[Type[ctypes.Array[ctypes.c_int64]]] = [ctypes.c_int64 * rank for rank in range(8)]
+_shapes: List[Tuple[Type[ctypes.Array[ctypes.c_int64]], struct.Struct]] = [
+    (ctypes.c_int64 * rank, struct.Struct(f"={rank}q")) for rank in range(8)
+]
 _names: Dict[int, str] = {}
 
 
@@ -76,8 +78,10 @@ def name_at(address: int) -> str:
 
 def dims(address: int, rank: int) -> Tuple[int, ...]:
     """Numbers of the library."""
-    kind = _shapes[rank] if rank < len(_shapes) else ctypes.c_int64 * rank
-    return tuple(kind.from_address(address)) if rank else ()
+    if not rank:
+        return ()
+    kind, numbers = _shapes[rank] if rank < len(_shapes) else (ctypes.c_int64 * rank, struct.Struct(f"={rank}q"))
+    return numbers.unpack(kind.from_address(address))
 
 
 class Response(Mapping[str, Any]):
