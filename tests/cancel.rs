@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Gate, answer, ask, block_on, double, doubling, finishes, gated, receive, x};
+use common::{Gate, PATIENCE, answer, ask, block_on, double, doubling, finishes, gated, receive, x};
 use inferlay::{Buffer, CallerRuns, CancelToken, DataType, ErrorKind, Input, Request, ServerHandle, Tensor};
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -271,7 +271,7 @@ fn a_request_that_is_not_run_or_answered_early_is_traced_as_such() {
             assert_eq!(future.wait().unwrap_err().kind(), ErrorKind::Cancelled);
         }
         gate.open();
-        server.stop(std::time::Duration::from_secs(20)).unwrap();
+        server.stop(PATIENCE).unwrap();
         let json: serde_json::Value = serde_json::from_str(&server.traces_json()).unwrap();
         let end = |event: &serde_json::Value| {
             let args = &event["args"];

@@ -49,7 +49,7 @@ fn requests_that_wait_together_are_answered_each_with_its_own_rows() {
     }
     let statistics = model.statistics().unwrap();
     assert_eq!(statistics.batch_sizes.into_iter().collect::<Vec<_>>(), [(1, 1), (5, 1)]);
-    server.stop(Duration::from_secs(10)).unwrap();
+    server.stop(Duration::from_secs(120)).unwrap();
     let refused = model.infer_async(Request::new().input("x", x(0.0))).unwrap_err();
     assert_eq!(refused.error.kind(), ErrorKind::Unavailable);
 }

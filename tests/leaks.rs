@@ -1,25 +1,17 @@
 //! Servers that come and go leave nothing behind: resident memory over many cycles of start, ask and stop.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may unwrap")]
-#![allow(clippy::print_stdout, reason = "the figure is worth a look")]
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
-mod common;
+#[path = "common/memory.rs"]
+mod memory;
 #[path = "common/native.rs"]
 mod native;
 
 use inferlay::{Request, ServerHandle, Tensor};
+use memory::slope;
 use native::MOVING_AVERAGE;
 use std::time::Duration;
-
-/// What the resident memory may grow by.
-const GROWTH_MAX: f64 = 5e6;
-
-/// Cycles that the growth is told for, and that are run.
-const CYCLES: usize = 1000;
-
-/// Cycles of the long form, which `INFERLAY_SOAK` asks for.
-const CYCLES_LONG: usize = 20_000;
 
 /// One server with a linked backend and one from a library, which answers in both of its ways.
 fn cycle() {
@@ -38,25 +30,6 @@ fn cycle() {
     server.stop(Duration::from_secs(60)).unwrap();
 }
 
-/// Bytes that are resident, once the allocator has given back what it can.
-fn resident() -> f64 {
-    // SAFETY: it touches nothing but memory that the allocator holds free.
-    unsafe { libc::malloc_trim(0) };
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    let kilobytes: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    kilobytes * 1024.0
-}
-
-/// The slope of the line through the values that leaves the smallest squares.
-fn slope(values: &[f64]) -> f64 {
-    let middle = (values.len() - 1) as f64 / 2.0;
-    let mean = values.iter().sum::<f64>() / values.len() as f64;
-    let parts = values.iter().enumerate().map(|(at, value)| (at as f64 - middle, value - mean));
-    let (above, below) = parts.fold((0.0, 0.0), |(a, b), (x, y)| (a + x * y, b + x * x));
-    above / below
-}
-
 #[test]
 fn the_slope_is_that_of_the_line() {
     assert_eq!(slope(&[5.0, 7.0, 9.0, 11.0]), 2.0);
@@ -66,19 +39,5 @@ fn the_slope_is_that_of_the_line() {
 
 #[test]
 fn soak_servers_that_come_and_go_leave_no_memory_behind() {
-    let cycles = if std::env::var_os("INFERLAY_SOAK").is_some() { CYCLES_LONG } else { CYCLES };
-    let mut sizes = Vec::with_capacity(cycles);
-    for at in 0..cycles {
-        cycle();
-        // After a warm-up of a tenth.
-        if at >= cycles / 10 {
-            sizes.push(resident());
-        }
-    }
-    let growth = slope(&sizes) * CYCLES as f64;
-    println!(
-        "{cycles} cycles: {} bytes resident at the end, growing by {growth:.0} in {CYCLES}",
-        sizes[sizes.len() - 1]
-    );
-    assert!(growth < GROWTH_MAX, "resident memory grows by {growth:.0} bytes in {CYCLES} cycles");
+    memory::refuse_growth(memory::cycles(memory::CYCLES, 20 * memory::CYCLES), cycle);
 }

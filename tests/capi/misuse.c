@@ -195,7 +195,7 @@ static void a_server_that_stopped_or_went_answers_with_a_status(void) {
   inferlay_response *response = NULL;
   char *text = NULL;
   OK(inferlay_infer(server, request, &response));
-  OK(inferlay_server_stop(server, SECONDS(10)));
+  OK(inferlay_server_stop(server, SECONDS(120)));
   OK(inferlay_server_stop(server, 0));
   CHECK(!inferlay_server_is_live(server) && !inferlay_server_is_ready(server));
   inferlay_response *none = NULL;

@@ -90,7 +90,7 @@ static void the_descriptor_is_readable_while_there_are_events(void) {
   CHECK(responses == 16 && !is_readable(fd));
   // Several events are one signal, and taking one of them leaves it there.
   OK(inferlay_infer_queue(server, requests[0], queue, NULL));
-  OK(inferlay_server_stop(server, SECONDS(10)));
+  OK(inferlay_server_stop(server, SECONDS(120)));
   CHECK(is_readable(fd));
   inferlay_event event = no_event();
   OK(inferlay_queue_next(queue, 0, &event));
@@ -128,7 +128,7 @@ static void a_queue_may_go_before_its_events_come(void) {
   OK(inferlay_queue_next(other, UINT64_MAX, &event));
   // The first one's events were discarded; it is idle again.
   OK(inferlay_infer_queue(server, first, other, NULL));
-  OK(inferlay_server_stop(server, SECONDS(10)));
+  OK(inferlay_server_stop(server, SECONDS(120)));
   // Events that nobody takes go with their queue.
   inferlay_queue_free(other);
   inferlay_request_free(first);
@@ -206,7 +206,7 @@ static void several_threads_take_each_event_once(void) {
   pthread_t takers[TAKERS];
   for (int i = 0; i < TAKERS; i++) CHECK(pthread_create(&takers[i], NULL, take, &taking) == 0);
   for (int i = 0; i < TAKERS; i++) pthread_join(takers[i], NULL);
-  OK(inferlay_server_stop(taking.server, SECONDS(10)));
+  OK(inferlay_server_stop(taking.server, SECONDS(120)));
   CHECK(taking.responses >= taking.releases);
   for (int i = 0; i < 16; i++) inferlay_request_free(requests[i]);
   inferlay_queue_free(taking.queue);

@@ -38,7 +38,7 @@ static void what_is_on_its_way_is_drained(void) {
     requests[i] = double_request(server, row);
     OK(inferlay_infer_async(server, requests[i], on_response, on_release, &told));
   }
-  OK(inferlay_server_stop(server, SECONDS(30)));
+  OK(inferlay_server_stop(server, SECONDS(120)));
   // After that nothing is called any more: all of it has been.
   CHECK(told.responses == REQUESTS && told.releases == REQUESTS);
   for (int i = 0; i < REQUESTS; i++) inferlay_request_free(requests[i]);

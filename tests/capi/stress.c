@@ -128,9 +128,9 @@ static void run(int stops_early) {
   pthread_t threads[THREADS + 1];
   for (int i = 0; i < THREADS; i++) CHECK(pthread_create(&threads[i], NULL, work, flights[i]) == 0);
   CHECK(pthread_create(&threads[THREADS], NULL, cancel, NULL) == 0);
-  if (stops_early) OK(inferlay_server_stop(server, SECONDS(30)));
+  if (stops_early) OK(inferlay_server_stop(server, SECONDS(120)));
   for (int i = 0; i <= THREADS; i++) pthread_join(threads[i], NULL);
-  OK(inferlay_server_stop(server, SECONDS(30)));
+  OK(inferlay_server_stop(server, SECONDS(120)));
   take(0);
   for (int thread = 0; thread < THREADS; thread++)
     for (int i = 0; i < REQUESTS; i++) {

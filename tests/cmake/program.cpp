@@ -195,7 +195,7 @@ void what_a_model_throws_answers_its_batch(inferlay::server &server) {
     fails(rows[at].expected, [&] { server.infer(request); });
     fails(rows[at].expected, [&] { server.infer_async(request).get(); });
   }
-  server.remove("faulty", 1s);
+  server.remove("faulty", 120s);
 }
 
 void a_call_that_waits_is_refused_inside_a_model(inferlay::server &server) {
@@ -262,7 +262,7 @@ void a_model_s_function_is_destroyed_once(inferlay::server &server) {
   fails(code::already_exists,
         [&] { server.register_model(config_of("brief", "FP32"), [alive](inferlay::batch &) {}); });
   CHECK(alive.use_count() == 2);
-  server.remove("brief", 1s);
+  server.remove("brief", 120s);
   CHECK(alive.use_count() == 1);
 }
 
@@ -278,7 +278,7 @@ void a_queue_tells_of_responses_and_releases(const inferlay::server &server) {
   auto response = queue.next();
   CHECK(!response.is_release() && response.user_data() == &mark && response.is_of(request));
   CHECK(response.result().is_final() && response.result().take().output("y").as<float>()[1] == 4);
-  const auto release = queue.next_for(10s);
+  const auto release = queue.next_for(120s);
   CHECK(release && release->is_release() && release->user_data() == &mark);
   // An event that nobody takes out is freed with its queue.
   server.infer_queue(request.rearm(), queue);
@@ -374,7 +374,7 @@ void backends_are_looked_for_where_the_options_say() {
 void after_stop_everything_is_refused(inferlay::server &server) {
   inferlay::request request(server, "double");
   request.copy_input("x", std::vector<float>{1}, {1, 1});
-  server.stop(1s);
+  server.stop(120s);
   CHECK(!server.is_live());
   fails(code::unavailable, [&] { server.infer(request); });
   fails(code::unavailable, [&] { server.infer_async(request); });

@@ -19,7 +19,7 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 /// How long anything may take before it counts as a deadlock, on a machine that is busy with other things.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Runs `body` on a thread of its own and fails if it does not come back.
 pub fn finishes<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> T {

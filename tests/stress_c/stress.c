@@ -208,7 +208,7 @@ int main(int argc, char **argv) {
   }
   for (unsigned i = 0; i < THREADS; i++) CHECK(pthread_create(&workers[i].thread, NULL, work, &workers[i]) == 0);
   for (unsigned i = 0; i < THREADS; i++) CHECK(pthread_join(workers[i].thread, NULL) == 0);
-  OK(inferlay_server_stop(server, SECONDS(60)));
+  OK(inferlay_server_stop(server, SECONDS(120)));
   take_events(0);
   CHECK(atomic_load(&answered) == atomic_load(&sent) && atomic_load(&released) == atomic_load(&sent));
   for (unsigned i = 0; i < THREADS * IN_FLIGHT; i++) inferlay_request_free(cancellable[i]);

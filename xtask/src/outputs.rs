@@ -23,6 +23,36 @@ pub(crate) fn tests(text: &str) -> (usize, usize) {
     results.fold((0, 0), |(passed, failed), line| (passed + count(line, "passed"), failed + count(line, "failed")))
 }
 
+/// What of the output of a command that failed tells why: what failed tests printed and the errors of a compiler, or
+/// where there is none of both, the last lines.
+pub(crate) fn reasons(text: &str) -> String {
+    let mut reasons = Vec::new();
+    let mut left = 0;
+    for line in text.lines() {
+        let starts_test = line.starts_with("---- ") && line.ends_with(" stdout ----");
+        if starts_test || line.starts_with("error") {
+            left = REASON_LINES_MAX;
+        }
+        if line == "failures:" || line.starts_with("test result: ") {
+            left = 0;
+        }
+        if left > 0 {
+            reasons.push(line);
+            left -= 1;
+        }
+    }
+    let cut = |lines: &[&str], most: usize| lines[lines.len().saturating_sub(most)..].join("\n");
+    match reasons.as_slice() {
+        [] => cut(&text.lines().collect::<Vec<_>>(), LAST_LINES_MAX),
+        reasons => cut(reasons, REASONS_LINES_MAX),
+    }
+}
+
+/// Lines of the report on one failed test or one error, on all of them, and of an output that shows neither.
+const REASON_LINES_MAX: usize = 25;
+const REASONS_LINES_MAX: usize = 120;
+const LAST_LINES_MAX: usize = 40;
+
 /// Checks the line `accuracy: NN.NN %`.
 pub(crate) fn quickstart(text: &str) -> Result<String, String> {
     let line = text.lines().find_map(|line| line.trim().strip_prefix("accuracy:"));
@@ -65,6 +95,23 @@ mod tests {
                     test result: FAILED. 30 passed; 4 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.2s\n";
         assert_eq!(tests(text), (32, 4));
         assert_eq!(tests("error: could not compile"), (0, 0));
+    }
+
+    #[test]
+    fn the_reasons_are_what_failed_tests_printed() {
+        let text = "test a ... ok\ntest b ... FAILED\n\nfailures:\n\n---- b stdout ----\nat b.rs:1\nleft: 1\n\n\
+                    failures:\n    b\n\ntest result: FAILED. 1 passed; 1 failed;\nrunning 1 test\ntest c ... ok\n";
+        assert_eq!(reasons(text).trim_end(), "---- b stdout ----\nat b.rs:1\nleft: 1");
+    }
+
+    #[test]
+    fn the_reasons_are_errors_or_else_the_last_lines() {
+        assert_eq!(reasons("warning: x\nerror[E0001]: y\n --> z"), "error[E0001]: y\n --> z");
+        let text: Vec<_> = (0..LAST_LINES_MAX + 5).map(|line| line.to_string()).collect();
+        assert_eq!(reasons(&text.join("\n")), text[5..].join("\n"));
+        let long = format!("error: x\n{}", "y\n".repeat(1000));
+        assert_eq!(reasons(&long).lines().count(), REASON_LINES_MAX);
+        assert_eq!(reasons(""), "");
     }
 
     #[test]

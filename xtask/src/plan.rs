@@ -67,7 +67,7 @@ fn test(args: &[&str]) -> Result<Chore, String> {
 pub(crate) fn help() -> String {
     let mut text = String::from(
         "cargo xtask test [--full] [STAGE…]   every check there is, or the stages named; --full: the long forms\n\
-         cargo xtask soak                     hours of chaos, on a release build without ONNX\n\
+         cargo xtask soak                     hours of chaos, on a release build without tract\n\
          cargo xtask dist [--without BACKEND]   what C and C++ programs need, in dist/; backends may be left out\n\
          cargo xtask help                     this page\n\n\
          stages, in order, and the minutes each may take from a fresh clone on two cores:\n",

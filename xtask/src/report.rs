@@ -1,4 +1,4 @@
-//! What the stages did: the table at the end, and its last line. Pure.
+//! What the stages did: why some failed, the table, and its last line. Pure.
 
 use crate::stages::Stage;
 use std::fmt;
@@ -7,8 +7,16 @@ use std::time::Duration;
 /// How a stage ended. Checks are tests where a stage has tests, else the stage itself.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Outcome {
-    Passed { checks: usize, remark: String },
-    Failed { passed: usize, failed: usize, why: String },
+    Passed {
+        checks: usize,
+        remark: String,
+    },
+    /// Lines of `why` that are indented explain the one above them.
+    Failed {
+        passed: usize,
+        failed: usize,
+        why: String,
+    },
 }
 
 impl From<Result<String, String>> for Outcome {
@@ -71,6 +79,11 @@ impl Row {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for row in &self.rows {
+            if let Outcome::Failed { why, .. } = &row.outcome {
+                writeln!(f, "==> {} FAILED: {why}\n", row.name)?;
+            }
+        }
         writeln!(f, "{:<12} {:>7} {:>8}  result", "stage", "time", "budget")?;
         for row in &self.rows {
             let (time, budget) = (clock(row.took), clock(Duration::from_secs(60 * row.minutes)));
@@ -89,12 +102,17 @@ impl fmt::Display for Outcome {
             Outcome::Passed { checks: 1, remark } => write!(f, "passed: {remark}"),
             Outcome::Passed { checks, remark } if remark.is_empty() => write!(f, "passed, {checks} tests"),
             Outcome::Passed { checks, remark } => write!(f, "passed, {checks} tests: {remark}"),
-            Outcome::Failed { passed: 0, failed: 1, why } => write!(f, "FAILED: {why}"),
+            Outcome::Failed { passed: 0, failed: 1, why } => write!(f, "FAILED: {}", in_short(why)),
             Outcome::Failed { passed, failed, why } => {
-                write!(f, "FAILED, {failed} of {} tests: {why}", passed + failed)
+                write!(f, "FAILED, {failed} of {} tests: {}", passed + failed, in_short(why))
             }
         }
     }
+}
+
+/// The reasons without what explains them, on one line.
+fn in_short(why: &str) -> String {
+    why.lines().filter(|line| !line.starts_with(' ')).collect::<Vec<_>>().join("; ")
 }
 
 /// Minutes and seconds.
@@ -123,9 +141,19 @@ mod tests {
         let mut report = Report::default();
         report.add(&STAGES[0], Duration::from_secs(3605), Err("because".into()).into());
         let table = report.to_string();
-        let row = table.lines().nth(1).unwrap();
+        let row = table.lines().nth(3).unwrap();
         assert!(row.starts_with(STAGES[0].name) && row.contains("60:05") && row.contains("FAILED: because"), "{row}");
         assert!(row.contains("WARNING: over budget"), "{row}");
+    }
+
+    #[test]
+    fn what_explains_a_failure_stands_above_the_table() {
+        let mut report = Report::default();
+        report.add(&STAGES[0], Duration::ZERO, Err("one\n    more\ntwo".into()).into());
+        let text = report.to_string();
+        let name = STAGES[0].name;
+        assert!(text.starts_with(&format!("==> {name} FAILED: one\n    more\ntwo\n\nstage ")), "{text}");
+        assert!(text.contains("FAILED: one; two\n"), "{text}");
     }
 
     #[test]

@@ -61,6 +61,7 @@ pub(crate) fn fuzz_long(house: &House) -> Outcome {
 /// A cargo whose compiler instruments for the machine at hand, and leaves build scripts alone.
 fn cargo(house: &House, words: &str, flags: &str, folder: &str) -> Result<Step, String> {
     let step = Step::cargo(house, &format!("{words} --target {}", triple(house)?));
+    let step = step.env("RUST_BACKTRACE", "0");
     Ok(step.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", flags).env("CARGO_TARGET_DIR", house.target.join(folder)))
 }
 

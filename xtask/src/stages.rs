@@ -85,19 +85,19 @@ fn build(house: &House) -> Outcome {
 }
 
 fn test(house: &House) -> Outcome {
-    let mut step = Step::cargo(house, &format!("test {EVERYTHING} --no-fail-fast"));
+    let step = with_python(house, Step::cargo(house, &format!("test {EVERYTHING} --no-fail-fast")));
+    tests(if house.full { step.env("INFERLAY_SOAK", "1") } else { step })
+}
+
+/// The same with what tests that need Python want to know.
+fn with_python(house: &House, step: Step) -> Step {
     match python::variables(house) {
-        Ok(variables) => {
-            for (name, value) in variables {
-                step = step.env(name, value);
-            }
+        Ok(variables) => variables.into_iter().fold(step, |step, (name, value)| step.env(name, value)),
+        Err(why) => {
+            println!("the tests that need Python do without: {why}");
+            step
         }
-        Err(why) => println!("the tests that need Python do without: {why}"),
     }
-    if house.full {
-        step = step.env("INFERLAY_SOAK", "1");
-    }
-    tests(step)
 }
 
 /// Loom is built into a folder of its own, as its flag changes every crate.
@@ -134,7 +134,9 @@ fn benches(house: &House) -> Outcome {
 }
 
 fn soak(house: &House) -> Outcome {
-    tests(Step::cargo(house, &format!("test {WITHOUT_TRACT} --release -- soak_")).env("INFERLAY_SOAK", "1"))
+    let packages = format!("{WITHOUT_TRACT} -p inferlay-backend-onnxruntime");
+    let step = Step::cargo(house, &format!("test {packages} --release -- soak_")).env("INFERLAY_SOAK", "1");
+    tests(with_python(house, step))
 }
 
 /// A step that is one check.
@@ -144,7 +146,8 @@ fn one(step: Step) -> Result<String, String> {
 
 /// A step that runs tests, each of them a check. That none ran is a failure: a filter has lost its tests.
 fn tests(step: Step) -> Outcome {
-    let told = step.tell();
+    // Tests that make something panic on purpose say so on every run; where, is enough.
+    let told = step.env("RUST_BACKTRACE", "0").hear();
     let (passed, failed) = outputs::tests(&told.text);
     match told.end {
         Ok(()) if passed > 0 => Outcome::Passed { checks: passed, remark: String::new() },

@@ -1,8 +1,9 @@
-//! One command of a stage: shown, run, its output streamed.
+//! One command of a stage: shown, run, its output streamed. What tells why it failed is kept for the report.
 
 use crate::House;
+use crate::outputs;
 use std::ffi::{OsStr, OsString};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 
@@ -12,10 +13,10 @@ pub(crate) struct Step {
     shown: String,
 }
 
-/// What a command wrote to its standard output, and how it ended.
+/// What a command wrote, and how it ended.
 pub(crate) struct Told {
     pub(crate) text: String,
-    /// An error names the command.
+    /// An error names the command; its further lines, indented, are what of the text tells why.
     pub(crate) end: Result<(), String>,
 }
 
@@ -49,27 +50,38 @@ impl Step {
         self
     }
 
-    /// Runs it; its output goes where ours goes.
-    pub(crate) fn run(mut self) -> Result<(), String> {
-        println!("$ {}", self.shown);
-        let status = self.command.status();
-        self.judge(status)
+    /// Runs it.
+    pub(crate) fn run(self) -> Result<(), String> {
+        self.hear().end
     }
 
     /// Runs it, showing its standard output as it comes and keeping it.
     pub(crate) fn tell(mut self) -> Told {
         println!("$ {}", self.shown);
+        let child = self.command.stdout(Stdio::piped()).spawn();
         let mut text = String::new();
-        let status = self.command.stdout(Stdio::piped()).spawn().and_then(|mut child| {
-            for line in child.stdout.take().into_iter().flat_map(|out| BufReader::new(out).split(b'\n')) {
-                let line = String::from_utf8_lossy(&line?).into_owned();
-                println!("{line}");
-                text += &line;
-                text.push('\n');
-            }
+        let status = child.and_then(|mut child| {
+            child.stdout.take().map_or(Ok(()), |out| show(out, &mut text))?;
             child.wait()
         });
-        Told { text, end: self.judge(status) }
+        let end = self.judge(status);
+        Told { text, end }
+    }
+
+    /// Runs it, showing all of its output as it comes, errors among it, and keeping it.
+    pub(crate) fn hear(mut self) -> Told {
+        println!("$ {}", self.shown);
+        let mut text = String::new();
+        let status = std::io::pipe().and_then(|(reader, writer)| {
+            let mut child = self.command.stdout(writer.try_clone()?).stderr(writer).spawn()?;
+            // The output ends when nobody can write any more, this process included.
+            self.command.stdout(Stdio::null()).stderr(Stdio::null());
+            show(reader, &mut text)?;
+            child.wait()
+        });
+        let reasons = |why| outputs::reasons(&text).lines().fold(why, |why, line| why + "\n    " + line);
+        let end = self.judge(status).map_err(reasons);
+        Told { text, end }
     }
 
     /// Runs it in silence: what it wrote to its standard output, if it succeeds.
@@ -91,6 +103,17 @@ impl Step {
     }
 }
 
+/// Shows each line as it comes, and keeps it.
+fn show(from: impl Read, text: &mut String) -> std::io::Result<()> {
+    for line in BufReader::new(from).split(b'\n') {
+        let line = String::from_utf8_lossy(&line?).into_owned();
+        println!("{line}");
+        *text += &line;
+        text.push('\n');
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,6 +133,12 @@ mod tests {
         let told = shell("echo one; echo $NAME; exit 1").env("NAME", "two").tell();
         assert_eq!(told.text, "one\ntwo\n");
         assert!(told.end.is_err());
+    }
+
+    #[test]
+    fn what_a_command_said_last_is_part_of_its_failure() {
+        let why = shell("echo one; echo two >&2; exit 1").run().unwrap_err();
+        assert_eq!(why.lines().skip(1).collect::<Vec<_>>(), ["    one", "    two"]);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! ONNX's own tests of single operators: the backend passes exactly those that ONNX Runtime passes when it is called from
-//! Python, and refuses by name those whose inputs or outputs no request can carry.
+//! ONNX's own tests of single operators: a server with this backend passes exactly those that ONNX Runtime passes when it
+//! is called from Python, and refuses by name those whose inputs or outputs no request can carry.
 //!
 //! The cases lie in the Python package `onnx` (up to 1.22 they are in the wheel), in the folder that
 //! `INFERLAY_ONNX_NODE_TESTS` names, else in the package of the Python at hand; `node_reference.py` runs them there and
@@ -10,11 +10,13 @@
 #[path = "runtime/mod.rs"]
 mod runtime;
 
-use inferlay_backend_sdk::conformance::{TestBatch, TestRequest, difference};
-use inferlay_backend_sdk::{Buffer, Device, Error, ErrorKind, InstanceSpec, Model, Shape, Tensor};
+use inferlay::{Buffer, Error, ErrorKind, ModelHandle, Request, ServerHandle, Shape, Tensor};
+use inferlay_backend_sdk::conformance::difference;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// ONNX's own runner allows a relative error of 1e-3; `node_reference.py` has the same.
 const TOLERANCE: f64 = 1e-3;
@@ -22,8 +24,11 @@ const TOLERANCE: f64 = 1e-3;
 /// Fewer passes than this mean that the test is broken, not the runtime.
 const PASSES_MIN: usize = 1400;
 
+/// How long a server that is asked nothing any more may take to stop.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 #[test]
-fn the_backend_passes_what_the_runtime_passes_from_python() {
+fn a_server_passes_what_the_runtime_passes_from_python() {
     let (folder, data) = (folder(), runtime::Folder::new("nodes"));
     let reference = reference(&folder, data.path());
     let sets = sets(data.path());
@@ -102,24 +107,44 @@ enum Failure {
     Run(String),
 }
 
+/// A case goes through a server of its own, which is stopped afterwards.
 fn case(folder: &Path, sets: &[PathBuf]) -> Result<(), Failure> {
-    let files = runtime::DiskFiles(folder.canonicalize().unwrap());
-    let model = runtime::load(&runtime::backend(), "model.onnx", &files).map_err(Failure::Load)?;
-    sets.iter().try_for_each(|set| run(&*model, set).map_err(Failure::Run))
+    let server = server(std::fs::read(folder.join("model.onnx")).unwrap()).map_err(Failure::Load)?;
+    let model = server.model("case").unwrap();
+    let ran = sets.iter().try_for_each(|set| run(&model, set).map_err(Failure::Run));
+    drop(model);
+    server.stop(PATIENCE).map_err(|error| Failure::Run(format!("the server does not stop: {error}")))?;
+    ran
 }
 
-fn run(model: &dyn Model, set: &Path) -> Result<(), String> {
-    let spec = InstanceSpec { index: 0, device: Device::Cpu, threads_max: 1 };
-    let mut instance = model.instance(&spec).map_err(|error| error.to_string())?;
+/// A server with one model.
+fn server(content: Vec<u8>) -> Result<ServerHandle, Error> {
+    // Another linked backend may read the same files.
+    let config = b"backend: onnxruntime".to_vec();
+    let files = [("config.yaml", config), ("model.onnx", content)];
+    ServerHandle::builder().backend(Arc::new(runtime::backend())).model_in_memory("case", files).strict().start()
+}
+
+/// Asks for one set of data: on this thread, and by way of the queue.
+fn run(model: &ModelHandle, set: &Path) -> Result<(), String> {
+    let metadata = model.metadata().unwrap();
     let (inputs, expected) = tensors(&std::fs::read(set).unwrap());
-    let batch = TestBatch::new(model.signature(), vec![TestRequest::new(&inputs)]);
-    let found = batch.execute(&mut *instance)?.remove(0).map_err(|error| error.to_string())?;
-    if found.len() != expected.len() {
-        return Err(format!("found {} outputs, expected {}", found.len(), expected.len()));
+    if (inputs.len(), expected.len()) != (metadata.inputs.len(), metadata.outputs.len()) {
+        let (inputs, outputs) = (metadata.inputs.len(), metadata.outputs.len());
+        return Err(format!("the data are not those of {inputs} inputs and {outputs} outputs"));
     }
-    for (index, (found, expected)) in found.values().zip(&expected).enumerate() {
-        if let Some(difference) = difference(found, expected, TOLERANCE) {
-            return Err(format!("output {index}: {difference}"));
+    let request = || {
+        let named = metadata.inputs.iter().zip(&inputs);
+        named.fold(Request::new(), |request, (port, input)| request.input(port.name.clone(), input.clone()))
+    };
+    let queued = || model.infer_async(request()).map_err(|refused| refused.error)?.wait();
+    for answer in [model.infer(request()), queued()] {
+        let response = answer.map_err(|error| error.to_string())?;
+        for (port, expected) in metadata.outputs.iter().zip(&expected) {
+            let found = response.tensor(&port.name).map_err(|error| error.to_string())?;
+            if let Some(difference) = difference(&found, expected, TOLERANCE) {
+                return Err(format!("output '{}': {difference}", port.name));
+            }
         }
     }
     Ok(())
@@ -138,7 +163,7 @@ fn tensors(mut rest: &[u8]) -> (Vec<Tensor>, Vec<Tensor>) {
         let dims = dims.split(',').filter(|dim| *dim != "-").map(|dim| dim.parse().unwrap());
         let shape = Shape::new(&dims.collect::<Vec<usize>>());
         let tensor = match dtype.parse().unwrap() {
-            inferlay_backend_sdk::DataType::Bytes => Tensor::from_strings(texts(bytes), shape),
+            inferlay::DataType::Bytes => Tensor::from_strings(texts(bytes), shape),
             dtype => Tensor::new(dtype, shape, Buffer::copy_of(bytes)),
         };
         if kind == "input" { &mut inputs } else { &mut outputs }.push(tensor.unwrap());

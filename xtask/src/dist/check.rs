@@ -118,7 +118,7 @@ impl Tally {
     fn outcome(self, remark: String) -> Outcome {
         match self.failures.len() {
             0 => Outcome::Passed { checks: self.passed, remark },
-            failed => Outcome::Failed { passed: self.passed, failed, why: self.failures.join("; ") },
+            failed => Outcome::Failed { passed: self.passed, failed, why: self.failures.join("\n") },
         }
     }
 }

@@ -22,7 +22,7 @@ use std::time::Duration;
 pub type Outputs = BTreeMap<usize, Tensor>;
 
 /// Longer than any check computes: what has not been answered by then never will be.
-const PATIENCE: Duration = if cfg!(test) { Duration::from_secs(1) } else { Duration::from_secs(30) };
+const PATIENCE: Duration = if cfg!(test) { Duration::from_secs(10) } else { Duration::from_secs(30) };
 
 #[derive(Debug, Default)]
 pub(super) struct Reply {
