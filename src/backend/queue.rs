@@ -389,3 +389,30 @@ impl Instance for PulledInstance {
         Ok(())
     }
 }
+
+#[cfg(all(test, loom))]
+mod loom_tests {
+    use super::*;
+
+    struct Memory(BlockPool);
+
+    impl AsRef<BlockPool> for Memory {
+        fn as_ref(&self) -> &BlockPool {
+            &self.0
+        }
+    }
+
+    #[test]
+    fn loom_whoever_waits_is_told_of_the_end() {
+        crate::sync::model(|| {
+            let memory = Arc::new(Memory(BlockPool::new()));
+            let line = Line::new("m".to_owned(), Signature::default(), memory, 0);
+            let pullers = [(); 2].map(|()| {
+                let line = line.clone();
+                crate::sync::spawn(move || line.next(u64::MAX).is_ok_and(|batch| batch.is_none()))
+            });
+            line.end();
+            assert!(pullers.into_iter().all(|puller| puller.join().unwrap()));
+        });
+    }
+}

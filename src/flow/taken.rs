@@ -19,7 +19,7 @@ use super::timer::Key;
 use crate::backend::taken::{self, TakenRequest, TakenResponder};
 use crate::memory::Lent;
 use crate::observe::{Record, Stations, Trace, TraceEnd};
-use crate::sync::{AtomicBool, Mutex, Ordering};
+use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering};
 use inferlay_backend_sdk::{
     Error, ErrorKind, ParameterValue, Placement, Release, Request, RequestInfo, ResponseFlags, Sent, Tensor, TensorRef,
 };
@@ -30,6 +30,9 @@ use std::sync::Arc;
 pub(super) struct Flight {
     lane: Arc<Lane>,
     in_flight: Arc<InFlight>,
+    begun: u64,
+    /// How many requests were taken.
+    len: AtomicUsize,
     /// Of a model with an execution timeout.
     watch: Option<Watch>,
 }
@@ -38,7 +41,8 @@ impl Flight {
     pub(super) fn begin(lane: &Arc<Lane>, in_flight: Arc<InFlight>) -> Arc<Self> {
         in_flight.begin();
         lane.begin_flight();
-        Arc::new(Flight { lane: lane.clone(), in_flight, watch: Watch::begin(lane) })
+        let (begun, len, watch) = (lane.now(), AtomicUsize::new(0), Watch::begin(lane));
+        Arc::new(Flight { lane: lane.clone(), in_flight, begun, len, watch })
     }
 }
 
@@ -47,6 +51,8 @@ impl Drop for Flight {
         if let Some(watch) = self.watch.take() {
             watch.end(&self.lane);
         }
+        let (lasted, len) = (self.lane.now().saturating_sub(self.begun), self.len.load(Ordering::Relaxed) as u64);
+        self.lane.core.lock().tally.add_flight(lasted * len);
         self.in_flight.end();
         self.lane.end_flight();
     }
@@ -58,6 +64,7 @@ pub(super) fn take(ticket: &Ticket, ask: &Ask, flight: Arc<Flight>) -> (Request,
     let holds_memory = !into.is_empty();
     let lane = ticket.home();
     lane.taken.lock().push(ticket.clone());
+    flight.len.fetch_add(1, Ordering::Relaxed);
     flight.watch.iter().for_each(|watch| watch.add(ticket));
     // A caller who runs his own request arms no timer; now the request will outlast the execution.
     let arm = |deadline| lane.services.timekeeper.arm(deadline, Timed::Deadline(ticket.clone()));

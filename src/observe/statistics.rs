@@ -71,7 +71,7 @@ pub struct ModelStatistics {
     pub queue: DurationStatistics,
     /// Gathering inputs.
     pub compute_input: DurationStatistics,
-    /// Executing, without gathering.
+    /// Executing, without gathering; where a backend answers later, until the last answer of the batch.
     pub compute_infer: DurationStatistics,
     /// Handing out outputs; not timed for a request alone in its batch, where nothing is to be done.
     pub compute_output: DurationStatistics,
@@ -161,6 +161,11 @@ impl Tally {
         sum.count += 1;
         sum.ns += ns;
         sums.inference_count += if is_failed { 0 } else { rows as u64 };
+    }
+
+    /// Adds the time that a backend took to answer a batch whose requests it took, summed over these.
+    pub(crate) fn add_flight(&mut self, ns: u64) {
+        self.statistics.compute_infer.ns += ns;
     }
 
     /// The sums as they are reported.

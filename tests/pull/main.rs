@@ -75,6 +75,31 @@ fn requests_that_come_while_a_batch_is_held_are_one_batch() {
 }
 
 #[test]
+fn the_time_until_the_answer_is_the_time_of_the_execution() {
+    finishes(|| {
+        let clock = ManualClock::new();
+        let (server, model, queue) = on_clock(&clock, batching("m", 0));
+        let first = model.infer_async(ask(0.0)).unwrap();
+        let held = pull(&queue);
+        let futures = [1.0, 2.0].map(|value| model.infer_async(ask(value)).unwrap());
+        let is_back = |count| eventually("the worker is back", || model.statistics().unwrap().execution_count == count);
+        is_back(1);
+        clock.advance(MS);
+        answer_doubled(held);
+        let held = pull(&queue);
+        is_back(2);
+        clock.advance(2 * MS);
+        answer_doubled(held);
+        first.wait().unwrap();
+        futures.into_iter().for_each(|future| drop(future.wait().unwrap()));
+        server.stop(MS).unwrap();
+        let statistics = model.statistics().unwrap();
+        assert_eq!((statistics.compute_infer.count, statistics.compute_infer.ns), (3, 5_000_000));
+        assert_eq!((statistics.queue.ns, statistics.success.ns), (2_000_000, 7_000_000));
+    });
+}
+
+#[test]
 fn requests_of_several_rows_and_of_strings_get_their_own_rows() {
     finishes(|| {
         let config = batching("m", 0).input("word", DataType::Bytes, []).output("said", DataType::Bytes, []);
