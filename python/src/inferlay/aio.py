@@ -7,10 +7,12 @@ there when the loop looks. A task that is cancelled cancels its request. All of 
 from __future__ import annotations
 
 import asyncio
+import threading
 import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any, AsyncIterator, Deque, Mapping, Optional
 
+from . import engine
 from .completions import ENDED, Completions, Receiver, sweep
 from .errors import Error
 from .response import Response
@@ -39,19 +41,38 @@ class Watched(object):
 _watched: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Watched]" = weakref.WeakKeyDictionary()
 
 
+_changing = threading.Lock()
+
+
 def forget_closed() -> None:
     """Leaves what loops that were closed still had in flight to the others."""
-    for loop in list(_watched):
-        if loop.is_closed():
-            _watched.pop(loop, None)
+    with _changing:
+        closed = [_watched.pop(loop) for loop in list(_watched) if loop.is_closed()]
+    # Outside of the lock, as this is where they end.
+    del closed
     sweep()
+
+
+def keep_in_flight() -> None:
+    """Keeps the memory of requests that the engine did not let go before the interpreter ends."""
+    for loop, watched in list(_watched.items()):
+        # One that runs, on a thread that ends with the process, drains itself.
+        while not loop.is_running() and watched.completions.drain():
+            pass
+        if watched.completions.table:
+            engine.keep_for_ever(watched.completions.table)
+
+
+engine.at_end.append(keep_in_flight)
 
 
 def completions_of(loop: asyncio.AbstractEventLoop) -> Completions:
     """The queue of a loop, made when it is first needed."""
     watched = _watched.get(loop)
     if watched is None:
-        watched = _watched[loop] = Watched(loop)
+        watched = Watched(loop)
+        with _changing:
+            _watched[loop] = watched
     return watched.completions
 
 

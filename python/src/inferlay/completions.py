@@ -9,7 +9,6 @@ becomes of the loop or the thread that waits. 2. one thread at a time drains. 3.
 from __future__ import annotations
 
 import ctypes
-import itertools
 import struct
 import threading
 from typing import Any, Dict, List, Optional
@@ -25,8 +24,6 @@ from .tensors import Memory
 EVENT = struct.Struct("=QIIQQQQ")
 assert EVENT.size == ctypes.sizeof(_ffi.Event)
 EVENTS_MAX = 256
-
-_tokens = itertools.count(1)
 
 
 class Receiver(object):
@@ -84,9 +81,10 @@ class Completions(object):
 
     def submit(self, receiver: Receiver) -> None:
         """Sends a request. On failure nobody is told, and the call is the caller's again."""
-        token = next(_tokens)
         call = receiver.call
         assert call is not None
+        # It is in the table as long as the engine knows it, so nothing else has this number meanwhile.
+        token = id(receiver)
         self.table[token] = receiver
         status = functions.infer_queue(call.variant.engine.handle, call.request, self.handle, token)
         if status:
@@ -130,11 +128,15 @@ class Completions(object):
         while self.table:
             self.drain(TURN_NS)
 
+    def cancel(self) -> None:
+        """Cancels what is on its way."""
+        for receiver in list(self.table.values()):
+            receiver.cancel()
+
     def abandon(self) -> None:
         """Cancels what is on its way and leaves the rest to :func:`sweep`."""
         if self.table:
-            for receiver in list(self.table.values()):
-                receiver.cancel()
+            self.cancel()
             _orphans.append(self)
 
     def __del__(self, free: Any = functions.queue_free) -> None:

@@ -9,7 +9,6 @@ import atexit
 import ctypes
 import json
 import math
-import os
 import weakref
 from typing import Any, Callable, List
 
@@ -28,14 +27,13 @@ engines: "weakref.WeakSet[Engine]" = weakref.WeakSet()
 class Engine(object):
     """The handle of a server."""
 
-    __slots__ = ("handle", "is_closed", "_pid", "__weakref__")
+    __slots__ = ("handle", "is_closed", "__weakref__")
 
     def __init__(self, options: int) -> None:
         handle = ctypes.c_void_p()
         check(functions.server_new(_ffi.API_VERSION, options, ctypes.byref(handle)))
         self.handle: int = handle.value or 0
         self.is_closed = False
-        self._pid = os.getpid()
         engines.add(self)
 
     def stop(self, drain_s: float) -> None:
@@ -84,6 +82,8 @@ def nanoseconds(seconds: float) -> int:
     return min(FOREVER, int(seconds * NANOSECONDS)) if seconds < 1e9 else FOREVER
 
 
+# What cancels requests that nobody can wait for any more, before the servers stop: only what runs is waited for.
+before_end: List[Callable[[], None]] = []
 # What ends after the servers have stopped, in order.
 at_end: List[Callable[[], None]] = []
 _ended: List[bool] = []
@@ -91,16 +91,26 @@ _ended: List[bool] = []
 
 def _end() -> None:
     """Stops every server before the interpreter takes the memory of requests away."""
-    for engine in list(engines):
-        try:
-            engine.stop(DRAIN_AT_EXIT_S)
-        except FailedPrecondition:
-            return  # The child of a fork.
-        except Error:
-            keep_for_ever(engine)
+    try:
+        for cancel in before_end:
+            cancel()
+        for engine in list(engines):
+            stop(engine)
+    except FailedPrecondition:
+        return  # The child of a fork.
     for end in at_end:
         end()
     _ended.append(True)
+
+
+def stop(engine: Engine) -> None:
+    """Stops a server. What a backend that does not return may still look at is kept afterwards."""
+    try:
+        engine.stop(DRAIN_AT_EXIT_S)
+    except FailedPrecondition:
+        raise
+    except Error:
+        pass
 
 
 def keep_for_ever(thing: Any) -> None:

@@ -70,6 +70,7 @@ class Service(object):
         self._waker = os.pipe()
         self._thread = threading.Thread(target=self._run, name="inferlay-futures", daemon=True)
         self._thread.start()
+        engine.before_end.append(self.completions.cancel)
         engine.at_end.insert(0, self.close)
 
     def _run(self) -> None:

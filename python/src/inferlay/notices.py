@@ -147,12 +147,10 @@ def notices() -> Notices:
 class Told(object):
     """The time of a server's start, during which it tells of its progress."""
 
-    _tokens = iter(range(1, sys.maxsize))
-
     def __init__(self, options: int, progress: Union[bool, Report, None]) -> None:
         level = level_min()
         self._report = reporter(progress)
-        self._token = next(Told._tokens)
+        self._token = id(self)
         if level is None and self._report is None:
             return
         queue = notices()
