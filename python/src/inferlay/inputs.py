@@ -173,6 +173,12 @@ def lend_numbers(value: Any, kind: DataType) -> Lent:
         found = numpy.asarray(value)
         if found.dtype.kind not in "biufOV" or (found.dtype.kind in "fO" and not may_be(kind, value)):
             raise ValueError(f"found elements of {found.dtype}")
+        if found.dtype.kind in "iu" and TO_NUMPY[kind].kind in "iu" and found.size:
+            # Before version 2, numpy would let it wrap around.
+            least, most = int(found.min()), int(found.max())
+            bounds = numpy.iinfo(TO_NUMPY[kind])
+            if least < bounds.min or most > bounds.max:
+                raise ValueError(f"found {least} to {most}")
         if kind is DataType.BF16 and TO_NUMPY[kind].kind == "u":
             packed = pack(found.ravel().tolist(), kind)
             return lend_array(numpy.frombuffer(packed, TO_NUMPY[kind]).reshape(found.shape), kind)
