@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .model import Model
 
 
-class Watched(object):
+class Watched:
     """The completion queue of a loop, to which it does not refer, so that it goes with it."""
 
     __slots__ = ("completions", "__weakref__")

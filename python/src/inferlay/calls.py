@@ -31,7 +31,7 @@ SHAPES = [struct.Struct(f"={rank}q") for rank in range(RANK_MAX + 1)]
 IDLE_MAX = 4096
 
 
-class Variant(object):
+class Variant:
     """What several requests have in common, and those of them that are idle."""
 
     __slots__ = ("engine", "model", "version", "names", "kinds", "outputs", "idle")
@@ -61,7 +61,7 @@ class Variant(object):
         return call
 
 
-class Call(object):
+class Call:
     """A request, and where its inputs lie."""
 
     __slots__ = (

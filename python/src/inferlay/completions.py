@@ -26,7 +26,7 @@ assert EVENT.size == ctypes.sizeof(_ffi.Event)
 EVENTS_MAX = 256
 
 
-class Receiver(object):
+class Receiver:
     """Who is told of a request. Each function is called by the thread that drains."""
 
     __slots__ = ("call", "is_cancelled", "_lock")
@@ -55,7 +55,7 @@ class Receiver(object):
             call.give_back(self.is_cancelled)
 
 
-class Completions(object):
+class Completions:
     """A completion queue and those who wait."""
 
     __slots__ = ("handle", "table", "_events", "_bytes", "_pointers", "_count", "_at", "__weakref__")

@@ -76,7 +76,7 @@ _rename = _python.PyCapsule_SetName
 _rename.restype, _rename.argtypes = ctypes.c_int, [ctypes.py_object, ctypes.c_char_p]
 
 
-class Looked(object):
+class Looked:
     """What a capsule of another library shows."""
 
     __slots__ = ("kind", "address", "shape", "strides", "capsule")

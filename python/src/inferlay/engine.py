@@ -24,7 +24,7 @@ DRAIN_AT_EXIT_S = 5.0
 engines: "weakref.WeakSet[Engine]" = weakref.WeakSet()
 
 
-class Engine(object):
+class Engine:
     """The handle of a server."""
 
     __slots__ = ("handle", "is_closed", "__weakref__")

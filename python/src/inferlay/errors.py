@@ -130,8 +130,3 @@ def check(status: Optional[int]) -> None:
     """Raises what a status tells of; ``None`` is success."""
     if status:
         raise take(status)
-
-
-def is_timeout(status: int) -> bool:
-    """Whether a status says that time ran out; it is freed."""
-    return isinstance(take(status), Timeout)

@@ -61,7 +61,7 @@ class Promised(Receiver):
             pass
 
 
-class Service(object):
+class Service:
     """The queue of all futures, and the thread that drains it."""
 
     def __init__(self) -> None:

@@ -136,7 +136,7 @@ _release = _python.PyBuffer_Release
 _release.restype, _release.argtypes = None, [ctypes.c_void_p]
 
 
-class Held(object):
+class Held:
     """A buffer that is held: its memory stays where it is."""
 
     __slots__ = ("_buffer", "address")

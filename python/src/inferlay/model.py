@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import sys
 import threading
+from collections import abc
 from typing import (
     Any,
     AsyncIterator,
@@ -76,7 +77,7 @@ PLAIN = Asking()
 NONE: Tuple[str, ...] = ()
 
 
-class Model(object):
+class Model:
     """A model, by name, of one version or of the highest that serves.
 
     Calling it asks it: with one input, ``model(array)``; with names, ``model(image=array)``; and see :meth:`infer`.
@@ -130,7 +131,7 @@ class Model(object):
         """Its outputs by name."""
         return self._ask_ports()[1]
 
-    def __call__(self, *arrays: Any, **named: Any) -> Response:
+    def __call__(self, /, *arrays: Any, **named: Any) -> Response:
         """Asks with arrays in the order of the inputs, or by name; see :meth:`infer` for more than that."""
         return self.infer(self._named(arrays, named))
 
@@ -182,7 +183,7 @@ class Model(object):
 
     def prepare(self, inputs: Union[Inputs, Any], asking: Mapping[str, Any]) -> Call:
         """A request that is ready to be sent, which is the caller's until it is given back."""
-        if not isinstance(inputs, Mapping):
+        if type(inputs) is not dict and not isinstance(inputs, abc.Mapping):
             inputs = self._named((inputs,), {})
         wanted, outputs, names = PLAIN, NONE, (*inputs,)
         if asking:
@@ -213,7 +214,7 @@ class Model(object):
     def _named(self, arrays: Sequence[Any], named: Mapping[str, Any]) -> Inputs:
         if not arrays:
             return named
-        if len(arrays) == 1 and not named and isinstance(arrays[0], Mapping):
+        if len(arrays) == 1 and not named and isinstance(arrays[0], abc.Mapping):
             return arrays[0]
         names = [*self.inputs]
         if len(arrays) > len(names):

@@ -44,7 +44,7 @@ class Progress(NamedTuple):
 Report = Callable[[Progress], None]
 
 
-class Bar(object):
+class Bar:
     """A line on a terminal that tells how far loading is."""
 
     WIDTH = 30
@@ -76,7 +76,7 @@ def level_min() -> Optional[int]:
     return min(wanted) if wanted else None
 
 
-class Notices(object):
+class Notices:
     """The queue and its thread, one in a process, started when a server first needs it."""
 
     def __init__(self) -> None:
@@ -144,7 +144,7 @@ def notices() -> Notices:
         return _notices
 
 
-class Told(object):
+class Told:
     """The time of a server's start, during which it tells of its progress."""
 
     def __init__(self, options: int, progress: Union[bool, Report, None]) -> None:

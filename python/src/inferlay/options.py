@@ -27,7 +27,7 @@ def paths(found: Optional[Paths]) -> List[str]:
     return [os.fspath(path) for path in found]
 
 
-class Options(object):
+class Options:
     """The options of a server, which go when this goes."""
 
     __slots__ = ("handle",)

@@ -82,7 +82,7 @@ def config_of(
     return json.dumps(said)
 
 
-class Memory(object):
+class Memory:
     """A batch of the library: whoever refers to its inputs refers to this."""
 
     __slots__ = ("handle", "keep", "__weakref__")
@@ -95,7 +95,7 @@ class Memory(object):
         free(self.handle)
 
 
-class Puller(object):
+class Puller:
     """The threads of a model, and what they need."""
 
     def __init__(self, name: str, function: Function, queue: int, inputs: Specs, outputs: Specs) -> None:

@@ -22,7 +22,7 @@ _shapes: List[Tuple[Type[ctypes.Array[ctypes.c_int64]], struct.Struct]] = [
 _names: Dict[int, str] = {}
 
 
-class Scratch(object):
+class Scratch:
     """Places for the outputs of a response, used again."""
 
     __slots__ = ("capacity", "views", "pointers", "names", "count", "at")

@@ -17,7 +17,7 @@ from .registry import Function, Specs
 from .response import Response
 
 
-class Server(object):
+class Server:
     """A server of models in this process.
 
     ``repository`` is a folder, or several: ``<folder>/<model>/<version>/<file>``. ``models`` are single files, or a

@@ -19,7 +19,7 @@ from .dtypes import TO_NUMPY, DataType
 from .errors import Unsupported, check
 
 
-class Memory(object):
+class Memory:
     """A count of a response of the library: whoever refers to its memory refers to this."""
 
     __slots__ = ("handle", "keep", "__weakref__")
@@ -63,7 +63,7 @@ def viewed(kind: DataType) -> str:
 VIEWED: Dict[DataType, str] = {kind: viewed(kind) for kind in DataType if kind is not DataType.BYTES}
 
 
-class Tensor(object):
+class Tensor:
     """An output of a response.
 
     ``name`` and ``dtype`` are those of the model, ``shape`` is what was written.
