@@ -13,7 +13,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, AsyncIterator, Deque, Mapping, Optional
 
 from . import engine
-from .completions import ENDED, Completions, Receiver, sweep
+from .completions import Completions, Receiver, Single, sweep
 from .errors import Error
 from .response import Response
 
@@ -76,7 +76,7 @@ def completions_of(loop: asyncio.AbstractEventLoop) -> Completions:
     return watched.completions
 
 
-class Awaited(Receiver):
+class Awaited(Single):
     """A request whose answer a task awaits."""
 
     __slots__ = ("future",)
@@ -85,15 +85,15 @@ class Awaited(Receiver):
         super().__init__(call)
         self.future = future
 
-    def respond(self, response: Optional[Response], error: Optional[Error], is_final: bool) -> None:
+    def finish(self, response: Optional[Response], error: Optional[Error]) -> None:
         """Wakes the task, unless it was cancelled or its loop is closed."""
         if self.future.done():
             return
         try:
             if response is not None:
                 self.future.set_result(response)
-            elif error is not None or is_final:
-                self.future.set_exception(error or Error(ENDED))
+            elif error is not None:
+                self.future.set_exception(error)
         except RuntimeError:
             pass
 

@@ -17,7 +17,7 @@ from . import _ffi
 from ._library import functions
 from .calls import Call
 from .engine import keep_for_ever
-from .errors import Error, Timeout, check, take
+from .errors import Error, Timeout, Unsupported, check, take
 from .response import Response
 from .tensors import Memory
 
@@ -53,6 +53,36 @@ class Receiver:
             call, self.call = self.call, None
         if call is not None:
             call.give_back(self.is_cancelled)
+
+
+class Single(Receiver):
+    """Who expects one response, which a decoupled model need not send."""
+
+    __slots__ = ("_held",)
+
+    def __init__(self, call: Call) -> None:
+        super().__init__(call)
+        self._held: Optional[Response] = None
+
+    def finish(self, response: Optional[Response], error: Optional[Error]) -> None:
+        """Takes the response or the error. May come again, with an error that then is of no use."""
+        raise NotImplementedError
+
+    def respond(self, response: Optional[Response], error: Optional[Error], is_final: bool) -> None:
+        """Finishes with the one response there is."""
+        held = self._held
+        if error is not None or (response is not None and is_final and held is None):
+            self.finish(response, error)
+        elif response is not None and held is not None:
+            self.finish(None, Unsupported(f"the model sent several responses, {HINT}"))
+            self.cancel()
+        elif is_final:
+            self.finish(held, None if held is not None else Unsupported(f"the model sent no response, {HINT}"))
+        else:
+            self._held = response
+
+
+HINT = "expected one; a decoupled model is asked with `stream` or `stream_async`"
 
 
 class Completions:
@@ -144,7 +174,6 @@ class Completions:
             free(self.handle)
 
 
-ENDED = "the model ended without a response"
 TURN_NS = 100_000_000
 
 # Queues that nobody waits at any more, and whose requests are still on their way.

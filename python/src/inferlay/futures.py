@@ -14,7 +14,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Deque, Iterable, Iterator, List, Mapping, Optional, Union
 
 from . import engine
-from .completions import ENDED, EVENTS_MAX, TURN_NS, Completions, Receiver, keep_orphans, sweep
+from .completions import EVENTS_MAX, TURN_NS, Completions, Receiver, Single, keep_orphans, sweep
 from .errors import Error
 from .response import Response
 
@@ -39,7 +39,7 @@ class Future(concurrent.futures.Future):  # type: ignore[type-arg]
         return True
 
 
-class Promised(Receiver):
+class Promised(Single):
     """A request whose answer goes to a future."""
 
     __slots__ = ("future",)
@@ -49,14 +49,14 @@ class Promised(Receiver):
         self.future = future
         future._receiver = self
 
-    def respond(self, response: Optional[Response], error: Optional[Error], is_final: bool) -> None:
+    def finish(self, response: Optional[Response], error: Optional[Error]) -> None:
         """Answers the future, unless it was cancelled."""
         self.future._receiver = None
         try:
             if response is not None:
                 self.future.set_result(response)
             else:
-                self.future.set_exception(error or Error(ENDED))
+                self.future.set_exception(error)
         except concurrent.futures.InvalidStateError:
             pass
 
@@ -117,7 +117,7 @@ def submit(model: "Model", inputs: Any, asking: Mapping[str, Any]) -> Future:
     return future
 
 
-class Listed(Receiver):
+class Listed(Single):
     """One of several requests whose answers are waited for together."""
 
     __slots__ = ("results", "index")
@@ -127,12 +127,11 @@ class Listed(Receiver):
         self.results = results
         self.index = index
 
-    def respond(self, response: Optional[Response], error: Optional[Error], is_final: bool) -> None:
-        """Puts the first answer into its place."""
+    def finish(self, response: Optional[Response], error: Optional[Error]) -> None:
+        """Puts the answer into its place."""
         if self.results[self.index] is None:
             # Not by its truth: that of a response is whether it has outputs, which asks the library.
-            answer = response if response is not None else error
-            self.results[self.index] = answer if answer is not None else Error(ENDED)
+            self.results[self.index] = response if response is not None else error
 
 
 _idle: List[Completions] = []
