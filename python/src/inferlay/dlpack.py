@@ -151,16 +151,23 @@ def _numbers(address: Optional[int], count: int) -> Tuple[int, ...]:
 _given: List[Any] = []
 
 
+def holders(things: List[Any], index: int) -> int:
+    """How often an element of a list is referred to, as far as that tells: versions of CPython count differently."""
+    return sys.getrefcount(things[index])
+
+
+# The number for what nothing but its list refers to.
+ALONE = holders([object()], 0)
+
+
 def sweep() -> None:
     """Frees what capsules hold that nobody consumed and nobody can any more."""
     for index in range(len(_given) - 1, -1, -1):
-        capsule = _given[index]
-        name = VERSIONED if _is_valid(capsule, VERSIONED) else PLAIN
-        if not _is_valid(capsule, name):
+        name = VERSIONED if _is_valid(_given[index], VERSIONED) else PLAIN
+        if not _is_valid(_given[index], name):
             del _given[index]
-        elif sys.getrefcount(capsule) <= 3:
-            # This list, this variable and the argument of `getrefcount`.
-            _free(capsule, name)
+        elif holders(_given, index) == ALONE:
+            _free(_given[index], name)
             del _given[index]
 
 
