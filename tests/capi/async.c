@@ -25,11 +25,13 @@ static void on_response(void *user_data, inferlay_response *response, inferlay_r
   CHECK(!pthread_equal(pthread_self(), told->caller));
   CHECK(flags == INFERLAY_RESPONSE_FINAL && (response == NULL) == (status != NULL));
   if (response) check_doubled(response, told->row);
-  // What would wait is refused here, and the request is not free yet.
+  // What would wait is refused here, and the request, unless it was freed, is not free yet.
   inferlay_response *none = NULL;
-  FAILS(INFERLAY_CODE_FAILED_PRECONDITION, inferlay_infer(told->server, told->request, &none));
   FAILS(INFERLAY_CODE_FAILED_PRECONDITION, inferlay_server_stop(told->server, SECONDS(1)));
-  FAILS(INFERLAY_CODE_FAILED_PRECONDITION, inferlay_request_set_id(told->request, "x"));
+  if (told->request != NULL) {
+    FAILS(INFERLAY_CODE_FAILED_PRECONDITION, inferlay_infer(told->server, told->request, &none));
+    FAILS(INFERLAY_CODE_FAILED_PRECONDITION, inferlay_request_set_id(told->request, "x"));
+  }
   inferlay_server_free((inferlay_server *)told->server);
   CHECK(none == NULL);
   pthread_mutex_lock(&told->lock);
@@ -185,22 +187,16 @@ static void a_request_may_be_freed_on_its_way(void) {
   inferlay_server *server = server_with(GATED_CONFIG, gated_double, &gate);
   struct told told;
   begin(&told, server);
-  // The callback asks about a request: another one, as its own is gone by then.
   inferlay_request *own = told.request;
+  told.request = NULL;
   OK(inferlay_infer_async(server, own, on_response, on_release, &told));
   gate_await(&gate);
   FAILS(INFERLAY_CODE_FAILED_PRECONDITION,
         inferlay_infer_async(server, own, on_response, on_release, &told));
   gate_open(&gate, 0);
   inferlay_request_free(own);
-  struct told busy;
-  begin(&busy, server);
-  send(&busy);
-  told.request = busy.request;
   gate_open(&gate, 1);
   CHECK(await(&told) == SUCCESS && told.released == NULL);
-  CHECK(await(&busy) == SUCCESS);
-  inferlay_request_free(busy.request);
   inferlay_server_free(server);
 }
 
