@@ -7,7 +7,8 @@ from typing import Any, List, Optional, Tuple
 import pytest
 
 import inferlay
-from inferlay.completions import Single
+from inferlay.completions import Completions, Single
+from inferlay.futures import Listed
 
 ONE: Any = "a response"
 FAILED = inferlay.Internal("failed")
@@ -48,3 +49,27 @@ def test_exactly_one_response_is_an_answer(
     for event in events:
         receiver.respond(*event)
     assert receiver.found == found and receiver.is_cancelled is is_cancelled
+
+
+class Interrupted(Finished):
+    """One that an interrupt comes to while it is told."""
+
+    def __init__(self, call: Any) -> None:
+        Single.__init__(self, call)
+        self.found = []
+
+    def finish(self, response: Any, error: Optional[inferlay.Error]) -> None:
+        raise KeyboardInterrupt
+
+
+def test_an_interrupt_loses_no_event_but_its_own(server: inferlay.Server) -> None:
+    model, completions, results = server.model("pair"), Completions(), []  # type: ignore[var-annotated]
+    completions.submit(Interrupted(model.prepare([1, 2], {})))
+    for index in range(10):
+        results.append(None)
+        completions.submit(Listed(model.prepare([1, 2], {}), results, index))
+    with pytest.raises(KeyboardInterrupt):
+        while completions.table:
+            completions.drain(1_000_000)
+    completions.wait()
+    assert all(result["x"].tolist() == [1, 2] for result in results)

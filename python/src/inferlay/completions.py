@@ -11,7 +11,8 @@ from __future__ import annotations
 import ctypes
 import struct
 import threading
-from typing import Any, Dict, List, Optional
+from collections import deque
+from typing import Any, Deque, Dict, List, Optional, Tuple
 
 from . import _ffi
 from ._library import functions
@@ -88,7 +89,7 @@ HINT = "expected one; a decoupled model is asked with `stream` or `stream_async`
 class Completions:
     """A completion queue and those who wait."""
 
-    __slots__ = ("handle", "table", "_events", "_bytes", "_pointers", "_count", "_at", "__weakref__")
+    __slots__ = ("handle", "table", "_events", "_backlog", "_bytes", "_pointers", "_count", "_at", "__weakref__")
 
     def __init__(self, events_max: int = EVENTS_MAX) -> None:
         handle = ctypes.c_void_p()
@@ -102,6 +103,7 @@ class Completions:
             self._events[index].struct_size = EVENT.size
             self._pointers[index] = start + index * EVENT.size
         self._bytes = memoryview(self._events).cast("B")
+        self._backlog: Deque[Tuple[int, ...]] = deque()
         self._count = ctypes.c_size_t()
         self._at = (ctypes.addressof(self._pointers), events_max, ctypes.addressof(self._count))
 
@@ -126,6 +128,8 @@ class Completions:
 
     def drain(self, timeout_ns: int = 0) -> int:
         """Takes what is there, after a wait of so long at most, and tells who waits; how many events there were."""
+        if self._backlog:
+            return self._tell_all()
         pointers, events_max, count_at = self._at
         status = functions.queue_next_many(self.handle, timeout_ns, pointers, events_max, count_at)
         if status:
@@ -133,9 +137,15 @@ class Completions:
             if isinstance(error, Timeout):
                 return 0
             raise error
-        count = self._count.value
-        # A copy: whoever is told may drain again.
-        for _, kind, flags, token, _, response, status in EVENT.iter_unpack(bytes(self._bytes[: count * EVENT.size])):
+        self._backlog.extend(EVENT.iter_unpack(self._bytes[: self._count.value * EVENT.size]))
+        return self._tell_all()
+
+    def _tell_all(self) -> int:
+        """Tells of what was taken. An interrupt may come between any two steps: the rest is told of next time."""
+        backlog = self._backlog
+        count = len(backlog)
+        while backlog:
+            _, kind, flags, token, _, response, status = backlog.popleft()
             self._tell(kind, flags, token, response, status)
         return count
 
