@@ -212,6 +212,9 @@ typedef struct inferlay_queue inferlay_queue;
 // may call at any time; used any number of times, one after the other.
 typedef struct inferlay_request inferlay_request;
 
+// What answers one request of a batch, from any thread, also after `execute` has returned.
+typedef struct inferlay_responder inferlay_responder;
+
 // The answer to a request: its outputs. Counted; any number of threads may read it at once.
 typedef struct inferlay_response inferlay_response;
 
@@ -338,8 +341,10 @@ typedef uint32_t inferlay_sequence_flags;
 typedef uint32_t inferlay_response_flags;
 
 // Told of a response: `response`, or NULL with a `status`; both are then this function's, to be freed with
-// `inferlay_response_free` and `inferlay_status_free`. `flags`: a sum of INFERLAY_RESPONSE_*. A final response may be
-// NULL without a status: then nothing was left to say.
+// `inferlay_response_free` and `inferlay_status_free`. `flags`: a sum of INFERLAY_RESPONSE_*. Models that are not
+// decoupled send one response, the final one; others any number, in order, never two at a time. Of these the final one
+// may be NULL without a status: then nothing was left to say. A status is final, but for one response that there was no
+// memory to copy (RESOURCE_EXHAUSTED).
 //
 // Called on a thread of the library with none of its locks held, never inside a call, never on a thread that waits. It
 // may call any function that does not wait; those that would fail with FAILED_PRECONDITION. While it runs it may delay
@@ -371,8 +376,8 @@ typedef struct {
   inferlay_request *request;
   // Of a response: the response, which is then the caller's; else NULL.
   inferlay_response *response;
-  // Of a response that is NULL: why. Of a line of the log and of progress: what holds the text. It is then the
-  // caller's. Else NULL.
+  // Of a response that is NULL: why; both are NULL where a decoupled model has ended without a last response. Of a
+  // line of the log and of progress: what holds the text. It is then the caller's. Else NULL.
   inferlay_status *status;
 } inferlay_event;
 
@@ -921,7 +926,8 @@ INFERLAY_MUST_USE inferlay_status *inferlay_request_clear_parameters(inferlay_re
 // which is then the caller's, to be freed with `inferlay_response_free`; not NULL; left alone on failure. Fails with
 // INVALID_ARG or NOT_FOUND for a request that the model does not take, RESOURCE_EXHAUSTED when the queue is full,
 // TIMEOUT, CANCELLED, UNAVAILABLE after stop, with FAILED_PRECONDITION inside a callback or an execution or when the
-// request is in flight, or with what the backend answers.
+// request is in flight, or with what the backend answers. A decoupled model may be asked too; it fails with
+// UNSUPPORTED unless the model sends exactly one response.
 INFERLAY_MUST_USE
 inferlay_status *inferlay_infer(const inferlay_server *server,
                                 inferlay_request *request,
@@ -932,7 +938,10 @@ inferlay_status *inferlay_infer(const inferlay_server *server,
 // NULL: `request` and the memory it borrows are borrowed until `on_release` has run. `on_response(user_data, response
 // or NULL, flags, status)` runs 1..n times, in order of sending, the last with FINAL; `on_release(user_data,
 // request)` runs once, after that, when nothing touches the request's memory any more. Otherwise: nothing happened,
-// nothing will run, and the request is as before; fails as `inferlay_infer`, for what is known at once.
+// nothing will run, and the request is as before; fails as `inferlay_infer`, for what is known at once, and with
+// UNSUPPORTED for a request to a decoupled model that brings memory for outputs.
+//
+// A decoupled model that is ahead is told to wait: responses count as untaken until `on_response` has returned.
 //
 // `on_response`: not NULL. `on_release`: may be NULL. `user_data`: comes back with each call. After
 // `inferlay_server_stop` or `_free` has returned nothing is called any more; every request was answered and released
@@ -947,7 +956,8 @@ inferlay_status *inferlay_infer_async(const inferlay_server *server,
 // Sends a request and returns at once; the answer comes to a completion queue.           [any thread] [never blocks]
 //
 // As `inferlay_infer_async`, with events in the place of calls: what would be called is pushed to `queue` in the same
-// order, with `user_data`. `queue`: borrowed for the call; it may be freed while requests are on their way.
+// order, with `user_data`. `queue`: borrowed for the call; it may be freed while requests are on their way. A response
+// counts as untaken until `inferlay_queue_next` has taken its event.
 INFERLAY_MUST_USE
 inferlay_status *inferlay_infer_queue(const inferlay_server *server,
                                       inferlay_request *request,
@@ -1240,6 +1250,62 @@ INFERLAY_MUST_USE inferlay_status *inferlay_batch_answer(inferlay_batch *batch, 
 // `batch`: taken; NULL, and a batch that was not pulled, do nothing. What its functions pointed to is gone, and memory
 // that requests lent is released, if it was looked at as an input.
 void inferlay_batch_free(inferlay_batch *batch);
+
+// Takes one request out of the batch: it is answered by the responder, and not by the batch's outputs or failure.
+//                                                                                    [inside execute] [never blocks]
+// `index`: from 0 to `inferlay_batch_len` - 1. `responder`: where the responder goes, which is then the caller's, to
+// be freed with `inferlay_responder_free`; not NULL. The request's inputs can be read until `execute` returns. Fails
+// with NOT_FOUND past the end, FAILED_PRECONDITION for a request that was taken or failed before, UNSUPPORTED for a
+// batch that was pulled.
+//
+// A model whose config says `model_transaction_policy: {decoupled: true}` may send any number of responses, or none;
+// others send one. An instance runs its next batch when all that it took is answered.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_batch_responder(inferlay_batch *batch,
+                                          size_t index,
+                                          inferlay_responder **responder);
+
+// Sets an output of the next response to a copy of a tensor.                             [one thread] [never blocks]
+//
+// `name`, `tensor` and all it points to: borrowed for the call. Its first dim is the number of the request's rows,
+// where the model batches. Fails with NOT_FOUND when there is no such output, FAILED_PRECONDITION for the second time,
+// INVALID_ARG when the tensor contradicts itself.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_responder_set_output(inferlay_responder *responder,
+                                               const char *name,
+                                               const inferlay_view *tensor);
+
+// Sends the next response: the outputs that were set.                                    [one thread] [never blocks]
+//
+// `flags`: a sum of INFERLAY_RESPONSE_*; FINAL without outputs ends the answer without a further response. Whatever
+// becomes of it, no output is set afterwards. Fails with INVALID_ARG or INTERNAL when an output contradicts the config
+// or is missing: the caller then gets that error; UNSUPPORTED for a response without FINAL of a model that is not
+// decoupled, which may still send one with it, and for a second one to a caller that waits for one;
+// FAILED_PRECONDITION after the end; CANCELLED when a deadline, a cancel or a stop has ended it; RESOURCE_EXHAUSTED
+// when the caller is 16 times its credit behind.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_responder_send(inferlay_responder *responder,
+                                         inferlay_response_flags flags);
+
+// Ends the answer with an error.                                                         [one thread] [never blocks]
+//
+// `status`: taken; NULL ends it with UNKNOWN. After the end nobody hears of it; the second time it fails with
+// FAILED_PRECONDITION.
+INFERLAY_MUST_USE inferlay_status *inferlay_responder_fail(inferlay_responder *responder, inferlay_status *status);
+
+// How many more responses the caller can take before it has fallen behind.               [one thread] [never blocks]
+//
+// It is advice: one that is sent past it is not lost. It rises when the caller takes some. 1 for a model that is not
+// decoupled, or whose caller takes one response; 0 once nobody wants more, and for NULL.
+size_t inferlay_responder_credit(const inferlay_responder *responder);
+
+// Whether the caller no longer wants the answer; true for NULL.                          [one thread] [never blocks]
+bool inferlay_responder_cancelled(const inferlay_responder *responder);
+
+// Frees a responder. If nothing final was sent, the caller gets an error.                [one thread] [never blocks]
+//
+// `responder`: taken; NULL does nothing.
+void inferlay_responder_free(inferlay_responder *responder);
 
 #ifdef __cplusplus
 }  // extern "C"

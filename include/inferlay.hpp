@@ -668,6 +668,77 @@ class queue {
   detail::handle<inferlay_queue, inferlay_queue_free> handle_;
 };
 
+// The responses to one request, as they come: for (auto &response : server.infer_stream(request)) ... The request must
+// outlive it. One thread at a time.
+class responses {
+ public:
+  responses(responses &&other) noexcept
+      : queue_(std::move(other.queue_)), request_(std::exchange(other.request_, nullptr)), is_over_(other.is_over_) {}
+  responses &operator=(responses &&) = delete;
+
+  // Cancels what has not come, and waits until nothing touches the request's memory any more; inside a callback it
+  // cancels only. The request may then be sent again.
+  ~responses() {
+    if (request_ == nullptr) return;
+    const bool cancels = !is_over_;
+    if (cancels) inferlay_status_free(inferlay_request_cancel(request_));
+    try {
+      while (!queue_.next().is_release()) {
+      }
+      if (cancels) inferlay_status_free(inferlay_request_rearm(request_));
+    } catch (const error &) {
+      // It would wait for itself.
+    }
+  }
+
+  // Waits for the next response; nothing after the last. Throws what ended them in its place.
+  std::optional<response> next() {
+    if (is_over_) return std::nullopt;
+    event event = queue_.next();
+    is_over_ = event.result().is_final();
+    if (is_over_ && !event.result().is_response() && !event.result().is_error()) return std::nullopt;
+    return event.result().take();
+  }
+
+  // For a loop over what is yet to come; each step waits and throws as `next`.
+  class iterator {
+   public:
+    using iterator_category = std::input_iterator_tag;
+    using value_type = response;
+    using difference_type = std::ptrdiff_t;
+    using pointer = response *;
+    using reference = response &;
+
+    iterator() noexcept : of_(nullptr) {}
+    explicit iterator(responses &of) : of_(&of) { ++*this; }
+    reference operator*() noexcept { return *current_; }
+    pointer operator->() noexcept { return &*current_; }
+    iterator &operator++() {
+      current_ = of_->next();
+      if (!current_) of_ = nullptr;
+      return *this;
+    }
+    bool operator==(const iterator &other) const noexcept { return of_ == other.of_; }
+    bool operator!=(const iterator &other) const noexcept { return of_ != other.of_; }
+
+   private:
+    responses *of_;
+    std::optional<response> current_;
+  };
+
+  iterator begin() { return iterator(*this); }
+  iterator end() noexcept { return iterator(); }
+
+ private:
+  friend class server;
+  responses() = default;
+
+  queue queue_;
+  // What was sent, unless nothing was.
+  inferlay_request *request_ = nullptr;
+  bool is_over_ = false;
+};
+
 // A file in memory; both texts are borrowed for the call.
 struct file {
   std::string name;
@@ -797,6 +868,53 @@ struct asked {
   bool is_cancelled;
 };
 
+// What answers one request that a model's function took out of its batch: on any thread, one at a time, also when the
+// function has returned. Destroying it before the end answers with an error.
+class responder {
+ public:
+  // Takes the handle over.
+  explicit responder(inferlay_responder *raw) noexcept : handle_(raw) {}
+
+  // Sets an output of the next response to a copy of a tensor, of elements, or of strings.
+  responder &set_output(text name, const tensor_view &view) { return set(name, view.raw()); }
+  template <class C>
+  responder &set_output(text name, const C &elements, const shape &shape) {
+    const span<const std::remove_pointer_t<decltype(std::data(elements))>> all(elements);
+    using element = std::remove_cv_t<std::remove_pointer_t<decltype(std::data(elements))>>;
+    return set(name, detail::view_of(detail::datatype_of<element>(), all.data(), all.size_bytes(), shape));
+  }
+  responder &set_strings(text name, const std::vector<std::string_view> &elements, const shape &shape) {
+    const detail::strings all(elements);
+    return set(name, all.view(shape));
+  }
+
+  // Sends the outputs that were set, as one of several responses. Throws `unsupported` unless the model is decoupled,
+  // `cancelled` when nobody wants it any more, `resource_exhausted` when the caller is far behind.
+  void send() { detail::check(inferlay_responder_send(raw(), 0)); }
+
+  // Sends the outputs that were set as the last response; without any, ends the answer. Throws as `send`.
+  void finish() { detail::check(inferlay_responder_send(raw(), INFERLAY_RESPONSE_FINAL)); }
+
+  // Ends the answer with an error.
+  void fail(const error &error) { detail::check(inferlay_responder_fail(raw(), detail::status_of(error))); }
+
+  // How many more responses the caller can take before it has fallen behind.
+  std::size_t credit() const noexcept { return inferlay_responder_credit(raw()); }
+
+  // Whether the caller no longer wants the answer.
+  bool is_cancelled() const noexcept { return inferlay_responder_cancelled(raw()); }
+
+  inferlay_responder *raw() const noexcept { return handle_.get(); }
+
+ private:
+  responder &set(text name, const inferlay_view &view) {
+    detail::check(inferlay_responder_set_output(raw(), name.chars(), &view));
+    return *this;
+  }
+
+  detail::handle<inferlay_responder, inferlay_responder_free> handle_;
+};
+
 // One batch, for the length of one call of a model's function, or of one that was pulled; all that it gives lives as
 // long. Where the model batches, the first dim of every input and output is the number of rows.
 class batch {
@@ -848,6 +966,13 @@ class batch {
   // Answers one request with an error, whatever becomes of the others.
   void fail(std::size_t index, const error &error) {
     detail::check(inferlay_batch_fail(raw_, index, detail::status_of(error)));
+  }
+
+  // Takes one request out of the batch: the responder answers it, in place of the batch's outputs.
+  responder take(std::size_t index) {
+    inferlay_responder *raw = nullptr;
+    detail::check(inferlay_batch_responder(raw_, index, &raw));
+    return responder(raw);
   }
 
   // What one request says. Throws `not_found` past the end.
@@ -1028,8 +1153,8 @@ class server {
   }
 
   // Sends a request and returns at once. The future is ready when `infer` would have returned: the request may be used
-  // again, and what it borrowed is free; to drop the future ends no borrow. It holds the first response: for a model
-  // that gives several, use the others. Throws what is known at once.
+  // again, and what it borrowed is free; to drop the future ends no borrow. It throws `unsupported` when a decoupled
+  // model sends none or several responses: for these use the others. Throws what is known at once.
   std::future<response> infer_async(request &request) const {
     auto flight = std::make_unique<promised>();
     auto answer = flight->promise.get_future();
@@ -1048,6 +1173,15 @@ class server {
   template <class F>
   void infer_async(request &request, F on_response) const {
     infer_async(request, std::move(on_response), [] {});
+  }
+
+  // Sends a request and returns at once, with the responses as they come; of a model that is not decoupled, one. Throws
+  // what is known at once.
+  responses infer_stream(request &request) const {
+    responses coming;
+    detail::check(inferlay_infer_queue(raw(), request.raw(), coming.queue_.raw(), nullptr));
+    coming.request_ = request.raw();
+    return coming;
   }
 
   // Sends a request and returns at once; what would be called comes to the queue, with `user_data`.
@@ -1073,21 +1207,26 @@ class server {
     R on_release;
   };
 
-  // A promise to keep: the first that was said, until the release.
+  // A promise to keep: the one response or the error, until the release.
   struct promised {
     void respond(result told) {
-      if (!first) first.emplace(std::move(told));
+      if (told.is_error() || (told.is_response() && count++ == 0)) one.emplace(std::move(told));
     }
     void release() {
       try {
-        promise.set_value(first.value().take());
+        if (!one || (count > 1 && !one->is_error())) {
+          throw error(code::unsupported,
+                      "found " + std::to_string(count) + " responses, expected one; ask for a stream");
+        }
+        promise.set_value(one->take());
       } catch (...) {
         promise.set_exception(std::current_exception());
       }
     }
 
     std::promise<response> promise;
-    std::optional<result> first;
+    std::optional<result> one;
+    std::size_t count = 0;
   };
 
   template <class T>

@@ -887,12 +887,14 @@ typedef struct inferlay_abi_host {
     // 1 if nobody wants the answer any more, else 0.
     uint32_t (*responder_cancelled)(const struct inferlay_abi_responder *responder);
 
-    // How many more responses the caller can take now.
+    // How many more responses the caller can take before it has fallen behind; it rises when the caller takes some. It
+    // is advice: one that is sent past it is not lost. 0 once nobody wants more; 1 where the caller takes one response.
     uint64_t (*responder_credit)(const struct inferlay_abi_responder *responder);
 
     // Ends the answer without a further response: with an error if `status` is not NULL, which is taken.
-    // FAILED_PRECONDITION after the final response; UNSUPPORTED without a status for a caller that was sent no
-    // response yet but expects one.
+    // FAILED_PRECONDITION after the final response; CANCELLED when a deadline, a cancel or a stop has ended it;
+    // UNSUPPORTED without a status for a caller that was sent no response yet but expects one, as that of a model that
+    // is not decoupled does.
     const struct inferlay_abi_status *(*responder_finish)(struct inferlay_abi_responder *responder,
                                                           const struct inferlay_abi_status *status);
 
@@ -930,8 +932,12 @@ typedef struct inferlay_abi_host {
 
     // Sends a response and frees it, whatever is returned. With a status, which is taken, the caller gets that
     // error instead of the outputs, finally. INVALID_ARG if an output contradicts the model: the caller then gets
-    // that error. FAILED_PRECONDITION after the final response. UNSUPPORTED for a second response to a caller that
-    // expects one.
+    // that error. FAILED_PRECONDITION after the final response. UNSUPPORTED for one without FINAL of a model that is
+    // not decoupled, which may still send the final one, and for a second response to a caller that takes one, who
+    // then gets that error. Of a decoupled model: responses arrive in the order of sending, from several responders of
+    // a request too; FINAL without outputs, or with EMPTY, ends the answer without a response; CANCELLED when a
+    // deadline, a cancel or a stop has ended it; RESOURCE_EXHAUSTED when the caller is 16 times its credit behind (it
+    // may be made and sent anew, later).
     const struct inferlay_abi_status *(*response_send)(struct inferlay_abi_response *response,
                                                        inferlay_abi_response_flags flags,
                                                        const struct inferlay_abi_status *status);
@@ -1119,7 +1125,8 @@ typedef struct inferlay_abi_backend {
     const struct inferlay_abi_signature *(*model_signature)(void *model);
 
     // The completed config as JSON, with Triton's names; it may leave out what it does not complete. Empty:
-    // nothing.
+    // nothing. With `{"model_transaction_policy": {"decoupled": true}}` in it, a request may get several responses,
+    // unless the user's config says otherwise.
     struct inferlay_abi_text (*model_config)(void *model);
 
     // About how much memory a model will use, before it is loaded.

@@ -34,13 +34,14 @@
 //! A [`ModelHandle`] has resolved a model's name once. A [`Request`] names its inputs; where the model batches, the first
 //! dim of each is the number of rows. A [`Response`] is read where the model wrote it.
 //!
-//! # Three ways to ask
+//! # Four ways to ask
 //!
 //! | call | waits | inputs | answer |
 //! |---|---|---|---|
 //! | [`ModelHandle::infer`] | yes; may execute on this very thread | owned or borrowed | returned |
 //! | [`ModelHandle::infer_async`] | no | owned | a [`ResponseFuture`], for any runtime or to wait for |
 //! | [`ModelHandle::infer_callback`] | no | owned | passed to a function, on a thread of the engine |
+//! | [`ModelHandle::infer_stream`] | no | owned | [`Responses`], as they come: for models that send several |
 //!
 //! Requests that wait at the same time run as one batch, up to the model's `max_batch_size`:
 //!
@@ -130,12 +131,13 @@ pub use backend::{BatchQueue, ModelBatch, PulledBatch};
 pub use config::{CallerRuns, ModelConfig};
 pub use flow::{CancelToken, Refused, Request, Response};
 pub use inferlay_backend_sdk::{
-    Backend, DataType, Device, Error, ErrorKind, LogLevel, ParameterValue, RequestInfo, TensorMut,
+    Backend, DataType, Device, Error, ErrorKind, LogLevel, ParameterValue, RequestInfo, Responder, ResponseFlags,
+    TensorMut,
 };
 pub use observe::{Cut, DurationStatistics, LogRecord, ModelStatistics, Trace, TraceEnd};
 pub use server::{
-    BackendStatus, ModelHandle, ModelMetadata, ModelState, ModelStatus, Progress, ResponseFuture, ServerBuilder,
-    ServerHandle, TensorMetadata,
+    BackendStatus, ModelHandle, ModelMetadata, ModelState, ModelStatus, Progress, ResponseFuture, Responses,
+    ServerBuilder, ServerHandle, TensorMetadata,
 };
 pub use sync::ManualClock;
 pub use tensor::{Buffer, Element, Input, OutputMemory, Shape, Tensor, TensorRef};

@@ -171,6 +171,30 @@ fn who_asks_for_progress_gets_the_last_response_where_only_one_is_served() {
 }
 
 #[test]
+fn who_asks_for_progress_of_a_decoupled_model_gets_every_response_in_order() {
+    for way in WAYS {
+        finishes(move || {
+            let decoupled = "model_transaction_policy: {decoupled: true}\ndynamic_batching: {}";
+            let (server, model) = served(builder(&config(way, decoupled)));
+            let progress = |is_wanted| ask(&row(1)).parameter("progress", ParameterValue::Bool(is_wanted));
+            let sent: Vec<_> = (0..20)
+                .map(|i| model.infer_stream(progress(i % 2 == 0).parameter("window", ParameterValue::Int(5))).unwrap())
+                .collect();
+            for (i, responses) in sent.into_iter().enumerate() {
+                let windows: &[usize] = if i % 2 == 0 { &[1, 2, 4, 5] } else { &[5] };
+                let expected: Vec<_> = windows.iter().map(|window| smoothed(&row(1), *window)).collect();
+                let found = responses.map(|response| response.unwrap().slice::<f32>("average").unwrap().to_vec());
+                assert_eq!(found.collect::<Vec<_>>(), expected);
+            }
+            // One that nobody waits for is given up, and one that is too late ends so.
+            drop(model.infer_stream(progress(true)).unwrap());
+            check(model.infer(ask(&row(0))), &smoothed(&row(0), 2));
+            server.stop(LONG).unwrap();
+        });
+    }
+}
+
+#[test]
 fn what_nobody_wants_any_more_is_given_up() {
     for way in WAYS {
         finishes(move || {

@@ -11,8 +11,21 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 /// The C programs of `tests/capi`; each is a `main` that exits with 0.
-const PROGRAMS: [&str; 12] =
-    ["allocations", "async", "backend", "bulk", "infer", "misuse", "model", "pull", "queue", "stop", "stress", "text"];
+const PROGRAMS: [&str; 13] = [
+    "allocations",
+    "async",
+    "backend",
+    "bulk",
+    "decoupled",
+    "infer",
+    "misuse",
+    "model",
+    "pull",
+    "queue",
+    "stop",
+    "stress",
+    "text",
+];
 
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
 
@@ -182,7 +195,7 @@ fn the_header_passes_no_type_of_rust_and_has_no_long_line() {
 }
 
 /// What all use first, then the nouns in the order in which a program meets them.
-const SOURCES: [&str; 22] = [
+const SOURCES: [&str; 23] = [
     "types",
     "status",
     "text",
@@ -205,6 +218,7 @@ const SOURCES: [&str; 22] = [
     "notice",
     "callback",
     "batch_queue",
+    "responder",
 ];
 
 /// The header as `src/capi` and `cbindgen.toml` say it.

@@ -66,6 +66,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("cudarc", &["src/memory/device.rs"]),
     ("serde_yaml", &["src/config"]),
     ("crossbeam_channel", &["src/sync"]),
+    ("futures_core", &["src/server/responses.rs", "tests/decoupled.rs"]),
     ("parking_lot", &["src/sync", "benches"]),
     ("loom", &["src/sync"]),
     ("cbindgen", &["tests/capi.rs", "backends/sdk/tests/header.rs"]),

@@ -301,6 +301,36 @@ fn the_second_answer_of_a_taken_request_is_refused() {
 }
 
 #[test]
+fn a_plugin_that_says_so_sends_several_responses_and_none_after_the_end() {
+    finishes(|| {
+        let (send, log) = mpsc::channel();
+        let builder = with(&c_plugin("streams", &["STREAMS"]), &config("streams"));
+        let builder = builder.log(move |record| {
+            let _nobody_listens_any_more = send.send(record.message.to_owned());
+        });
+        let server = builder.strict().start().unwrap();
+        let model = server.model("m").unwrap();
+        assert!(model.config().unwrap().decoupled);
+        let responses = model.infer_stream(ask(1.0)).unwrap();
+        let y = |response: Result<inferlay::Response, _>| response.unwrap().slice::<f32>("y").unwrap().to_vec();
+        assert_eq!(responses.map(y).collect::<Vec<_>>(), [answer(1.0), answer(1.0)]);
+        assert_eq!(receive(&log), "refused as it should be");
+        lives_on(&server);
+    });
+}
+
+#[test]
+fn a_config_has_the_last_word_on_how_many_responses_a_plugin_may_send() {
+    finishes(|| {
+        let config = config("streams") + "model_transaction_policy: {decoupled: false}\n";
+        let server = with(&c_plugin("streams", &["STREAMS"]), &config).strict().start().unwrap();
+        let model = server.model("m").unwrap();
+        assert!(!model.config().unwrap().decoupled);
+        assert_eq!(model.infer_stream(ask(1.0)).unwrap().next().unwrap().unwrap_err().kind(), ErrorKind::Internal);
+    });
+}
+
+#[test]
 fn a_deadline_and_a_stop_answer_for_a_plugin_that_never_does() {
     finishes(|| {
         let clock = ManualClock::new();

@@ -7,7 +7,8 @@
  *
  * It answers in both ways that there are. At once: `execute` writes the rows of the whole batch, which the host has
  * gathered, into memory of the host. Later: `execute` takes the request and returns; the model's thread answers it, in
- * memory of its own. A request with the parameter `progress` gets several responses, if the host serves that.
+ * memory of its own. A request with the parameter `progress` gets several responses, if the model's config
+ * says `model_transaction_policy: {decoupled: true}`.
  */
 #include "inferlay_backend.h"
 
@@ -252,13 +253,19 @@ static const status *answer_with_window(model *own, const job *asked, const infe
     return respond(asked, host, x, y, flags);
 }
 
-/* The answer with windows of 1, 2, 4, ... as far as the host and the caller want them, and at last with `window`. */
+/*
+ * The answer with windows of 1, 2, 4, ... and at last with `window`. The early ones are left out while the caller is
+ * behind, and where the model is to send one response. One that nobody wants any more ends it.
+ */
 static const status *answer_with_progress(model *own, const job *asked, const inferlay_abi_tensor *x, int64_t window) {
     const inferlay_abi_host *host = own->backend->host;
-    for (int64_t early = 1; early < window && host->responder_credit(asked->responder) > 0; early *= 2) {
+    for (int64_t early = 1; early < window && !host->responder_cancelled(asked->responder); early *= 2) {
+        if (host->responder_credit(asked->responder) == 0) {
+            continue;
+        }
         const status *failed = answer_with_window(own, asked, x, early, 0);
         if (failed && failed->code == INFERLAY_ABI_CODE_UNSUPPORTED) {
-            /* The caller, or this host, expects one response. It stays possible. */
+            /* The model is not decoupled. One response stays possible. */
             has_failed(failed);
             break;
         }

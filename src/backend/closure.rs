@@ -1,8 +1,8 @@
 //! A function of the application as a model: batching, queueing, deadlines and statistics like any other.
 
 use inferlay_backend_sdk::{
-    Batch, Error, Instance, InstanceSpec, Model, Placement, RequestInfo, Shape, Signature, Tensor, TensorMut,
-    TensorRef, TensorSpec,
+    Batch, Error, Instance, InstanceSpec, Model, Placement, RequestInfo, Responder, Shape, Signature, Tensor,
+    TensorMut, TensorRef, TensorSpec,
 };
 use std::sync::Arc;
 
@@ -266,6 +266,56 @@ impl ModelBatch<'_> {
     /// ```
     pub fn fail(&self, request: usize, error: Error) {
         self.batch.fail(request, error);
+    }
+
+    /// Takes one request out of the batch: what it gets back then answers it, in place of the batch's outputs, from any
+    /// thread, also after the function has returned. The request's inputs stay readable here, as part of the batch's.
+    ///
+    /// A decoupled model (see [`crate::ModelConfig::decoupled`]) may send several responses, or none; others send one. An
+    /// instance gets its next batch when those that it took from the last are answered.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::FailedPrecondition`] when it was taken or failed before; [`crate::ErrorKind::Unsupported`] for a
+    /// pulled batch, which is answered as a whole.
+    ///
+    /// # Panics
+    /// As [`ModelBatch::request`].
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::{DataType, Error, ModelBatch, ModelConfig, Request, ResponseFlags, ServerHandle, Tensor};
+    /// fn halves(batch: &ModelBatch<'_>) -> Result<(), Error> {
+    ///     let x = batch.input("x")?.as_slice::<f32>()?[0];
+    ///     let responder = batch.responder(0)?;
+    ///     // Any thread goes on with it.
+    ///     std::thread::spawn(move || {
+    ///         for half in [x / 2.0, x / 4.0] {
+    ///             // The numbers of outputs are as the config lists them.
+    ///             let y = Tensor::from_vec(vec![half], [1]).map(|y| [(0, y)]);
+    ///             if y.and_then(|y| responder.send(y, ResponseFlags::default())).is_err() {
+    ///                 return;
+    ///             }
+    ///         }
+    ///         responder.send([], ResponseFlags { last: true }).unwrap_or_default();
+    ///     });
+    ///     Ok(())
+    /// }
+    /// # let server = ServerHandle::builder().start()?;
+    /// let config = ModelConfig::new("halves").input("x", DataType::Fp32, [1]).output("y", DataType::Fp32, [1]);
+    /// let model = server.register_model(config.decoupled(true), halves)?;
+    /// let responses = model.infer_stream(Request::new().input("x", Tensor::from_vec(vec![8.0f32], [1])?))?;
+    /// let halves: Result<Vec<_>, Error> = responses.map(|half| Ok(half?.slice::<f32>("y")?[0])).collect();
+    /// assert_eq!(halves?, [4.0, 2.0]);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn responder(&self, request: usize) -> Result<Responder, Error> {
+        Ok(self.batch.take(request)?.responder())
+    }
+
+    /// The names of the outputs, by which a responder counts them.
+    #[cfg(feature = "capi")]
+    pub(crate) fn output_names(&self) -> Vec<String> {
+        self.signature.outputs.iter().map(|spec| spec.name.clone()).collect()
     }
 }
 

@@ -27,8 +27,14 @@ pub(crate) trait TakenResponder: Send + Sync + 'static {
     /// Sends a response.
     fn send(&self, outputs: Sent<'_>, flags: ResponseFlags) -> Result<(), Error>;
 
+    /// Ends the answer without a further response.
+    fn finish(&self) -> Result<(), Error>;
+
     /// Whether the caller no longer wants the answer.
     fn cancelled(&self) -> bool;
+
+    /// How many more responses the caller can take.
+    fn credit(&self) -> usize;
 }
 
 /// The SDK's form of a taken request.
@@ -74,14 +80,26 @@ impl<T: TakenRequest> Table<T> {
 struct ResponderTables<R>(PhantomData<R>);
 
 impl<R: TakenResponder> ResponderTables<R> {
-    const RESPONDER: ResponderTable =
-        ResponderTable { send: Self::send, cancelled: Self::cancelled, credit: Self::credit, free: Self::free };
+    const RESPONDER: ResponderTable = ResponderTable {
+        send: Self::send,
+        finish: Self::finish,
+        cancelled: Self::cancelled,
+        credit: Self::credit,
+        free: Self::free,
+    };
 
     /// # Safety
     /// `responder` holds a count of an `Arc<R>`.
     unsafe fn send(responder: NonNull<()>, outputs: Sent<'_>, flags: ResponseFlags) -> Result<(), Error> {
         // SAFETY: the caller's promise.
         unsafe { responder.cast::<R>().as_ref() }.send(outputs, flags)
+    }
+
+    /// # Safety
+    /// As for `send`.
+    unsafe fn finish(responder: NonNull<()>) -> Result<(), Error> {
+        // SAFETY: the caller's promise.
+        unsafe { responder.cast::<R>().as_ref() }.finish()
     }
 
     /// # Safety
@@ -93,9 +111,9 @@ impl<R: TakenResponder> ResponderTables<R> {
 
     /// # Safety
     /// As for `send`.
-    unsafe fn credit(_responder: NonNull<()>) -> usize {
-        // Callers take one response.
-        1
+    unsafe fn credit(responder: NonNull<()>) -> usize {
+        // SAFETY: the caller's promise.
+        unsafe { responder.cast::<R>().as_ref() }.credit()
     }
 
     /// # Safety

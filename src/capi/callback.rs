@@ -169,7 +169,7 @@ impl Drop for Functions {
 ///
 /// # Safety
 /// `batch` is NULL, or what `execute` was given and `execute` has not returned, or was pulled and not freed.
-unsafe fn batch_of<'a>(batch: *const Batch) -> Result<ModelBatch<'a>, Error> {
+pub(super) unsafe fn batch_of<'a>(batch: *const Batch) -> Result<ModelBatch<'a>, Error> {
     // SAFETY: the caller's promise.
     match &unsafe { borrow(batch, "batch") }?.whose {
         // SAFETY: the batch lives until `execute` returns.
@@ -452,7 +452,7 @@ fn check_size(parameter: &str, found: usize, least: usize) -> Result<(), Error> 
     Err(Error::invalid_arg(format!("{parameter}: found a struct_size of {found}, expected {least} or more")))
 }
 
-fn request<'a>(batch: &'a ModelBatch<'_>, index: usize) -> Result<&'a dyn RequestInfo, Error> {
+pub(super) fn request<'a>(batch: &'a ModelBatch<'_>, index: usize) -> Result<&'a dyn RequestInfo, Error> {
     if index >= batch.len() {
         return Err(Error::not_found(format!("request {index} of {}", batch.len())));
     }

@@ -10,15 +10,16 @@ use super::server::Server;
 use super::status::Status;
 use super::submission::{OnRelease, OnResponse, Receiver, ResponseFlags, Submission, lend};
 use crate::flow;
-use crate::sync::Callback;
 use crate::tensor::{self, OutputMemory};
 use inferlay_backend_sdk::{Buffer, Error};
 use std::ffi::c_void;
 use std::ptr::NonNull;
 
 /// Told of a response: `response`, or NULL with a `status`; both are then this function's, to be freed with
-/// `inferlay_response_free` and `inferlay_status_free`. `flags`: a sum of INFERLAY_RESPONSE_*. A final response may be
-/// NULL without a status: then nothing was left to say.
+/// `inferlay_response_free` and `inferlay_status_free`. `flags`: a sum of INFERLAY_RESPONSE_*. Models that are not
+/// decoupled send one response, the final one; others any number, in order, never two at a time. Of these the final one
+/// may be NULL without a status: then nothing was left to say. A status is final, but for one response that there was no
+/// memory to copy (RESOURCE_EXHAUSTED).
 ///
 /// Called on a thread of the library with none of its locks held, never inside a call, never on a thread that waits. It
 /// may call any function that does not wait; those that would fail with FAILED_PRECONDITION. While it runs it may delay
@@ -72,7 +73,8 @@ unsafe fn ask<'a>(
 /// which is then the caller's, to be freed with `inferlay_response_free`; not NULL; left alone on failure. Fails with
 /// INVALID_ARG or NOT_FOUND for a request that the model does not take, RESOURCE_EXHAUSTED when the queue is full,
 /// TIMEOUT, CANCELLED, UNAVAILABLE after stop, with FAILED_PRECONDITION inside a callback or an execution or when the
-/// request is in flight, or with what the backend answers.
+/// request is in flight, or with what the backend answers. A decoupled model may be asked too; it fails with
+/// UNSUPPORTED unless the model sends exactly one response.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn inferlay_infer(
@@ -102,7 +104,10 @@ pub unsafe extern "C" fn inferlay_infer(
 /// NULL: `request` and the memory it borrows are borrowed until `on_release` has run. `on_response(user_data, response
 /// or NULL, flags, status)` runs 1..n times, in order of sending, the last with FINAL; `on_release(user_data,
 /// request)` runs once, after that, when nothing touches the request's memory any more. Otherwise: nothing happened,
-/// nothing will run, and the request is as before; fails as `inferlay_infer`, for what is known at once.
+/// nothing will run, and the request is as before; fails as `inferlay_infer`, for what is known at once, and with
+/// UNSUPPORTED for a request to a decoupled model that brings memory for outputs.
+///
+/// A decoupled model that is ahead is told to wait: responses count as untaken until `on_response` has returned.
 ///
 /// `on_response`: not NULL. `on_release`: may be NULL. `user_data`: comes back with each call. After
 /// `inferlay_server_stop` or `_free` has returned nothing is called any more; every request was answered and released
@@ -131,7 +136,8 @@ pub unsafe extern "C" fn inferlay_infer_async(
 /// Sends a request and returns at once; the answer comes to a completion queue.           [any thread] [never blocks]
 ///
 /// As `inferlay_infer_async`, with events in the place of calls: what would be called is pushed to `queue` in the same
-/// order, with `user_data`. `queue`: borrowed for the call; it may be freed while requests are on their way.
+/// order, with `user_data`. `queue`: borrowed for the call; it may be freed while requests are on their way. A response
+/// counts as untaken until `inferlay_queue_next` has taken its event.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn inferlay_infer_queue(
@@ -173,6 +179,5 @@ unsafe fn submit(
     let mut asked = flow::Request::new();
     // SAFETY: as above; the engine releases memory for outputs before it answers.
     unsafe { ask(&mut asked, parts, request, lend, false) }?;
-    let answer = Callback::new(move |outcome| submission.answer(outcome));
-    request.model.infer_shared(asked, answer).map_err(Error::from)
+    request.model.infer_shared(asked, submission).map_err(Error::from)
 }

@@ -37,6 +37,7 @@ mod output;
 mod parameter;
 mod queue;
 mod request;
+mod responder;
 mod response;
 mod server;
 mod signal;

@@ -67,7 +67,8 @@ pub unsafe extern "C" fn inferlay_options_set_progress_queue(
 
 /// Adds a line of the log.
 pub(super) fn line(queue: &Queue, user_data: UserData, level: LogLevel, message: &str) {
-    queue.push_below(LINES_MAX, Event::notice(INFERLAY_EVENT_LOG, level as u32, user_data, text(message.to_owned())));
+    let event = Event::notice(INFERLAY_EVENT_LOG, level as u32, user_data, text(message.to_owned()));
+    queue.push_below(LINES_MAX, event, None);
 }
 
 /// Tells of a model.
@@ -79,7 +80,7 @@ pub(super) fn progress(queue: &Queue, user_data: UserData, progress: &Progress<'
         "total": progress.total,
         "reason": progress.error.map_or("", |error| error.message()),
     });
-    queue.push(Event::notice(INFERLAY_EVENT_PROGRESS, 0, user_data, text(said.to_string())));
+    queue.push(Event::notice(INFERLAY_EVENT_PROGRESS, 0, user_data, text(said.to_string())), None);
 }
 
 /// A status that holds a text.

@@ -11,9 +11,11 @@ use super::request::Request;
 use super::response::{Response, inferlay_response_free};
 use super::signal::Signal;
 use super::status::{Status, inferlay_status_free};
-use super::submission::{INFERLAY_RESPONSE_FINAL, ResponseFlags};
+use super::submission::ResponseFlags;
+use crate::flow::Untaken;
 use crate::sync::{AtomicUsize, Condvar, Mutex, Ordering, deadline, thread};
 use inferlay_backend_sdk::{Error, ErrorKind};
+use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::ffi::c_void;
 use std::ptr::NonNull;
@@ -54,8 +56,8 @@ pub struct Event {
     pub request: *mut Request,
     /// Of a response: the response, which is then the caller's; else NULL.
     pub response: *mut Response,
-    /// Of a response that is NULL: why. Of a line of the log and of progress: what holds the text. It is then the
-    /// caller's. Else NULL.
+    /// Of a response that is NULL: why; both are NULL where a decoupled model has ended without a last response. Of a
+    /// line of the log and of progress: what holds the text. It is then the caller's. Else NULL.
     pub status: *mut Status,
 }
 
@@ -66,10 +68,10 @@ impl Event {
     pub(super) fn response(
         UserData(user_data): UserData,
         request: *mut Request,
-        response: *mut Response,
-        status: *mut Status,
+        flags: ResponseFlags,
+        (response, status): (*mut Response, *mut Status),
     ) -> Event {
-        let (kind, flags) = (INFERLAY_EVENT_RESPONSE, INFERLAY_RESPONSE_FINAL);
+        let kind = INFERLAY_EVENT_RESPONSE;
         Event { struct_size: size_of::<Event>(), kind, flags, user_data, request, response, status }
     }
 
@@ -164,7 +166,8 @@ pub struct Queue {
 
 #[derive(Default)]
 struct State {
-    events: VecDeque<Event>,
+    /// Each with what makes it count as untaken.
+    events: VecDeque<(Event, Option<Untaken>)>,
     sleepers: usize,
     is_freed: bool,
     /// There once somebody has asked for it.
@@ -193,18 +196,18 @@ impl Queue {
     }
 
     /// Adds an event. Never blocks.
-    pub(super) fn push(&self, event: Event) {
-        self.push_below(usize::MAX, event);
+    pub(super) fn push(&self, event: Event, untaken: Option<Untaken>) {
+        self.push_below(usize::MAX, event, untaken);
     }
 
     /// Adds an event unless there are so many already: then it is discarded. Never blocks.
-    pub(super) fn push_below(&self, len_max: usize, event: Event) {
+    pub(super) fn push_below(&self, len_max: usize, event: Event, untaken: Option<Untaken>) {
         let mut state = self.state.lock();
         if state.is_freed || state.events.len() >= len_max {
             drop(state);
             return event.discard();
         }
-        state.events.push_back(event);
+        state.events.push_back((event, untaken));
         self.len.store(state.events.len(), Ordering::Release);
         if state.events.len() == 1 {
             state.signal.iter().for_each(Signal::raise);
@@ -216,7 +219,7 @@ impl Queue {
         }
     }
 
-    fn pop(&self, state: &mut State) -> Option<Event> {
+    fn pop(&self, state: &mut State) -> Option<(Event, Option<Untaken>)> {
         let event = state.events.pop_front()?;
         self.len.store(state.events.len(), Ordering::Release);
         if state.events.is_empty() {
@@ -230,19 +233,30 @@ impl Queue {
         if len_max == 0 || self.len.load(Ordering::Acquire) == 0 {
             return;
         }
+        // These go when the lock has been let go.
+        let mut taken_now = SmallVec::<[Untaken; 4]>::new();
         let mut state = self.state.lock();
         let len = len_max.min(state.events.len());
         if len == 0 {
             return;
         }
-        state.events.drain(..len).for_each(&mut put);
+        for (event, untaken) in state.events.drain(..len) {
+            put(event);
+            taken_now.extend(untaken);
+        }
         self.len.store(state.events.len(), Ordering::Release);
         if state.events.is_empty() {
             state.signal.iter().for_each(Signal::lower);
         }
+        drop(state);
     }
 
     pub(super) fn next(&self, timeout_ns: u64) -> Result<Event, Error> {
+        // The second half goes when the lock has been let go.
+        self.next_untaken(timeout_ns).map(|(event, _taken_now)| event)
+    }
+
+    fn next_untaken(&self, timeout_ns: u64) -> Result<(Event, Option<Untaken>), Error> {
         if let Some(event) = self.pop(&mut self.state.lock()) {
             return Ok(event);
         }
@@ -295,7 +309,7 @@ impl Queue {
             state.signal = None;
             std::mem::take(&mut state.events)
         };
-        events.into_iter().for_each(Event::discard);
+        events.into_iter().for_each(|(event, _untaken)| event.discard());
     }
 }
 

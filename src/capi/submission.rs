@@ -3,7 +3,8 @@
 //!
 //! ```text
 //!   users = 1 (the answer to come) + every buffer of the engine over memory that the request borrows
-//!   answered: on_response, then the answer's user goes      last user gone: the request is idle, then on_release
+//!   response: on_response, any number of times
+//!   ended:    on_response with FINAL, then the answer's user goes     last user gone: the request is idle, then on_release
 //! ```
 //!
 //! The counts lie in the request itself, so that a flight allocates nothing. Invariants: 1. `on_release` comes once, and
@@ -17,7 +18,7 @@ use super::queue::{Event, Queue};
 use super::request::Request;
 use super::response;
 use super::status::Status;
-use crate::flow::Response;
+use crate::flow::{Listen, Response, Untaken};
 use crate::sync::{AtomicBool, AtomicUsize, Callback, Ordering};
 use inferlay_backend_sdk::{Buffer, BufferTable, Error, Placement};
 use std::cell::UnsafeCell;
@@ -74,31 +75,45 @@ impl Submission {
         unsafe { self.0.as_ref() }
     }
 
-    /// Tells of the answer. The thread is the engine's, inside a callback, and holds no lock.
-    pub(super) fn answer(self, outcome: Result<Response, Error>) {
-        let submission = ManuallyDrop::new(self);
-        let request = submission.request();
+    /// Tells of a response, or why there is none. The thread is the engine's, inside a callback, and holds no lock.
+    fn tell(&self, outcome: Result<Option<Response>, Error>, flags: ResponseFlags, untaken: Option<Untaken>) {
+        let request = self.request();
         let outcome = outcome.and_then(|mut response| {
             // A response never keeps memory of the request: the release depends on the engine alone.
-            response.copy_foreign(&LENT)?;
+            response.as_mut().map_or(Ok(()), |response| response.copy_foreign(&LENT))?;
             Ok(response)
         });
         let (response, status) = match outcome {
-            Ok(response) => (response::into_handle(response), std::ptr::null_mut()),
+            Ok(response) => (response.map_or(std::ptr::null_mut(), response::into_handle), std::ptr::null_mut()),
             Err(error) => (std::ptr::null_mut(), Status::from_error(error)),
         };
         // SAFETY: written before the first user, and not again before the last has gone.
         match unsafe { &*request.flight.receiver.get() } {
             Some(Receiver::Functions { on_response, user_data, .. }) => {
                 // SAFETY: whoever gave the function promised that an engine's thread may call it so.
-                unsafe { on_response(user_data.0, response, INFERLAY_RESPONSE_FINAL, status) };
+                unsafe { on_response(user_data.0, response, flags, status) };
             }
             Some(Receiver::Queue { queue, user_data }) => {
-                queue.push(Event::response(*user_data, submission.0.as_ptr(), response, status));
+                queue.push(Event::response(*user_data, self.0.as_ptr(), flags, (response, status)), untaken);
             }
             None => unreachable!("a flight without a receiver"),
         }
-        if leave(request) {
+    }
+}
+
+impl Listen for Submission {
+    fn answered(self, outcome: Result<Response, Error>) {
+        self.ended(outcome.map(Some));
+    }
+
+    fn responded(&mut self, response: Response, untaken: Untaken) {
+        self.tell(Ok(Some(response)), 0, Some(untaken));
+    }
+
+    fn ended(self, last: Result<Option<Response>, Error>) {
+        let submission = ManuallyDrop::new(self);
+        submission.tell(last, INFERLAY_RESPONSE_FINAL, None);
+        if leave(submission.request()) {
             land(submission.0);
         }
     }
@@ -151,7 +166,7 @@ impl Landing {
             }
             Some(Receiver::Queue { queue, user_data }) => {
                 // The event takes the count over, so that whoever gets it hears whether the request was freed by then.
-                return queue.push(Event::release(user_data, landing.0));
+                return queue.push(Event::release(user_data, landing.0), None);
             }
             _ => {}
         }

@@ -54,6 +54,8 @@ pub(super) fn partial(config: &PartialConfig, report: &mut Report) {
     if let Some(policy) = &config.version_policy {
         version_policy(policy, report);
     }
+    let credit = Path::root("model_transaction_policy").key("response_credit_max");
+    number(config.response_credit_max, limits::RESPONSE_CREDIT, &credit, report);
     queue(config, report);
 }
 

@@ -111,6 +111,8 @@ impl PartialConfig {
             default_timeout_us: self.default_timeout_us,
             execution_timeout_us: self.execution_timeout_us,
             caller_runs: self.caller_runs,
+            decoupled: self.decoupled.unwrap_or(false),
+            response_credit_max: self.response_credit_max.unwrap_or(limits::RESPONSE_CREDIT_DEFAULT),
         }
     }
 }

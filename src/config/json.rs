@@ -32,6 +32,7 @@ impl ModelConfig {
             ("parameters", (!self.parameters.is_empty()).then(|| parameters.collect())),
             ("execution_timeout_microseconds", self.execution_timeout_us.map(Value::from)),
             ("caller_runs", self.caller_runs.map(|runs| json!(name_of(&CALLER_RUNS, &runs)))),
+            ("model_transaction_policy", self.transaction_policy()),
             ("dynamic_batching", self.dynamic_batching_json()),
             ("default_queue_policy", self.dynamic_batching.is_none().then(|| self.queue_policy()).flatten()),
         ];
@@ -53,6 +54,17 @@ impl ModelConfig {
             json["default_queue_policy"] = policy;
         }
         Some(json)
+    }
+
+    fn transaction_policy(&self) -> Option<Value> {
+        let mut policy = Map::new();
+        if self.decoupled {
+            policy.insert("decoupled".to_owned(), json!(true));
+        }
+        if self.response_credit_max != limits::RESPONSE_CREDIT_DEFAULT {
+            policy.insert("response_credit_max".to_owned(), json!(self.response_credit_max));
+        }
+        (!policy.is_empty()).then_some(Value::Object(policy))
     }
 
     /// What differs from the default of the queue.

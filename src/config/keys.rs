@@ -14,6 +14,10 @@ use std::collections::BTreeMap;
 pub(super) fn config(root: &Cursor<'_>, report: &mut Report) -> PartialConfig {
     root.check_keys(&TOP, report);
     let batching = root.key("dynamic_batching");
+    let transaction = root.key("model_transaction_policy");
+    if let Some(policy) = &transaction {
+        policy.check_keys(&TRANSACTION_POLICY, report);
+    }
     let mut config = PartialConfig {
         name: text(root, "name", report),
         backend: backend(root, report),
@@ -26,6 +30,9 @@ pub(super) fn config(root: &Cursor<'_>, report: &mut Report) -> PartialConfig {
         version_policy: root.key("version_policy").and_then(|policy| version_policy(&policy, report)),
         parameters: parameters(root, report),
         execution_timeout_us: timeout(root, "execution_timeout_microseconds", report),
+        decoupled: transaction.as_ref().and_then(|policy| flag(policy, "decoupled", report)),
+        response_credit_max: transaction
+            .and_then(|policy| size(&policy, "response_credit_max", limits::RESPONSE_CREDIT, report)),
         caller_runs: root.key("caller_runs").and_then(|cursor| cursor.choice(&CALLER_RUNS, report)),
         ..PartialConfig::default()
     };
@@ -223,6 +230,7 @@ const TOP: Keys = Keys {
         "input",
         "instance_group",
         "max_batch_size",
+        "model_transaction_policy",
         "name",
         "output",
         "parameters",
@@ -238,7 +246,6 @@ const TOP: Keys = Keys {
         "model_metrics",
         "model_operations",
         "model_repository_agents",
-        "model_transaction_policy",
         "model_warmup",
         "optimization",
         "response_cache",
@@ -273,6 +280,7 @@ const QUEUE_POLICY: Keys = Keys {
     served: &["default_timeout_microseconds", "max_queue_size", "timeout_action"],
     later: &["allow_timeout_override"],
 };
+const TRANSACTION_POLICY: Keys = Keys { served: &["decoupled", "response_credit_max"], later: &[] };
 const VERSION_POLICY: Keys = Keys { served: &["latest", "all", "specific"], later: &[] };
 const LATEST: Keys = Keys { served: &["num_versions"], later: &[] };
 const SPECIFIC: Keys = Keys { served: &["versions"], later: &[] };

@@ -18,6 +18,10 @@ pub(super) const GPU: RangeInclusive<u64> = 0..=1023;
 pub(super) const QUEUE_SIZE: RangeInclusive<u64> = 1..=1 << 20;
 /// Requests that may wait when the config says nothing of it.
 pub(super) const QUEUE_SIZE_DEFAULT: usize = 4096;
+/// Responses of one request that may be on their way before its model is told to wait: they hold memory.
+pub(super) const RESPONSE_CREDIT: RangeInclusive<u64> = 1..=1 << 16;
+/// As that, when the config says nothing of it.
+pub(super) const RESPONSE_CREDIT_DEFAULT: usize = 64;
 /// `priority_levels`: each is a queue of its own.
 pub(super) const PRIORITY_LEVELS: RangeInclusive<u64> = 0..=1024;
 /// A delay or timeout in microseconds: up to a year, so that adding it to a time cannot overflow.

@@ -26,8 +26,9 @@
 //!
 //! Further keys: `name`, `platform`, `default_model_filename`; `priority_levels`, `default_priority_level`,
 //! `preserve_ordering` (only `false`) and `default_queue_policy` (`max_queue_size`, `default_timeout_microseconds`) within
-//! `dynamic_batching`. Three are not Triton's: `caller_runs` (`never`, `own_request`, `batch`),
-//! `execution_timeout_microseconds`, and `default_queue_policy` at the top for a model without dynamic batching.
+//! `dynamic_batching`; `model_transaction_policy` (`decoupled`). Four are not Triton's: `caller_runs` (`never`,
+//! `own_request`, `batch`), `execution_timeout_microseconds`, `response_credit_max` within `model_transaction_policy`, and
+//! `default_queue_policy` at the top for a model without dynamic batching.
 //! A single value stands for a list of one. Where Triton takes 0 for "no limit" or "default", so do these keys.
 //!
 //! Invariants: 1. No file is opened here; the text comes from outside. 2. All errors of a file are reported at once.

@@ -53,6 +53,11 @@ pub struct ModelConfig {
     pub execution_timeout_us: Option<u64>,
     /// What blocking callers may execute themselves; `None`: as the server is set.
     pub caller_runs: Option<CallerRuns>,
+    /// Whether a request may get any number of responses, none among them, instead of exactly one.
+    pub decoupled: bool,
+    /// How many responses of one request may be on their way before its model is told to wait; past 16 times as many,
+    /// it may send none.
+    pub response_credit_max: usize,
 }
 
 /// One input or output.
@@ -221,6 +226,8 @@ impl ModelConfig {
             default_timeout_us: None,
             execution_timeout_us: None,
             caller_runs: None,
+            decoupled: false,
+            response_credit_max: limits::RESPONSE_CREDIT_DEFAULT,
             name,
         }
     }
@@ -392,6 +399,37 @@ impl ModelConfig {
         self
     }
 
+    /// Lets a request get any number of responses instead of exactly one; see [`crate::ModelBatch::responder`].
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::config::{ModelConfig, parse};
+    /// let config = ModelConfig::new("a").decoupled(true);
+    /// let text = "model_transaction_policy: {decoupled: true}";
+    /// assert_eq!(Some(config.decoupled), parse("config.yaml", text)?.decoupled);
+    /// # Ok::<(), inferlay::config::ConfigErrors>(())
+    /// ```
+    #[must_use]
+    pub fn decoupled(mut self, is_decoupled: bool) -> Self {
+        self.decoupled = is_decoupled;
+        self
+    }
+
+    /// Sets how many responses of one request may be on their way before its model is told to wait. It is advice: only
+    /// past 16 times as many, a response is refused.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::ModelConfig;
+    /// assert_eq!(ModelConfig::new("a").decoupled(true).response_credit_max, 64);
+    /// assert_eq!(ModelConfig::new("a").response_credit_max(4).response_credit_max, 4);
+    /// ```
+    #[must_use]
+    pub fn response_credit_max(mut self, responses: usize) -> Self {
+        self.response_credit_max = responses;
+        self
+    }
+
     /// Holds a config that was made or changed in code to the rules that a file must keep.
     ///
     /// # Errors
@@ -437,6 +475,8 @@ impl From<ModelConfig> for PartialConfig {
             default_timeout_us: config.default_timeout_us,
             execution_timeout_us: config.execution_timeout_us,
             caller_runs: config.caller_runs,
+            decoupled: Some(config.decoupled),
+            response_credit_max: Some(config.response_credit_max),
             origin: None,
         }
     }

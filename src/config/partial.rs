@@ -52,6 +52,10 @@ pub struct PartialConfig {
     pub execution_timeout_us: Option<u64>,
     /// See [`super::ModelConfig::caller_runs`].
     pub caller_runs: Option<CallerRuns>,
+    /// `None`: it is not.
+    pub decoupled: Option<bool>,
+    /// `None`: 64.
+    pub response_credit_max: Option<usize>,
     pub(super) origin: Option<Origin>,
 }
 

@@ -13,6 +13,7 @@ use crate::observe::{Record, Stations, TraceEnd};
 use crate::sync::{Callback, thread};
 use inferlay_backend_sdk::{Error, ErrorKind, LogLevel};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Waker;
 
 const EXPIRED: Error = Error::fixed(ErrorKind::Timeout, "the deadline passed");
 const CANCELLED: Error = Error::fixed(ErrorKind::Cancelled, "the request was cancelled");
@@ -149,14 +150,17 @@ pub(crate) fn tell(ticket: Ticket, on: On, services: &Services) {
     match notify {
         Notify::Nobody => {}
         Notify::Bell => ticket.bell.ring(),
-        Notify::Waker(waker) => {
-            // A waker is code of the user's runtime: on a caller's or a worker's thread it must not unwind.
-            if catch_unwind(AssertUnwindSafe(|| waker.wake())).is_err() {
-                services.log.write(LogLevel::Error, "the waker of a response future panicked; the panic was contained");
-            }
-        }
+        Notify::Waker(waker) => wake(waker, services),
+        Notify::Stream(stream) => stream.end(ticket),
         Notify::Callback(callback) if on == On::Worker => call(callback, ticket, services),
         Notify::Callback(callback) => services.messenger.post(callback, ticket),
+    }
+}
+
+/// A waker is code of the user's runtime: on a caller's or a worker's thread it must not unwind.
+pub(super) fn wake(waker: Waker, services: &Services) {
+    if catch_unwind(AssertUnwindSafe(|| waker.wake())).is_err() {
+        services.log.write(LogLevel::Error, "the waker of a response future panicked; the panic was contained");
     }
 }
 

@@ -21,6 +21,7 @@ mod claim;
 mod delay;
 mod lead;
 mod stop;
+mod stream;
 mod taken;
 
 struct Open;
@@ -94,6 +95,7 @@ struct Plan {
     delay: u64,
     caller_runs: CallerRuns,
     takes: bool,
+    credit_max: Option<usize>,
     instances: usize,
     /// With 0, the threads of the model lead what is posted.
     workers_max: usize,
@@ -101,7 +103,15 @@ struct Plan {
 
 impl Default for Plan {
     fn default() -> Self {
-        Plan { rows_max: 1, delay: 0, caller_runs: CallerRuns::Never, takes: false, instances: 1, workers_max: 0 }
+        Plan {
+            rows_max: 1,
+            delay: 0,
+            caller_runs: CallerRuns::Never,
+            takes: false,
+            credit_max: None,
+            instances: 1,
+            workers_max: 0,
+        }
     }
 }
 
@@ -125,6 +135,7 @@ impl Plan {
             execution_timeout: None,
             caller_runs: self.caller_runs,
             is_thread_bound: false,
+            credit_max: self.credit_max,
         }
     }
 

@@ -4,6 +4,7 @@
 //! callback delays other callbacks, never a deadline.
 
 use super::answer;
+use super::stream::Stream;
 use super::task::{Outcome, Ticket};
 use crate::sync::{Callback, Doorbell, Mutex, thread};
 use std::collections::VecDeque;
@@ -35,6 +36,8 @@ struct State {
 enum Letter {
     /// A callback, with the answer of a request.
     Answer(Callback<Outcome>, Ticket),
+    /// Responses of a request.
+    Stream(Arc<Stream>),
     /// A function that wants no more than a thread of the engine.
     #[cfg(feature = "capi")]
     Call(Callback<()>),
@@ -56,6 +59,11 @@ impl Messenger {
     /// Has `callback` called with the answer of `ticket`, soon.
     pub(crate) fn post(&self, callback: Callback<Outcome>, ticket: Ticket) {
         self.put(Letter::Answer(callback, ticket));
+    }
+
+    /// Has the listener of `stream` called with what has come, soon.
+    pub(crate) fn post_stream(&self, stream: Arc<Stream>) {
+        self.put(Letter::Stream(stream));
     }
 
     /// Has `callback` called soon; after a stop it is dropped, uncalled.
@@ -132,6 +140,12 @@ impl Desk {
                 Some(Letter::Answer(callback, ticket)) => {
                     let services = ticket.home().services.clone();
                     answer::call(callback, ticket, &services);
+                }
+                Some(Letter::Stream(stream)) => {
+                    if stream.deliver() {
+                        // Behind what others wait for; not through `put`, which takes nothing once a stop is under way.
+                        self.state.lock().letters.push_back(Letter::Stream(stream));
+                    }
                 }
                 #[cfg(feature = "capi")]
                 Some(Letter::Call(callback)) => {

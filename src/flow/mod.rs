@@ -1,7 +1,7 @@
 //! THE CORRIDOR: the way of a request, from the door to its answer.
 //!
 //! ```text
-//!   infer, infer_async, infer_callback
+//!   infer, infer_async, infer_callback, infer_stream
 //!     |
 //!   check            names, types, shapes against the lane's spec; a refusal gives the request back     request, spec
 //!     |-- blocking, an instance free, nothing before it ----------------------------------------.
@@ -21,7 +21,7 @@
 //! A lane is the queue and policy of one model version. Nobody's job is to batch: whoever finds work and a free
 //! instance leads, forms one batch, hands the lead on and executes. Beside this way stand the timekeeper (deadlines),
 //! cancels, and `stop`; all of them answer by winning the same state word. A backend may also take requests out of its
-//! batch and answer them later (`taken`).
+//! batch and answer them later (`taken`), with several responses if its model is decoupled (`stream`).
 //!
 //! # Invariants
 //!
@@ -36,7 +36,7 @@
 //! 5. **Every execution holds a permit** of the one gate; limits and fairness live there and nowhere else.
 //! 6. **One answer.** QUEUED -> RUNNING or ANSWERING, RUNNING -> ANSWERING, by compare-and-swap (by a plain store where
 //!    there is no second ticket of the request, and so nobody to compete with); the winner fills the
-//!    reply, alone, and publishes it as ANSWERED.
+//!    reply, alone, and publishes it as ANSWERED. Of a stream it is the end, after whatever was sent before.
 //! 7. **The release, not the answer, ends a borrow.** A blocking caller goes on when both have happened. A request that
 //!    borrows is never answered early while it runs.
 //! 8. **A late request does not run**: the leader looks at deadlines too, so that a late timekeeper is slow, never
@@ -56,7 +56,7 @@
 //! - **The timekeeper**, `inferlay-time`, started by the first deadline or `execution_timeout`: answers what is late.
 //!   It runs no callback, but it wakes futures (a waker that panics is contained) and may write to the log.
 //! - **The messenger**, `inferlay-calls`, started by the first callback that whoever answers must not run: callbacks,
-//!   one after the other.
+//!   one after the other, and all callbacks of streams.
 //!
 //! `execute` and callbacks run marked as *inside*: there, calls that would wait are refused instead.
 //!
@@ -74,7 +74,7 @@
 //!   lane core -> flights of an instance
 //! ```
 //!
-//! The workers, the messenger, the flights of an instance and the traces each have a lock that is innermost. The slots
+//! The workers, the messenger, streams, the flights of an instance and the traces each have a lock that is innermost. The slots
 //! of a task (`ask`, `reply`, `notify`) have one owner at a time by protocol; taking one never waits for long.
 
 mod answer;
@@ -98,6 +98,7 @@ mod slowness;
 mod spec;
 mod state;
 mod stop;
+mod stream;
 mod taken;
 mod task;
 mod timekeeper;
@@ -119,6 +120,9 @@ pub(crate) use response::Answered;
 pub use response::Response;
 pub(crate) use services::{Services, Tuning};
 pub(crate) use spec::{CallerRuns, LaneSpec, Port};
+pub(crate) use stream::{Delivery, Stream};
+#[cfg(feature = "capi")]
+pub(crate) use stream::{Listen, Untaken};
 pub use task::CancelToken;
 #[cfg(feature = "capi")]
 pub(crate) use task::{HeldReply, Sequence};

@@ -337,6 +337,11 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// Whether it brings memory for an output.
+    pub(super) fn brings_output_memory(&self) -> bool {
+        !self.into.is_empty()
+    }
+
     pub(crate) fn cancel_token(&self) -> Option<&CancelToken> {
         self.cancel.as_deref()
     }
@@ -654,6 +659,7 @@ mod tests {
             execution_timeout: None,
             caller_runs: CallerRuns::OwnRequest,
             is_thread_bound: false,
+            credit_max: None,
         }
     }
 

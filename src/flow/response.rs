@@ -194,6 +194,12 @@ impl Response {
         self.reply.trace.as_deref()
     }
 
+    /// Whether it stands for the end of a stream that brings no response.
+    pub(super) fn is_end(&self) -> bool {
+        let is_decoupled = self.reply.item().home().spec.credit_max.is_some();
+        is_decoupled && self.reply.outputs.is_empty() && self.reply.written.is_empty()
+    }
+
     fn tensor_of(&self, name: &str) -> Result<&Tensor, Error> {
         let ports = &self.reply.item().home().spec.outputs;
         let index = ports.iter().position(|port| port.name == name);

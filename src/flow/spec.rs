@@ -50,6 +50,9 @@ pub(crate) struct LaneSpec {
     pub(crate) caller_runs: CallerRuns,
     /// Whether `execute` must stay on one thread of the instance's own.
     pub(crate) is_thread_bound: bool,
+    /// Of a model that may send any number of responses: how many of one request may be untaken before it is told to
+    /// wait. `None`: it sends exactly one.
+    pub(crate) credit_max: Option<usize>,
 }
 
 impl LaneSpec {

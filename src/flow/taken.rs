@@ -4,7 +4,8 @@
 //! memory of a waiting caller. So the release of what the caller lent for reading never waits for a backend that answers
 //! late, and the answer is independent of both; what the caller lent for outputs is released with the answer that is
 //! written there. Invariants: 1. it is answered once: by a responder, by a deadline, cancel or stop, or with an error when
-//! the last responder goes without an answer; 2. a [`Flight`] lasts until all of its batch are answered.
+//! the last responder goes without an answer. Responses before the last go to its `stream`, if its model is decoupled and
+//! its caller takes several; 2. a [`Flight`] lasts until all of its batch are answered.
 
 use super::answer::{self, On};
 use super::execution::too_small;
@@ -13,6 +14,7 @@ use super::lane::Lane;
 use super::overdue::Watch;
 use super::seat::missing;
 use super::spec::bit;
+use super::stream::{Outputs, Several, UNWANTED};
 use super::task::{Ask, Sequence, Ticket, Written};
 use super::timekeeper::Timed;
 use super::timer::Key;
@@ -81,6 +83,7 @@ pub(super) fn take(ticket: &Ticket, ask: &Ask, flight: Arc<Flight>) -> (Request,
         timer,
         into: Mutex::new(into),
         holds_memory,
+        several: lane.spec.credit_max.map(|_| Several::of(ticket)),
         flight: Mutex::new(Some(flight)),
     };
     let request = taken::request(Taken {
@@ -126,7 +129,7 @@ impl TakenRequest for Taken {
     fn release(self, release: Release) {
         if release == Release::Reschedule {
             let error = Error::fixed(ErrorKind::Unsupported, "requests are not rescheduled");
-            let _answered_before = self.answerer.send(Err(error), ResponseFlags { last: true });
+            let _answered_before = self.answerer.conclude(|| Err(error));
         }
     }
 }
@@ -190,6 +193,15 @@ impl RequestInfo for Taken {
     }
 }
 
+const ANSWERED: Error = Error::fixed(ErrorKind::FailedPrecondition, "the final response was sent before");
+const NOT_DECOUPLED: Error = Error::fixed(
+    ErrorKind::Unsupported,
+    "the model is not decoupled: one response per request is served, the final one",
+);
+
+const NOT_EMPTY: Error =
+    Error::fixed(ErrorKind::Unsupported, "the model is not decoupled: found an end without a response, expected one");
+
 /// Answers one taken request.
 struct Answerer {
     ticket: Ticket,
@@ -206,14 +218,16 @@ struct Answerer {
     /// Memory of the caller for outputs.
     into: Mutex<Vec<(usize, Lent)>>,
     holds_memory: bool,
+    /// Of a decoupled model; else it is answered with one response.
+    several: Option<Several>,
     /// Let go with the answer, though not with one that a deadline, cancel or stop gives: then the backend is still at it.
     flight: Mutex<Option<Arc<Flight>>>,
 }
 
 impl Answerer {
-    fn outputs(&self, sent: &mut dyn Iterator<Item = (usize, Tensor)>) -> Result<SmallVec<[Option<Tensor>; 2]>, Error> {
+    fn outputs(&self, sent: &mut dyn Iterator<Item = (usize, Tensor)>) -> Result<Outputs, Error> {
         let spec = &self.ticket.home().spec;
-        let mut outputs = SmallVec::<[Option<Tensor>; 2]>::new();
+        let mut outputs = Outputs::new();
         outputs.resize_with(spec.outputs.len(), || None);
         for (index, tensor) in sent {
             spec.check_output(index, Some(tensor.dtype()), tensor.shape(), self.rows)?;
@@ -242,17 +256,19 @@ impl Answerer {
         Ok(written)
     }
 
-    fn answer(&self, outcome: Result<SmallVec<[Option<Tensor>; 2]>, Error>) {
+    /// Answers, unless somebody has; whether nobody had.
+    fn answer(&self, outcome: Result<Outputs, Error>) -> bool {
         let services = self.ticket.home().services.clone();
         let _held = services.messenger.hold();
         if !self.ticket.state.win_running(false) {
             self.trace(TraceEnd::Early);
-            return;
+            return false;
         }
         let outcome = outcome.and_then(|mut outputs| self.write(&mut outputs).map(|written| (outputs, written)));
         let outcome = outcome.map_err(|error| answer::cause(error, self.deadline, self.ticket.home()));
         self.into.lock().clear();
-        self.count(outcome.is_err());
+        let is_end = |outputs: &Outputs| self.several.is_some() && outputs.is_empty();
+        self.count(outcome.as_ref().map(|(outputs, _)| is_end(outputs)).ok());
         let trace = self.trace(if outcome.is_err() { TraceEnd::Error } else { TraceEnd::Ok });
         {
             let mut reply = self.ticket.reply.lock();
@@ -265,6 +281,7 @@ impl Answerer {
         answer::publish(&self.ticket, self.holds_memory);
         // A backend's own thread must not be held up by a user's callback.
         answer::tell(self.ticket.clone(), On::Service, &services);
+        true
     }
 
     fn trace(&self, end: TraceEnd) -> Option<Box<Trace>> {
@@ -278,27 +295,100 @@ impl Answerer {
         Some(Box::new(trace))
     }
 
-    fn count(&self, is_failed: bool) {
+    /// Counts the request: answered without a last response (or with one), or failed.
+    fn count(&self, is_empty: Option<bool>) {
         let lane = self.ticket.home();
         let lasted = lane.now().saturating_sub(self.submitted);
-        lane.core.lock().tally.add_taken(self.rows, is_failed, lasted);
+        lane.core.lock().tally.add_taken(self.rows, is_empty, lasted);
+    }
+
+    /// Answers with the final response, or an error; the sender learns whether somebody wanted it.
+    fn conclude(&self, outcome: impl FnOnce() -> Result<Outputs, Error>) -> Result<(), Error> {
+        if self.is_answered.swap(true, Ordering::AcqRel) {
+            return Err(ANSWERED);
+        }
+        let outcome = outcome();
+        let told = outcome.as_ref().err().cloned().map_or(Ok(()), Err);
+        let is_heard = self.answer(outcome);
+        let flight = self.flight.lock().take();
+        drop(flight);
+        match &self.several {
+            Some(_) if !is_heard => told.and(Err(UNWANTED)),
+            _ => told,
+        }
+    }
+
+    /// Sends one of several responses.
+    fn send_one(&self, several: &Several, outputs: Outputs) -> Result<(), Error> {
+        match several {
+            _ if self.is_answered.load(Ordering::Acquire) => Err(ANSWERED),
+            Several::Stream(stream) => {
+                stream.send(self.ticket.home(), outputs)?;
+                self.ticket.home().core.lock().tally.add_response();
+                Ok(())
+            }
+            Several::One(_) if self.cancelled() => Err(UNWANTED),
+            Several::One(first) => {
+                let second = first.lock().replace(outputs);
+                if second.is_some() { self.conclude(|| Err(self.not_one("several"))) } else { Ok(()) }
+            }
+        }
+    }
+
+    /// Sends the last of several responses, or an end without one.
+    fn send_last(&self, several: &Several, outputs: Option<Outputs>) -> Result<(), Error> {
+        let first = match several {
+            Several::Stream(_) => return self.conclude(|| Ok(outputs.unwrap_or_default())),
+            Several::One(first) => first.lock().take(),
+        };
+        self.conclude(|| match (first, outputs) {
+            (Some(_), Some(_)) => Err(self.not_one("several")),
+            (None, None) => Err(self.not_one("none")),
+            (first, last) => Ok(first.or(last).unwrap_or_default()),
+        })
+    }
+
+    fn not_one(&self, found: &str) -> Error {
+        let place = self.ticket.home().spec.place();
+        Error::unsupported(format!("{place}: found {found} of the model's responses, expected one; ask for a stream"))
     }
 }
 
 impl TakenResponder for Answerer {
     fn send(&self, sent: Sent<'_>, flags: ResponseFlags) -> Result<(), Error> {
-        if !flags.last {
-            return Err(Error::fixed(ErrorKind::Unsupported, "one response per request is served, the final one"));
+        let several = match &self.several {
+            Some(several) => several,
+            None if flags.last => return self.conclude(|| sent.and_then(|outputs| self.outputs(outputs))),
+            None => return Err(NOT_DECOUPLED),
+        };
+        let mut sent = match sent {
+            Ok(outputs) => outputs.peekable(),
+            Err(error) => return self.conclude(|| Err(error)),
+        };
+        if flags.last && sent.peek().is_none() {
+            return self.send_last(several, None);
         }
-        if self.is_answered.swap(true, Ordering::AcqRel) {
-            return Err(Error::fixed(ErrorKind::FailedPrecondition, "the final response was sent before"));
+        match self.outputs(&mut sent) {
+            Ok(outputs) if flags.last => self.send_last(several, Some(outputs)),
+            Ok(outputs) => self.send_one(several, outputs),
+            Err(error) => self.conclude(|| Err(error)),
         }
-        let outcome = sent.and_then(|outputs| self.outputs(outputs));
-        let told = outcome.as_ref().err().cloned().map_or(Ok(()), Err);
-        self.answer(outcome);
-        let flight = self.flight.lock().take();
-        drop(flight);
-        told
+    }
+
+    fn finish(&self) -> Result<(), Error> {
+        match &self.several {
+            _ if self.is_answered.load(Ordering::Acquire) => Err(ANSWERED),
+            Some(several) => self.send_last(several, None),
+            None => Err(NOT_EMPTY),
+        }
+    }
+
+    fn credit(&self) -> usize {
+        match &self.several {
+            None => 1,
+            Some(_) if self.cancelled() || self.is_answered.load(Ordering::Acquire) => 0,
+            Some(several) => several.credit(),
+        }
     }
 
     fn cancelled(&self) -> bool {

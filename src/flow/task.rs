@@ -7,6 +7,7 @@
 use super::answer;
 use super::lane::Lane;
 use super::state::State;
+use super::stream::Stream;
 use super::timer::Key;
 use crate::memory::Lent;
 use crate::observe::Trace;
@@ -135,6 +136,8 @@ pub(crate) enum Notify {
     Waker(Waker),
     /// A function of the user.
     Callback(Callback<Outcome>),
+    /// Whoever takes responses as they come, of which the answer is the end.
+    Stream(Arc<Stream>),
 }
 
 /// Names [`Task::ask`] for [`Held`].

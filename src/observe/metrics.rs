@@ -17,12 +17,13 @@ struct Metric {
     read: fn(&ModelStatistics) -> u64,
 }
 
-const METRICS: [Metric; 9] = [
+const METRICS: [Metric; 10] = [
     counter("nv_inference_request_success", "Requests that were answered well", |of| of.success.count),
     counter("nv_inference_count", "Inferences performed: rows of the requests that were answered well", |of| {
         of.inference_count
     }),
     counter("nv_inference_exec_count", "Batches that were executed", |of| of.execution_count),
+    counter("inferlay_response_count", "Responses that were sent", |of| of.response_count),
     counter("nv_inference_request_duration_us", "Time from submission to answer, summed", |of| of.success.ns / 1000),
     counter("nv_inference_queue_duration_us", "Time from submission to execution, summed", |of| of.queue.ns / 1000),
     counter("nv_inference_compute_input_duration_us", "Time for gathering inputs, summed", |of| {

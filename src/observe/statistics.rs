@@ -61,6 +61,8 @@ pub struct ModelStatistics {
     pub version: u64,
     /// Rows of the requests that were answered well.
     pub inference_count: u64,
+    /// Responses that were sent: one for each request that was answered well, but for decoupled models.
+    pub response_count: u64,
     /// Batches that were executed.
     pub execution_count: u64,
     /// Requests that were answered well, from submission to the end of the execution.
@@ -117,6 +119,11 @@ pub(crate) struct Record {
 pub(crate) struct Tally {
     statistics: ModelStatistics,
     /// Executions by rows, while they are few enough for a table.
+    /// Responses that were not the last of their requests.
+    more_responses: u64,
+    /// Requests that were answered well without a last response.
+    empty_ends: u64,
+    /// Executions by rows, while they are few enough for a table.
     sizes: Vec<u64>,
     cuts: [u64; Cut::ALL.len()],
 }
@@ -124,7 +131,13 @@ pub(crate) struct Tally {
 impl Tally {
     pub(crate) fn new(rows_max: usize) -> Self {
         let sizes = vec![0; rows_max.clamp(1, 4096) + 1];
-        Tally { statistics: ModelStatistics::default(), sizes, cuts: [0; Cut::ALL.len()] }
+        Tally {
+            statistics: ModelStatistics::default(),
+            more_responses: 0,
+            empty_ends: 0,
+            sizes,
+            cuts: [0; Cut::ALL.len()],
+        }
     }
 
     /// Adds one execution.
@@ -155,12 +168,20 @@ impl Tally {
     }
 
     /// Adds a request that its backend took and has answered now, `ns` after its submission.
-    pub(crate) fn add_taken(&mut self, rows: usize, is_failed: bool, ns: u64) {
+    /// `is_empty`: whether the answer brought no response; `None` for an error.
+    pub(crate) fn add_taken(&mut self, rows: usize, is_empty: Option<bool>, ns: u64) {
         let sums = &mut self.statistics;
+        let is_failed = is_empty.is_none();
+        self.empty_ends += u64::from(is_empty == Some(true));
         let sum = if is_failed { &mut sums.fail } else { &mut sums.success };
         sum.count += 1;
         sum.ns += ns;
         sums.inference_count += if is_failed { 0 } else { rows as u64 };
+    }
+
+    /// Adds a response that is not the last of its request.
+    pub(crate) fn add_response(&mut self) {
+        self.more_responses += 1;
     }
 
     /// Adds the time that a backend took to answer a batch whose requests it took, summed over these.
@@ -171,6 +192,7 @@ impl Tally {
     /// The sums as they are reported.
     pub(crate) fn read(&self) -> ModelStatistics {
         let mut statistics = self.statistics.clone();
+        statistics.response_count = statistics.success.count + self.more_responses - self.empty_ends;
         let sizes = self.sizes.iter().enumerate().filter(|(_, count)| **count > 0);
         statistics.batch_sizes = sizes.map(|(rows, count)| (rows, *count)).collect();
         let cuts = Cut::ALL.iter().zip(self.cuts).filter(|(_, count)| *count > 0);

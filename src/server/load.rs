@@ -152,6 +152,7 @@ impl Loader<'_> {
                 }
                 Err(error) => return Err(error),
                 Ok(loaded) => {
+                    partial.decoupled.get_or_insert(loaded.is_decoupled());
                     let config = partial.complete(&model.name, backend.name(), loaded.signature())?;
                     let attributes = backend.attributes();
                     return serve(self.services, self.options, (config, version), loaded.into(), attributes);

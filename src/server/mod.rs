@@ -12,6 +12,7 @@ mod load;
 mod loom_tests;
 mod model;
 mod register;
+mod responses;
 mod spec;
 mod status;
 #[cfg(all(test, not(loom)))]
@@ -20,6 +21,7 @@ mod table_tests;
 pub use builder::ServerBuilder;
 pub use future::ResponseFuture;
 pub use model::ModelHandle;
+pub use responses::Responses;
 pub use status::{BackendStatus, ModelMetadata, ModelState, ModelStatus, Progress, TensorMetadata};
 
 use crate::backend::{ClosureModel, ModelBatch};

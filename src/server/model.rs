@@ -2,13 +2,14 @@
 
 use super::catalog::{Entry, Served};
 use super::future::ResponseFuture;
+use super::responses::Responses;
 use super::status::ModelMetadata;
 use super::{Inner, ServerHandle};
 use crate::config::ModelConfig;
-use crate::flow::{Lane, Manner, Notify, Refused, Request, Response};
+use crate::flow::{Delivery, Lane, Manner, Notify, Refused, Request, Response};
 use crate::observe::ModelStatistics;
 use crate::sync::{Callback, Mutex};
-use inferlay_backend_sdk::Error;
+use inferlay_backend_sdk::{Error, ResponseFlags};
 use std::sync::Arc;
 
 /// A model of a server, by name and perhaps version.
@@ -98,7 +99,8 @@ impl ModelHandle {
     /// [`crate::ErrorKind::InvalidArg`] or [`crate::ErrorKind::NotFound`] for a request that the model does not take;
     /// [`crate::ErrorKind::ResourceExhausted`] when the queue is full; [`crate::ErrorKind::Timeout`],
     /// [`crate::ErrorKind::Cancelled`], or whatever the backend answers; [`crate::ErrorKind::FailedPrecondition`] inside
-    /// a callback or an execution. To get a refused request back, use [`ModelHandle::infer_async`].
+    /// a callback or an execution; [`crate::ErrorKind::Unsupported`] when a decoupled model does not send exactly one
+    /// response. To get a refused request back, use [`ModelHandle::infer_async`].
     ///
     /// # Examples
     /// ```
@@ -194,6 +196,88 @@ impl ModelHandle {
     ) -> Result<(), Refused<'static>> {
         let notify = Notify::Callback(Callback::new(callback));
         self.send(request, |lane, request| lane.post(request, notify))
+    }
+
+    /// Submits one request and returns at once, with the responses as they come.
+    ///
+    /// For models that are decoupled (see [`ModelConfig::decoupled`]); any other gives one response. Such a model is
+    /// asked by the other calls too, if it is known to send exactly one response to this request: else they fail with
+    /// [`crate::ErrorKind::Unsupported`].
+    ///
+    /// # Errors
+    /// As for [`ModelHandle::infer_async`]; [`crate::ErrorKind::Unsupported`] for a request with memory for outputs.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{DataType, Error, ModelBatch, ModelConfig, Request, ResponseFlags, ServerHandle, Tensor};
+    /// // A model that counts down to 1, one response per step.
+    /// fn count_down(batch: &ModelBatch<'_>) -> Result<(), Error> {
+    ///     let from = batch.input("from")?.as_slice::<i32>()?[0];
+    ///     let responder = batch.responder(0)?;
+    ///     for step in (1..=from).rev() {
+    ///         responder.send([(0, Tensor::from_vec(vec![step], [1])?)], ResponseFlags { last: step == 1 })?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # let server = ServerHandle::builder().start()?;
+    /// let config = ModelConfig::new("count_down").input("from", DataType::Int32, [1]).output("step", DataType::Int32, [1]);
+    /// let model = server.register_model(config.decoupled(true), count_down)?;
+    /// let mut steps = Vec::new();
+    /// for response in model.infer_stream(Request::new().input("from", Tensor::from_vec(vec![3], [1])?))? {
+    ///     steps.push(response?.slice::<i32>("step")?[0]);
+    /// }
+    /// assert_eq!(steps, [3, 2, 1]);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn infer_stream(&self, request: Request<'static>) -> Result<Responses, Refused<'static>> {
+        self.send(request, |lane, request| lane.stream(request)).map(|(ticket, stream)| Responses::new(ticket, stream))
+    }
+
+    /// Submits one request and has `callback` called with each response, in order, on a thread of the engine.
+    ///
+    /// It is called once or more often, never twice at a time, the last time with [`ResponseFlags::last`]: with a response,
+    /// with `None` if the model ended without a further one, or with the error that ended it. Nothing comes after that.
+    /// Else as [`ModelHandle::infer_stream`] and [`ModelHandle::infer_callback`].
+    ///
+    /// # Errors
+    /// As for [`ModelHandle::infer_stream`]; `callback` is then dropped, uncalled.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{DataType, Error, ModelBatch, ModelConfig, Request, ResponseFlags, ServerHandle, Tensor};
+    /// # fn count_down(batch: &ModelBatch<'_>) -> Result<(), Error> {
+    /// #     let from = batch.input("from")?.as_slice::<i32>()?[0];
+    /// #     let responder = batch.responder(0)?;
+    /// #     for step in (1..=from).rev() {
+    /// #         responder.send([(0, Tensor::from_vec(vec![step], [1])?)], ResponseFlags::default())?;
+    /// #     }
+    /// #     responder.send([], ResponseFlags { last: true })
+    /// # }
+    /// # let server = ServerHandle::builder().start()?;
+    /// # let config = ModelConfig::new("count_down").input("from", DataType::Int32, [1]).output("step", DataType::Int32, [1]);
+    /// # let model = server.register_model(config.decoupled(true), count_down)?;
+    /// let (sender, receiver) = std::sync::mpsc::channel();
+    /// let request = Request::new().input("from", Tensor::from_vec(vec![2], [1])?);
+    /// model.infer_stream_callback(request, move |response, flags| {
+    ///     let step = response.unwrap().map(|response| response.slice::<i32>("step").unwrap()[0]);
+    ///     sender.send((step, flags.last)).unwrap_or_default();
+    /// })?;
+    /// let told: Vec<_> = receiver.into_iter().collect();
+    /// // This model ends without a last response.
+    /// assert_eq!(told, [(Some(2), false), (Some(1), false), (None, true)]);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn infer_stream_callback(
+        &self,
+        request: Request<'static>,
+        mut callback: impl FnMut(Result<Option<Response>, Error>, ResponseFlags) + Send + 'static,
+    ) -> Result<(), Refused<'static>> {
+        let listener = Box::new(move |delivery| match delivery {
+            // It counts as taken when the callback has returned.
+            Delivery::Response(response, _untaken) => callback(Ok(Some(response)), ResponseFlags::default()),
+            Delivery::Last(last) => callback(last, ResponseFlags { last: true }),
+        });
+        self.send(request, |lane, request| lane.stream_to(request, listener))
     }
 
     /// Whether a version serves that this handle would use.
@@ -320,15 +404,15 @@ impl ModelHandle {
         }
     }
 
-    /// As [`ModelHandle::infer_callback`], for a request whose names alone are borrowed: its inputs are owned by counts,
-    /// and its memory for outputs is good until the answer.
+    /// As [`ModelHandle::infer_callback`], or for a decoupled model as [`ModelHandle::infer_stream_callback`], for a request
+    /// whose names alone are borrowed: its inputs are owned by counts, and its memory for outputs is good until the answer.
     #[cfg(feature = "capi")]
-    pub(crate) fn infer_shared<'a>(
+    pub(crate) fn infer_shared<'a, L: crate::flow::Listen>(
         &self,
         request: Request<'a>,
-        callback: Callback<crate::flow::Outcome>,
+        listener: L,
     ) -> Result<(), Refused<'a>> {
-        self.send(request, |lane, request| lane.post(request, Notify::Callback(callback)))
+        self.send(request, |lane, request| lane.post_to(request, listener))
     }
 
     /// Has `callback` called on a thread of the server, soon; once the server has stopped it is dropped, uncalled.

@@ -65,6 +65,7 @@ pub(super) fn lane_spec(
         execution_timeout: config.execution_timeout_us.map(nanoseconds),
         caller_runs: caller_runs(config, options, attributes),
         is_thread_bound: attributes.contains(Attributes::INSTANCE_THREAD),
+        credit_max: config.decoupled.then_some(config.response_credit_max),
     })
 }
 

@@ -108,6 +108,16 @@ static inferlay_abi_text model_config(void *model) {
 }
 #endif
 
+#ifdef STREAMS
+/* The user's config says the rest. */
+static inferlay_abi_text model_config(void *model) {
+    (void)model;
+    return text("{\"model_transaction_policy\": {\"decoupled\": true}, \"max_batch_size\": 8,"
+                " \"input\": {\"name\": \"x\", \"data_type\": \"TYPE_FP32\", \"dims\": 2},"
+                " \"output\": {\"name\": \"y\", \"data_type\": \"TYPE_FP32\", \"dims\": 2}}");
+}
+#endif
+
 #ifdef STATES_NONSENSE
 static const inferlay_abi_signature *model_signature(void *model) {
     static const int64_t dims[2] = {-1, 2};
@@ -208,6 +218,50 @@ static const status *answer_taken(const inferlay_abi_host *host, inferlay_abi_re
         failed = host->response_send(response, INFERLAY_ABI_RESPONSE_FINAL, NULL);
     }
     host->responder_free(responder);
+    return failed;
+}
+#endif
+
+#ifdef STREAMS
+/* Sends a response with the right answer, or with no output. */
+static const status *send(const inferlay_abi_host *host, const inferlay_abi_request *request,
+                          inferlay_abi_responder *responder, inferlay_abi_response_flags flags) {
+    inferlay_abi_response *response = NULL;
+    inferlay_abi_tensor x = INFERLAY_ABI_TENSOR_INIT, y = INFERLAY_ABI_TENSOR_INIT;
+    const status *failed = host->response_new(responder, &response);
+    if (!failed && !(flags & INFERLAY_ABI_RESPONSE_EMPTY)) {
+        failed = host->request_input(request, 0, &x, NULL);
+        failed = failed ? failed : host->response_output_buffer(response, 0, x.shape, x.rank, NULL, &y);
+        if (failed) {
+            host->response_free(response);
+            return failed;
+        }
+        multiply((float *)y.data, (const float *)x.data, x.len);
+    }
+    return failed ? failed : host->response_send(response, flags, NULL);
+}
+
+/* Two responses and an end, and then what must not come. */
+static const status *stream(const backend *own, const inferlay_abi_request *request) {
+    const inferlay_abi_host *host = own->host;
+    inferlay_abi_responder *responder = NULL;
+    const status *failed = host->responder_new(request, &responder);
+    int is_right = !failed && host->responder_credit(responder) == 64;
+    for (int i = 0; !failed && i < 2; i++) {
+        failed = send(host, request, responder, 0);
+    }
+    if (failed) {
+        host->responder_free(responder);
+        return failed;
+    }
+    is_right &= is(send(host, request, responder, INFERLAY_ABI_RESPONSE_EMPTY), INFERLAY_ABI_CODE_INVALID_ARG);
+    failed = send(host, request, responder, INFERLAY_ABI_RESPONSE_EMPTY | INFERLAY_ABI_RESPONSE_FINAL);
+    is_right &= is(send(host, request, responder, 0), INFERLAY_ABI_CODE_FAILED_PRECONDITION);
+    is_right &= is(send(host, request, responder, INFERLAY_ABI_RESPONSE_FINAL), INFERLAY_ABI_CODE_FAILED_PRECONDITION);
+    is_right &= is(host->responder_finish(responder, NULL), INFERLAY_ABI_CODE_FAILED_PRECONDITION);
+    is_right &= host->responder_credit(responder) == 0;
+    host->responder_free(responder);
+    host->log(own->engine, INFERLAY_ABI_LOG_INFO, text(is_right ? "refused as it should be" : "wrongly served"));
     return failed;
 }
 #endif
@@ -325,7 +379,7 @@ static const status *execute(void *instance, const inferlay_abi_request *const *
     }
     y = handed_over(own, &x);
     return host->batch_output(batch, 0, &y);
-#elif defined(NEVER_ANSWERS) || defined(TAKES) || defined(LEAKS) || defined(ANSWERS_TWICE) || defined(LETS_GO)
+#elif defined(NEVER_ANSWERS) || defined(TAKES) || defined(LEAKS) || defined(ANSWERS_TWICE) || defined(LETS_GO) || defined(STREAMS)
     for (uint32_t i = 0; i < count; i++) {
         inferlay_abi_request *taken = NULL;
         const status *failed = host->batch_take(batch, i, &taken);
@@ -336,6 +390,12 @@ static const status *execute(void *instance, const inferlay_abi_request *const *
         failed = answer_taken(host, taken, 1);
         if (!failed) {
             failed = host->request_release(taken, INFERLAY_ABI_RELEASE_DONE);
+        }
+#elif defined(STREAMS)
+        failed = stream(own, taken);
+        {
+            const status *released = host->request_release(taken, INFERLAY_ABI_RELEASE_DONE);
+            failed = failed ? failed : released;
         }
 #elif defined(LEAKS)
         failed = answer_taken(host, taken, 1);
@@ -404,7 +464,7 @@ const inferlay_abi_backend *SYMBOL(const inferlay_abi_host *host) {
     static const char *const file_names[] = {"model.text", NULL};
     known->file_names = file_names;
 #endif
-#ifdef STATES_JSON
+#if defined(STATES_JSON) || defined(STREAMS)
     known->model_config = model_config;
 #endif
 #ifdef STATES_NONSENSE

@@ -284,6 +284,73 @@ void a_queue_tells_of_responses_and_releases(const inferlay::server &server) {
   server.infer_queue(request.rearm(), queue);
 }
 
+// Counts down from what it is sent, one response a step, on a thread of its own.
+void add_count_down(inferlay::server &server) {
+  server.register_model(
+      "{name: count_down, input: {name: from, data_type: INT32, dims: 1}, output: {name: step, data_type: INT32, dims: 1},"
+      " instance_group: {count: 4}, model_transaction_policy: {decoupled: true}}",
+      [](inferlay::batch &batch) {
+        std::thread([from = batch.input("from").as<std::int32_t>()[0], responder = batch.take(0)]() mutable {
+          try {
+            for (std::int32_t step[1] = {from}; step[0] > 0; --step[0]) {
+              while (responder.credit() == 0 && !responder.is_cancelled()) std::this_thread::yield();
+              responder.set_output("step", step, {1}).send();
+            }
+            if (from == 9) return responder.fail(inferlay::error(code::unavailable, "found 9"));
+            responder.finish();
+            fails(code::failed_precondition, [&] { responder.finish(); });
+          } catch (const inferlay::error &error) {
+            // Nobody wants it any more, or the caller takes exactly one.
+            CHECK(error.code() == code::unsupported || (error.code() == code::cancelled && responder.is_cancelled()));
+            CHECK(responder.credit() == 0);
+          }
+        }).detach();
+      });
+}
+
+void responses_are_ranged_over_as_they_come(inferlay::server &server) {
+  add_count_down(server);
+  inferlay::request request(server, "count_down");
+  const auto from = [&](std::int32_t from) -> inferlay::request & {
+    return request.copy_input("from", std::array<std::int32_t, 1>{from}, {1});
+  };
+  const auto step = [](const inferlay::response &response) { return response.output("step").as<std::int32_t>()[0]; };
+  for (std::int32_t count : {0, 1, 5}) {
+    std::int32_t expected = count;
+    for (auto &response : server.infer_stream(from(count))) CHECK(step(response) == expected--);
+    CHECK(expected == 0);
+  }
+  {
+    // What is not taken is cancelled, and the request is free again.
+    auto some = server.infer_stream(from(1000000));
+    fails(code::failed_precondition, [&] { server.infer_stream(request); });
+    CHECK(step(*some.next()) == 1000000);
+  }
+  auto ended = server.infer_stream(from(9));
+  for (std::int32_t expected = 9; expected > 0; --expected) CHECK(step(*ended.next()) == expected);
+  fails(code::unavailable, [&] { ended.next(); });
+  CHECK(!ended.next());
+}
+
+void who_takes_one_response_gets_it_if_there_is_one(const inferlay::server &server) {
+  inferlay::request request(server, "count_down");
+  for (std::int32_t count : {1, 0, 2}) {
+    request.copy_input("from", std::array<std::int32_t, 1>{count}, {1});
+    if (count == 1) {
+      CHECK(server.infer(request).output("step").as<std::int32_t>()[0] == 1);
+      CHECK(server.infer_async(request).get().output("step").as<std::int32_t>()[0] == 1);
+    } else {
+      fails(code::unsupported, [&] { server.infer(request); });
+      fails(code::unsupported, [&] { server.infer_async(request).get(); });
+    }
+  }
+  std::promise<int> done;
+  int responses = 0;
+  server.infer_async(request, [&](inferlay::result told) { responses += told.is_response(); },
+                     [&] { done.set_value(responses); });
+  CHECK(done.get_future().get() == 2);
+}
+
 void batches_are_pulled_and_answered(inferlay::server &server) {
   inferlay::batch_queue queue(server, config_of("pulled", "FP32"));
   CHECK(queue.fd() >= 0);
@@ -423,6 +490,8 @@ int main(int argc, char **argv) {
   raw_16_bits_are_read_as_what_they_are_stored_in(server);
   a_model_s_function_is_destroyed_once(server);
   a_queue_tells_of_responses_and_releases(server);
+  responses_are_ranged_over_as_they_come(server);
+  who_takes_one_response_gets_it_if_there_is_one(server);
   batches_are_pulled_and_answered(server);
   a_server_tells_of_itself(server);
   options_say_what_is_loaded_and_who_is_told();

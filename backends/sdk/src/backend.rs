@@ -239,6 +239,24 @@ pub trait Model: Send + Sync {
     /// ```
     fn instance(&self, spec: &InstanceSpec) -> Result<Box<dyn Instance>, Error>;
 
+    /// Whether its requests may get any number of responses instead of exactly one, unless the config says otherwise.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay_backend_sdk::*;
+    /// struct Generating;
+    /// impl Model for Generating {
+    ///     fn is_decoupled(&self) -> bool { true }
+    ///     // …
+    /// #     fn signature(&self) -> &Signature { Box::leak(Box::default()) }
+    /// #     fn instance(&self, _: &InstanceSpec) -> Result<Box<dyn Instance>, Error> { Err(Error::unsupported("…")) }
+    /// }
+    /// assert!(Generating.is_decoupled());
+    /// ```
+    fn is_decoupled(&self) -> bool {
+        false
+    }
+
     /// Bytes in use per placement, weights and caches; empty when unknown.
     ///
     /// # Examples

@@ -61,7 +61,7 @@ pub struct ResponseFlags {
 /// # use inferlay_backend_sdk::{Request, RequestTable, Responder, ResponderTable, conformance::TestRequest};
 /// # use std::ptr::NonNull;
 /// # static RESPONDER: ResponderTable = ResponderTable {
-/// #     send: |_, _, _| Ok(()), cancelled: |_| false, credit: |_| 1, free: |_| (),
+/// #     send: |_, _, _| Ok(()), finish: |_| Ok(()), cancelled: |_| false, credit: |_| 1, free: |_| (),
 /// # };
 /// // The engine's side: here a request is a pointer to a `TestRequest` that outlives it.
 /// static TABLE: RequestTable = RequestTable {
@@ -108,7 +108,7 @@ pub type Sent<'a> = Result<&'a mut dyn Iterator<Item = (usize, Tensor)>, Error>;
 /// // The engine's side: here it only counts what is sent.
 /// static TABLE: ResponderTable = ResponderTable {
 ///     send: |_responder, _outputs, _flags| Ok(_ = SENT.fetch_add(1, Ordering::Relaxed)),
-///     cancelled: |_responder| false, credit: |_responder| 1, free: |_responder| (),
+///     finish: |_responder| Ok(()), cancelled: |_responder| false, credit: |_responder| 1, free: |_responder| (),
 /// };
 /// // SAFETY: no function of the table uses the pointer.
 /// let responder = unsafe { Responder::from_raw(NonNull::dangling(), &TABLE) };
@@ -119,6 +119,8 @@ pub type Sent<'a> = Result<&'a mut dyn Iterator<Item = (usize, Tensor)>, Error>;
 pub struct ResponderTable {
     /// Sends one response: outputs by index, or an error.
     pub send: unsafe fn(responder: NonNull<()>, outputs: Sent<'_>, flags: ResponseFlags) -> Result<(), Error>,
+    /// Ends the answer without a further response.
+    pub finish: unsafe fn(responder: NonNull<()>) -> Result<(), Error>,
     /// Whether the caller no longer wants the answer.
     pub cancelled: unsafe fn(responder: NonNull<()>) -> bool,
     /// How many more responses the caller can take without blocking.
@@ -168,7 +170,7 @@ impl Request {
     /// # use inferlay_backend_sdk::{Request, RequestTable, Responder, ResponderTable, conformance::TestRequest};
     /// # use std::ptr::NonNull;
     /// # static RESPONDER: ResponderTable = ResponderTable {
-    /// #     send: |_, _, _| Ok(()), cancelled: |_| false, credit: |_| 1, free: |_| (),
+    /// #     send: |_, _, _| Ok(()), finish: |_| Ok(()), cancelled: |_| false, credit: |_| 1, free: |_| (),
     /// # };
     /// # static TABLE: RequestTable = RequestTable {
     /// #     info: |request| request.cast::<TestRequest>().as_ptr(),
@@ -270,7 +272,12 @@ impl Drop for Request {
     }
 }
 
-/// Answers one request, from any thread, once or (for decoupled models) several times.
+/// Answers one request, from any thread: once, or as often as it likes where the model is decoupled
+/// (`model_transaction_policy: {decoupled: true}` in its config, or [`crate::Model::is_decoupled`]).
+///
+/// Responses arrive in the order of their sending. A model that may be ahead of the caller looks at
+/// [`Responder::credit`] before each. The last response, an error, or [`Responder::finish`] ends the answer; so does a
+/// deadline, a cancel or a stop, which [`Responder::cancelled`] tells.
 ///
 /// # Examples
 /// ```
@@ -312,7 +319,7 @@ impl Responder {
     /// # use inferlay_backend_sdk::{Responder, ResponderTable};
     /// # use std::ptr::NonNull;
     /// # static TABLE: ResponderTable = ResponderTable {
-    /// #     send: |_, _, _| Ok(()), cancelled: |_| false, credit: |_| 1, free: |_| (),
+    /// #     send: |_, _, _| Ok(()), finish: |_| Ok(()), cancelled: |_| false, credit: |_| 1, free: |_| (),
     /// # };
     /// // SAFETY: no function of `TABLE` uses the pointer.
     /// let responder = unsafe { Responder::from_raw(NonNull::dangling(), &TABLE) };
@@ -347,11 +354,14 @@ impl Responder {
         self.send(outputs, ResponseFlags { last: true })
     }
 
-    /// Sends a response.
+    /// Sends a response; without outputs and as the last, what [`Responder::finish`] does.
     ///
     /// # Errors
     /// As for [`Responder::respond`]; [`crate::ErrorKind::FailedPrecondition`] after the final one;
-    /// [`crate::ErrorKind::Unsupported`] for a second response to a caller that expects one.
+    /// [`crate::ErrorKind::Unsupported`] for one that is not the last, of a model that is not decoupled, and for a
+    /// second one to a caller that takes one. Of a decoupled model, also [`crate::ErrorKind::Cancelled`] when nobody
+    /// takes it any more, and [`crate::ErrorKind::ResourceExhausted`] when the caller is 16 times its credit behind:
+    /// then it may be sent once more, later.
     ///
     /// # Examples
     /// ```
@@ -375,6 +385,39 @@ impl Responder {
         let mut outputs = outputs.into_iter();
         // SAFETY: `from_raw` promised that `raw` is valid until it is freed, which `drop` alone does.
         unsafe { (self.table.send)(self.raw, Ok(&mut outputs), flags) }
+    }
+
+    /// Ends the answer without a further response.
+    ///
+    /// # Errors
+    /// As for [`Responder::send`]; [`crate::ErrorKind::Unsupported`] where the caller was sent nothing and expects one
+    /// response.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay_backend_sdk::*;
+    /// // Of a decoupled model: the positive numbers, one response each, if there are any.
+    /// fn positive(x: &[f32], responder: &Responder) -> Result<(), Error> {
+    ///     for x in x.iter().filter(|x| **x > 0.0) {
+    ///         if responder.cancelled() {
+    ///             break;
+    ///         }
+    ///         responder.send([(0, Tensor::from_vec(vec![*x], [1])?)], ResponseFlags::default())?;
+    ///     }
+    ///     responder.finish()
+    /// }
+    /// # #[cfg(feature = "conformance")] {
+    /// # let batch = conformance::TestBatch::new(&Signature::default(), vec![conformance::TestRequest::new(&[])]);
+    /// # let batch: &dyn Batch = &batch;
+    /// let responder = batch.take(0)?.responder();
+    /// positive(&[1.0, -1.0, 2.0], &responder)?;
+    /// assert_eq!(responder.finish().unwrap_err().kind(), ErrorKind::FailedPrecondition);
+    /// # }
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn finish(&self) -> Result<(), Error> {
+        // SAFETY: as for `send`.
+        unsafe { (self.table.finish)(self.raw) }
     }
 
     /// Answers with an error, finally.
@@ -423,7 +466,8 @@ impl Responder {
         unsafe { (self.table.cancelled)(self.raw) }
     }
 
-    /// How many more responses the caller can take now.
+    /// How many more responses the caller can take now, before it has fallen behind. It is advice: one that is sent past
+    /// it is not lost. It rises again when the caller takes responses; 0 once nothing more is wanted.
     ///
     /// # Examples
     /// ```

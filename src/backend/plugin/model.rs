@@ -2,7 +2,7 @@
 
 use super::core::Core;
 use super::instance::PluginInstance;
-use crate::config;
+use crate::config::{self, PartialConfig};
 use crate::sync::{AtomicUsize, Mutex, Ordering};
 use inferlay_backend_sdk::abi::{inferlay_abi_placement, read_placement, read_text, signature};
 use inferlay_backend_sdk::{
@@ -25,6 +25,7 @@ pub(super) struct Loaded {
     pub(super) state: *mut c_void,
     pub(super) ports: Ports,
     signature: Signature,
+    is_decoupled: bool,
     /// Requests that the plugin has taken and not released.
     pub(super) taken: AtomicUsize,
 }
@@ -81,9 +82,9 @@ impl PluginModel {
     /// What is wrong with its signature.
     pub(super) fn new(core: Arc<Core>, state: *mut c_void, source: &ModelSource<'_>) -> Result<Self, Error> {
         let (ports, signature, taken) = (Ports::default(), Signature::default(), AtomicUsize::new(0));
-        let mut loaded = Loaded { core, state, ports, signature, taken };
+        let mut loaded = Loaded { core, state, ports, signature, is_decoupled: false, taken };
         match loaded.stated(source) {
-            Ok(stated) => loaded.signature = stated,
+            Ok((signature, is_decoupled)) => (loaded.signature, loaded.is_decoupled) = (signature, is_decoupled),
             Err(error) => {
                 loaded.free();
                 return Err(error);
@@ -95,10 +96,25 @@ impl PluginModel {
 }
 
 impl Loaded {
-    /// The signature that the plugin states, itself or in a config; else the one of the user's config.
-    fn stated(&self, source: &ModelSource<'_>) -> Result<Signature, Error> {
-        let functions = &self.core.table.functions;
-        if let Some(model_signature) = functions.model_signature {
+    /// The signature that the plugin states, itself or in a config, else the one of the user's config; and whether it says
+    /// that it is decoupled.
+    fn stated(&self, source: &ModelSource<'_>) -> Result<(Signature, bool), Error> {
+        let config = self.stated_config()?;
+        let is_decoupled = config.as_ref().and_then(|config| config.decoupled).unwrap_or(false);
+        Ok((self.stated_signature(config, source)?, is_decoupled))
+    }
+
+    fn stated_config(&self) -> Result<Option<PartialConfig>, Error> {
+        let Some(model_config) = self.core.table.functions.model_config else { return Ok(None) };
+        // SAFETY: the model is there.
+        let text = unsafe { model_config(self.state) };
+        // SAFETY: the plugin's promise: what it returns is valid as long as the model.
+        let text = unsafe { read_text(text) };
+        if text.is_empty() { Ok(None) } else { Ok(Some(config::parse("model_config", &text)?)) }
+    }
+
+    fn stated_signature(&self, config: Option<PartialConfig>, source: &ModelSource<'_>) -> Result<Signature, Error> {
+        if let Some(model_signature) = self.core.table.functions.model_signature {
             // SAFETY: the model is there.
             let table = unsafe { model_signature(self.state) };
             if !table.is_null() {
@@ -106,14 +122,8 @@ impl Loaded {
                 return unsafe { signature(table) };
             }
         }
-        if let Some(model_config) = functions.model_config {
-            // SAFETY: the model is there.
-            let text = unsafe { model_config(self.state) };
-            // SAFETY: as above.
-            let text = unsafe { read_text(text) };
-            if !text.is_empty() {
-                return Ok(config::parse("model_config", &text)?.signature());
-            }
+        if let Some(config) = config {
+            return Ok(config.signature());
         }
         let mut signature = source.config.clone();
         signature.batches |= source.batch_size_max.is_some_and(|max| max > 0);
@@ -138,6 +148,10 @@ impl Model for PluginModel {
     fn instance(&self, spec: &InstanceSpec) -> Result<Box<dyn Instance>, Error> {
         let _one_at_a_time = self.making.lock();
         Ok(Box::new(PluginInstance::new(&self.loaded, spec)?))
+    }
+
+    fn is_decoupled(&self) -> bool {
+        self.loaded.is_decoupled
     }
 
     fn memory_use(&self) -> Vec<(Placement, usize)> {

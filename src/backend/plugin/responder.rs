@@ -8,9 +8,9 @@ use super::request::{self, PluginRequest};
 use super::source::{functions, put};
 use crate::memory::Block;
 use inferlay_backend_sdk::abi::{
-    INFERLAY_ABI_RESPONSE_FINAL, guard, guard_or, inferlay_abi_placement, inferlay_abi_request, inferlay_abi_responder,
-    inferlay_abi_response, inferlay_abi_response_flags, inferlay_abi_status, inferlay_abi_tensor, inferlay_abi_text,
-    inferlay_abi_timing, inferlay_abi_value, result,
+    INFERLAY_ABI_RESPONSE_EMPTY, INFERLAY_ABI_RESPONSE_FINAL, guard, guard_or, inferlay_abi_placement,
+    inferlay_abi_request, inferlay_abi_responder, inferlay_abi_response, inferlay_abi_response_flags,
+    inferlay_abi_status, inferlay_abi_tensor, inferlay_abi_text, inferlay_abi_timing, inferlay_abi_value, result,
 };
 use inferlay_backend_sdk::{DataType, Error, ErrorKind, Responder, ResponseFlags, Shape, Tensor};
 use std::sync::Arc;
@@ -34,11 +34,26 @@ enum Output {
 }
 
 impl PluginResponder {
-    fn answer(&mut self, response: PluginResponse, is_final: bool) -> Result<(), Error> {
-        let responder = self.responder.as_ref().ok_or(ANSWERED)?;
-        let outputs = response.outputs.into_iter().map(|(index, output)| Ok((index, output.tensor()?)));
-        let outputs = outputs.collect::<Result<Vec<_>, Error>>()?;
-        responder.send(outputs, ResponseFlags { last: is_final })
+    fn answer(&mut self, response: PluginResponse, flags: inferlay_abi_response_flags) -> Result<(), Error> {
+        let is_final = flags & INFERLAY_ABI_RESPONSE_FINAL != 0;
+        if flags & INFERLAY_ABI_RESPONSE_EMPTY == 0 {
+            let outputs = response.outputs.into_iter().map(|(index, output)| Ok((index, output.tensor()?)));
+            return self.send(outputs.collect::<Result<Vec<_>, Error>>()?, is_final);
+        }
+        if !is_final || !response.outputs.is_empty() {
+            return Err(Error::invalid_arg(
+                "found EMPTY without FINAL or with outputs, expected an end without a response",
+            ));
+        }
+        self.finish()
+    }
+
+    fn finish(&self) -> Result<(), Error> {
+        self.responder.as_ref().ok_or(ANSWERED)?.finish()
+    }
+
+    fn send(&self, outputs: Vec<(usize, Tensor)>, is_final: bool) -> Result<(), Error> {
+        self.responder.as_ref().ok_or(ANSWERED)?.send(outputs, ResponseFlags { last: is_final })
     }
 
     fn fail(&mut self, error: Error) -> Result<(), Error> {
@@ -149,7 +164,7 @@ functions! {
             let own = unsafe { responder_of(responder) };
             match said {
                 Err(error) => own.fail(error),
-                Ok(()) => Err(Error::unsupported("the caller expects a response, found an end without one")),
+                Ok(()) => own.finish(),
             }
         })
     }
@@ -246,7 +261,7 @@ functions! {
             // SAFETY: see above; the status is taken.
             match unsafe { result(status) } {
                 Err(error) => responder.fail(error),
-                Ok(()) => responder.answer(*own, flags & INFERLAY_ABI_RESPONSE_FINAL != 0),
+                Ok(()) => responder.answer(*own, flags),
             }
         })
     }

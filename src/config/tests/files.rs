@@ -17,7 +17,7 @@ fn a_mistake_in_the_keys_is_named_with_its_place() {
             "speed: 1",
             "1:1: unknown key 'speed'; expected one of backend, caller_runs, default_model_filename, \
              default_queue_policy, dynamic_batching, execution_timeout_microseconds, input, instance_group, \
-             max_batch_size, name, output, parameters, platform, version_policy",
+             max_batch_size, model_transaction_policy, name, output, parameters, platform, version_policy",
         ),
         ("inputs: []", "1:1: unknown key 'inputs'; did you mean 'input'?"),
         ("ensemble_scheduling: {}", "1:1: key 'ensemble_scheduling' is not supported yet"),
@@ -26,6 +26,7 @@ fn a_mistake_in_the_keys_is_named_with_its_place() {
         ("name: a\nname: b", "2:1: found the key 'name' again, expected once; first in line 1"),
         ("output: {name: x, optional: true}", "1:19: unknown key 'optional'; expected one of name, data_type, dims"),
         ("input: {name: x, reshape: {shape: []}}", "1:18: key 'reshape' is not supported yet"),
+        ("model_transaction_policy: {coupled: true}", "1:28: unknown key 'coupled'; did you mean 'decoupled'?"),
         ("version_policy: {newest: 1}", "1:18: unknown key 'newest'; expected one of latest, all, specific"),
         (
             "default_queue_policy: {}\ndynamic_batching: {default_queue_policy: {}}",
@@ -173,6 +174,14 @@ fn a_mistake_in_the_version_policy_is_named_with_found_and_expected() {
             "version_policy: {specific: {}}",
             "1:28: version_policy.specific: found no versions, expected at least one under the key \
              'versions'",
+        ),
+        (
+            "model_transaction_policy: {decoupled: often}",
+            "1:39: model_transaction_policy.decoupled: found 'often', expected one of true, false",
+        ),
+        (
+            "model_transaction_policy: {response_credit_max: 0}",
+            "1:49: model_transaction_policy.response_credit_max: found 0, expected a whole number from 1 to 65536",
         ),
         ("caller_runs: always", "1:14: caller_runs: found 'always', expected one of never, own_request, batch"),
     ]);

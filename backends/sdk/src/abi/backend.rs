@@ -123,7 +123,8 @@ pub struct inferlay_abi_backend {
     /// that it returns: `model_config` says it, or else the config must state them all.
     pub model_signature: Option<unsafe extern "C" fn(model: *mut c_void) -> *const inferlay_abi_signature>,
     /// The completed config as JSON, with Triton's names; it may leave out what it does not complete. Empty:
-    /// nothing.
+    /// nothing. With `{"model_transaction_policy": {"decoupled": true}}` in it, a request may get several responses,
+    /// unless the user's config says otherwise.
     pub model_config: Option<unsafe extern "C" fn(model: *mut c_void) -> inferlay_abi_text>,
     /// About how much memory a model will use, before it is loaded.
     pub model_memory_estimate: Option<

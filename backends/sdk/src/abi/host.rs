@@ -419,11 +419,13 @@ pub struct inferlay_abi_host {
     ) -> *const inferlay_abi_status,
     /// 1 if nobody wants the answer any more, else 0.
     pub responder_cancelled: unsafe extern "C" fn(responder: *const inferlay_abi_responder) -> u32,
-    /// How many more responses the caller can take now.
+    /// How many more responses the caller can take before it has fallen behind; it rises when the caller takes some. It
+    /// is advice: one that is sent past it is not lost. 0 once nobody wants more; 1 where the caller takes one response.
     pub responder_credit: unsafe extern "C" fn(responder: *const inferlay_abi_responder) -> u64,
     /// Ends the answer without a further response: with an error if `status` is not NULL, which is taken.
-    /// FAILED_PRECONDITION after the final response; UNSUPPORTED without a status for a caller that was sent no
-    /// response yet but expects one.
+    /// FAILED_PRECONDITION after the final response; CANCELLED when a deadline, a cancel or a stop has ended it;
+    /// UNSUPPORTED without a status for a caller that was sent no response yet but expects one, as that of a model that
+    /// is not decoupled does.
     pub responder_finish: unsafe extern "C" fn(
         responder: *mut inferlay_abi_responder,
         status: *const inferlay_abi_status,
@@ -466,8 +468,12 @@ pub struct inferlay_abi_host {
     ) -> *const inferlay_abi_status,
     /// Sends a response and frees it, whatever is returned. With a status, which is taken, the caller gets that
     /// error instead of the outputs, finally. INVALID_ARG if an output contradicts the model: the caller then gets
-    /// that error. FAILED_PRECONDITION after the final response. UNSUPPORTED for a second response to a caller that
-    /// expects one.
+    /// that error. FAILED_PRECONDITION after the final response. UNSUPPORTED for one without FINAL of a model that is
+    /// not decoupled, which may still send the final one, and for a second response to a caller that takes one, who
+    /// then gets that error. Of a decoupled model: responses arrive in the order of sending, from several responders of
+    /// a request too; FINAL without outputs, or with EMPTY, ends the answer without a response; CANCELLED when a
+    /// deadline, a cancel or a stop has ended it; RESOURCE_EXHAUSTED when the caller is 16 times its credit behind (it
+    /// may be made and sent anew, later).
     pub response_send: unsafe extern "C" fn(
         response: *mut inferlay_abi_response,
         flags: inferlay_abi_response_flags,

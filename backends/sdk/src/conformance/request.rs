@@ -144,7 +144,7 @@ pub(super) fn into_request(request: Arc<TestRequest>) -> Request {
 }
 
 static REQUEST: RequestTable = RequestTable { info, responder, release };
-static RESPONDER: ResponderTable = ResponderTable { send, cancelled, credit, free };
+static RESPONDER: ResponderTable = ResponderTable { send, finish, cancelled, credit, free };
 
 /// # Safety
 /// `request` is one count of an `Arc<TestRequest>`, as for the two functions below.
@@ -187,6 +187,14 @@ unsafe fn send(
     // SAFETY: the caller's promise.
     let reply = unsafe { responder.cast::<Reply>().as_ref() };
     reply.answer(outputs.map(|outputs| outputs.collect::<Outputs>()), flags)
+}
+
+/// # Safety
+/// As for `send`.
+unsafe fn finish(responder: NonNull<()>) -> Result<(), Error> {
+    // SAFETY: the caller's promise.
+    let reply = unsafe { responder.cast::<Reply>().as_ref() };
+    reply.answer(Ok(Outputs::new()), crate::ResponseFlags { last: true })
 }
 
 /// # Safety

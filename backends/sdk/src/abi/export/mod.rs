@@ -67,7 +67,7 @@ impl Table {
             model_new: Some(objects::model_new),
             model_free: Some(objects::model_free),
             model_signature: Some(objects::model_signature),
-            model_config: None,
+            model_config: Some(objects::model_config),
             model_memory_estimate: None,
             model_memory_use: Some(objects::model_memory_use),
             model_trim: Some(objects::model_trim),

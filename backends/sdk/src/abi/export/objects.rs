@@ -5,11 +5,15 @@ use super::{Home, options, source};
 use crate::abi::{
     SignatureTable, guard, guard_or, inferlay_abi_batch, inferlay_abi_engine, inferlay_abi_host, inferlay_abi_instance,
     inferlay_abi_instance_spec, inferlay_abi_memory_fn, inferlay_abi_request, inferlay_abi_signature,
-    inferlay_abi_source, inferlay_abi_status, is_whole, placement, read, read_placement, read_text,
+    inferlay_abi_source, inferlay_abi_status, inferlay_abi_text, is_whole, placement, read, read_placement, read_text,
+    text,
 };
 use crate::{Backend, DataType, Error, Instance, InstanceSpec, Model};
 use std::ffi::c_void;
 use std::sync::Arc;
+
+/// What is to be said in a config of a model that sends several responses.
+const DECOUPLED: &str = r#"{"model_transaction_policy": {"decoupled": true}}"#;
 
 struct BackendBox {
     backend: Box<dyn Backend>,
@@ -114,6 +118,14 @@ pub(super) unsafe extern "C" fn model_signature(model: *mut c_void) -> *const in
     // SAFETY: `model_new` gave it.
     let model = unsafe { &*model.cast::<ModelBox>() };
     model.signature.table()
+}
+
+/// # Safety
+/// As the table says of `model_config`.
+pub(super) unsafe extern "C" fn model_config(model: *mut c_void) -> inferlay_abi_text {
+    // SAFETY: `model_new` gave it.
+    let model = unsafe { &*model.cast::<ModelBox>() };
+    guard_or(text(""), || text(if model.model.is_decoupled() { DECOUPLED } else { "" }))
 }
 
 /// # Safety

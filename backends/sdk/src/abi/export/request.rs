@@ -213,8 +213,10 @@ pub(super) fn taken(request: PluginRequest) -> Request {
     unsafe { Request::from_raw(raw, &REQUEST) }
 }
 
+const NO_RESPONDER: Error = Error::fixed(crate::ErrorKind::Internal, "the host had no responder");
+
 static REQUEST: RequestTable = RequestTable { info, responder, release };
-static RESPONDER: ResponderTable = ResponderTable { send, cancelled, credit, free };
+static RESPONDER: ResponderTable = ResponderTable { send, finish, cancelled, credit, free };
 
 /// # Safety
 /// `request` is a leaked box of a [`PluginRequest`] that was not released, as for the two functions below.
@@ -258,7 +260,7 @@ struct PluginResponder {
 impl PluginResponder {
     fn send(&self, sent: Sent<'_>, flags: ResponseFlags) -> Result<(), Error> {
         if self.raw.is_null() {
-            return Err(Error::internal("the host had no responder"));
+            return Err(NO_RESPONDER);
         }
         let outputs = match sent {
             Ok(outputs) => outputs,
@@ -298,6 +300,20 @@ impl PluginResponder {
 unsafe fn send(responder: NonNull<()>, sent: Sent<'_>, flags: ResponseFlags) -> Result<(), Error> {
     // SAFETY: the caller's promise.
     unsafe { responder.cast::<PluginResponder>().as_ref() }.send(sent, flags)
+}
+
+/// # Safety
+/// As for `send`.
+unsafe fn finish(responder: NonNull<()>) -> Result<(), Error> {
+    // SAFETY: the caller's promise.
+    let responder = unsafe { responder.cast::<PluginResponder>().as_ref() };
+    if responder.raw.is_null() {
+        return Err(NO_RESPONDER);
+    }
+    // SAFETY: not null, and valid until it is freed.
+    let finished = unsafe { (responder.home.host.responder_finish)(responder.raw, null()) };
+    // SAFETY: the status is ours.
+    unsafe { result(finished) }
 }
 
 /// # Safety
