@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import Any, Dict, Iterator
 
@@ -23,9 +24,18 @@ def echo(*ports: Dict[str, Any], **keys: Any) -> Dict[str, Any]:
     return {"config.yaml": {"backend": "null", "input": list(ports), **keys}}
 
 
-def slow(**parameters: Any) -> Dict[str, Any]:
-    """A model that takes its time, one request after the other."""
-    return echo(port("x", "FP32", [2]), parameters=parameters, instance_group=[{"count": 1, "kind": "KIND_CPU"}])
+class Gate:
+    """A model `slow`, one request after the other, whose executions wait until the gate is open."""
+
+    def __init__(self, server: inferlay.Server) -> None:
+        self.begun, self.opened = threading.Event(), threading.Event()
+        ports = {"x": ("FP32", [2])}
+        self.model: inferlay.Model = server.register("slow", self._run, inputs=ports, outputs=ports)
+
+    def _run(self, x: Any) -> Any:
+        self.begun.set()
+        self.opened.wait()
+        return x
 
 
 @pytest.fixture
@@ -42,10 +52,12 @@ def server() -> Iterator[inferlay.Server]:
 
 
 @pytest.fixture
-def gate() -> Iterator[inferlay.Server]:
-    """A server with a model `slow` whose every execution takes a fifth of a second."""
-    with inferlay.Server(models={"slow": slow(delay_us=200_000)}, progress=False) as made:
+def gate() -> Iterator[Gate]:
+    """A gate, which is opened at the end."""
+    with inferlay.Server(progress=False) as server:
+        made = Gate(server)
         yield made
+        made.opened.set()
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import weakref
 from typing import Any, List
 
 import pytest
+from conftest import Gate
 
 import inferlay
 from inferlay import aio, completions
@@ -47,17 +48,20 @@ def test_what_is_wrong_is_raised_in_the_task(server: inferlay.Server) -> None:
     asyncio.run(main())
 
 
-def test_a_task_that_is_cancelled_cancels_its_request(gate: inferlay.Server) -> None:
-    model = gate.model("slow")
+def test_a_task_that_is_cancelled_cancels_its_request(gate: Gate) -> None:
+    model = gate.model
 
     async def main() -> None:
         running = asyncio.ensure_future(model.infer_async([1, 2]))
+        await asyncio.sleep(0)
+        assert gate.begun.wait(60)
         waiting = [asyncio.ensure_future(model.infer_async([3, 4])) for _ in range(10)]
         await asyncio.sleep(0)
         for task in waiting:
             task.cancel()
         found = await asyncio.gather(*waiting, return_exceptions=True)
         assert all(isinstance(one, asyncio.CancelledError) for one in found)
+        gate.opened.set()
         assert (await running)["x"].tolist() == [1, 2]
         assert (await model.infer_async([5, 6]))["x"].tolist() == [5, 6]
 
@@ -65,42 +69,44 @@ def test_a_task_that_is_cancelled_cancels_its_request(gate: inferlay.Server) -> 
     assert model.statistics["execution_count"] == 2
 
 
-def test_wait_for_and_timeout_end_a_request(gate: inferlay.Server) -> None:
-    model = gate.model("slow")
+def test_wait_for_and_timeout_end_a_request(gate: Gate) -> None:
+    model = gate.model
 
     async def main() -> None:
         running = asyncio.ensure_future(model.infer_async([1, 2]))
         await asyncio.sleep(0)
+        assert gate.begun.wait(60)
         with pytest.raises(asyncio.TimeoutError):
             await asyncio.wait_for(model.infer_async([1, 2]), 0.01)
         with pytest.raises(inferlay.Timeout):
             await model.infer_async([1, 2], timeout=0.01)
+        gate.opened.set()
         await running
 
     asyncio.run(main())
 
 
-def test_a_loop_that_ends_leaves_what_is_in_flight_to_others(gate: inferlay.Server) -> None:
-    model = gate.model("slow")
+def test_a_loop_that_ends_leaves_what_is_in_flight_to_others(gate: Gate) -> None:
+    model = gate.model
     value = numpy.array([1, 2], numpy.float32)
     kept = weakref.ref(value)
 
     async def main(given: Any) -> None:
         asyncio.ensure_future(model.infer_async(given))
         await asyncio.sleep(0)
+        assert gate.begun.wait(60)
 
     asyncio.run(main(value))
     del value
     gc.collect()
-    # The engine executes it still: its memory must not have gone.
+    # The model is still at it: its memory must not have gone.
     assert kept() is not None
-    assert model.infer([3, 4])["x"].tolist() == [3, 4]
-    for _ in range(100):
+    gate.opened.set()
+    for _ in range(10_000):
+        assert model.infer([3, 4])["x"].tolist() == [3, 4]
         aio.forget_closed()
-        gc.collect()
         if kept() is None:
             break
-        model.infer([3, 4])
     assert kept() is None and not completions._orphans
 
 
@@ -122,13 +128,15 @@ def test_a_stream_is_iterated(server: inferlay.Server) -> None:
     assert asyncio.run(main()) == [[[1, 1]]]
 
 
-def test_a_stream_raises_the_error_that_it_ends_with(gate: inferlay.Server) -> None:
+def test_a_stream_raises_the_error_that_it_ends_with(gate: Gate) -> None:
     async def main() -> None:
-        running = asyncio.ensure_future(gate.model("slow").infer_async([1, 2]))
+        running = asyncio.ensure_future(gate.model.infer_async([1, 2]))
         await asyncio.sleep(0)
+        assert gate.begun.wait(60)
         with pytest.raises(inferlay.Timeout):
-            async for _ in gate.model("slow").stream_async([1, 2], timeout=0.01):
+            async for _ in gate.model.stream_async([1, 2], timeout=0.01):
                 pass
+        gate.opened.set()
         await running
 
     asyncio.run(main())
