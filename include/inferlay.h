@@ -175,6 +175,12 @@ struct inferlay_abi_host;
 // A release: what `inferlay_release_fn` would be told.
 #define INFERLAY_EVENT_RELEASE 2
 
+// A line of a server's log, see `inferlay_options_set_log_queue`.
+#define INFERLAY_EVENT_LOG 3
+
+// A model that was loaded or failed to, see `inferlay_options_set_progress_queue`.
+#define INFERLAY_EVENT_PROGRESS 4
+
 // A text.
 #define INFERLAY_PARAMETER_STRING 1
 
@@ -362,16 +368,16 @@ typedef struct {
   size_t struct_size;
   // One of `INFERLAY_EVENT_*`.
   inferlay_event_kind kind;
-  // Of a response: a sum of `INFERLAY_RESPONSE_*`; else 0.
+  // Of a response: a sum of `INFERLAY_RESPONSE_*`. Of a line of the log: one of `INFERLAY_LOG_*`. Else 0.
   inferlay_response_flags flags;
-  // What was given to `inferlay_infer_queue`.
+  // What was given to `inferlay_infer_queue`, or with the queue to the options.
   void *user_data;
   // The request; of a release, NULL if it was freed meanwhile. Of a response, not to be used but for comparing.
   inferlay_request *request;
   // Of a response: the response, which is then the caller's; else NULL.
   inferlay_response *response;
-  // Of a response that is NULL: why, which is then the caller's; else NULL. Both are NULL where a decoupled model
-  // has ended without a last response.
+  // Of a response that is NULL: why; both are NULL where a decoupled model has ended without a last response. Of a
+  // line of the log and of progress: what holds the text. It is then the caller's. Else NULL.
   inferlay_status *status;
 } inferlay_event;
 
@@ -772,6 +778,17 @@ inferlay_status *inferlay_request_set_input(inferlay_request *request,
                                             const char *name,
                                             const inferlay_view *tensor);
 
+// Sets an input that is described by a struct of the caller, which is read anew at each sending: to send a request
+// again with other memory, write to the struct in between.                               [one thread] [never blocks]
+//
+// `name`: borrowed for the call. `tensor`: borrowed until the input is set otherwise or the request freed, with its
+// `shape` and the memory; what they hold, until the release of a sending. What `inferlay_request_set_input` would
+// refuse, the sending does.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_request_bind_input(inferlay_request *request,
+                                             const char *name,
+                                             const inferlay_view *tensor);
+
 // Appends a piece to an input, whose shape is that of all pieces together. Pieces are copied into one when the request
 // is sent.                                                                               [one thread] [never blocks]
 //
@@ -989,6 +1006,19 @@ inferlay_status *inferlay_response_output_at(const inferlay_response *response,
                                              size_t index,
                                              inferlay_view *view);
 
+// All outputs at once, in the order of the model.                                        [any thread] [never blocks]
+//
+// `names`: places for their names, which live for ever; may be NULL. `views`: places, as for
+// `inferlay_response_output`; pointers, so that the struct may grow. `len`: how many places there are, of each.
+// `outputs_len`: set to the number of outputs, also when there are fewer places: then nothing else is written, and it
+// fails with RESOURCE_EXHAUSTED; not NULL.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_response_outputs(const inferlay_response *response,
+                                           const char **names,
+                                           inferlay_view *const *views,
+                                           size_t len,
+                                           size_t *outputs_len);
+
 // Writes an output of BYTES in the form of the wire: before each element its length as 4 bytes, little-endian.
 //                                                                                        [any thread] [never blocks]
 // `name`: borrowed for the call. `buffer`: where it goes; may be NULL when `buffer_size` is 0. `byte_size`: not NULL;
@@ -1021,6 +1051,16 @@ INFERLAY_MUST_USE inferlay_status *inferlay_tensor_view(const inferlay_tensor *t
 // `tensor`: taken; NULL does nothing.
 void inferlay_tensor_free(inferlay_tensor *tensor);
 
+// Hands a tensor on as DLPack, which shares its memory and outlives the tensor.          [any thread] [never blocks]
+//
+// `version`: 0 for `DLManagedTensor`, 1 for `DLManagedTensorVersioned`, which says that the memory is read-only.
+// `managed`: where the struct goes, which is then the caller's, to be freed with the deleter in it, on any thread; not
+// NULL. Its elements are not to be written. Fails with UNSUPPORTED for BYTES, another version and memory of devices.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_tensor_to_dlpack(const inferlay_tensor *tensor,
+                                           uint32_t version,
+                                           void **managed);
+
 // Makes a completion queue.                                                              [any thread] [never blocks]
 //
 // `queue`: where the queue goes, which is then the caller's, to be freed with `inferlay_queue_free`; not NULL. It
@@ -1048,6 +1088,39 @@ inferlay_status *inferlay_queue_next(const inferlay_queue *queue,
 // The descriptor is the queue's, which closes it when freed. The same one each time; -1 for NULL and when the system
 // has none left.
 int32_t inferlay_queue_fd(const inferlay_queue *queue);
+
+// Takes as many events out of a queue as there are and as there are places, one at least.
+//                                                                      [any thread] [blocks for `timeout_ns` at most]
+// `timeout_ns`: as for `inferlay_queue_next`. `events`: places, each with its `struct_size` set; pointers, so that the
+// struct may grow; borrowed for the call. `events_len`: how many there are, at least 1. `taken`: set on success to the
+// number of events that were taken, which fill the first places in order; not NULL. Fails as `inferlay_queue_next`.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_queue_next_many(const inferlay_queue *queue,
+                                          uint64_t timeout_ns,
+                                          inferlay_event *const *events,
+                                          size_t events_len,
+                                          size_t *taken);
+
+// Sends the log of a server to a completion queue, in the place of a function.          [one thread] [never blocks]
+//
+// Each line is an event of the kind LOG: `flags` is its level, the message of `status` its text. Lines that nobody
+// takes are left out from 65536 events on. `queue`: borrowed for the call; NULL for no log. `user_data`: comes back
+// with each event. `level_min`: as for `inferlay_options_set_log`.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_options_set_log_queue(inferlay_options *options,
+                                                const inferlay_queue *queue,
+                                                void *user_data,
+                                                uint32_t level_min);
+
+// Tells a completion queue of each model while a server starts, in the place of a function.
+//                                                                                        [one thread] [never blocks]
+// Each model is an event of the kind PROGRESS: the message of `status` is JSON, `{"model", "version", "done", "total",
+// "reason"}`, with the meaning of `inferlay_progress`; the reason is "" for a model that serves. `queue`: borrowed for
+// the call; NULL for nobody. `user_data`: comes back with each event.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_options_set_progress_queue(inferlay_options *options,
+                                                     const inferlay_queue *queue,
+                                                     void *user_data);
 
 // Makes a model of a function of the program.                                            [any thread] [never blocks]
 //

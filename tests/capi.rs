@@ -11,10 +11,11 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 /// The C programs of `tests/capi`; each is a `main` that exits with 0.
-const PROGRAMS: [&str; 12] = [
+const PROGRAMS: [&str; 13] = [
     "allocations",
     "async",
     "backend",
+    "bulk",
     "decoupled",
     "infer",
     "misuse",
@@ -194,7 +195,7 @@ fn the_header_passes_no_type_of_rust_and_has_no_long_line() {
 }
 
 /// What all use first, then the nouns in the order in which a program meets them.
-const SOURCES: [&str; 20] = [
+const SOURCES: [&str; 23] = [
     "types",
     "status",
     "text",
@@ -210,8 +211,11 @@ const SOURCES: [&str; 20] = [
     "infer",
     "response",
     "tensor",
+    "dlpack",
     "submission",
     "queue",
+    "drain",
+    "notice",
     "callback",
     "batch_queue",
     "responder",

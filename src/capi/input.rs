@@ -29,6 +29,8 @@ enum Source {
     Pieces(Vec<Piece>),
     /// The request's own.
     Own(Tensor),
+    /// Lent, as the caller's struct says when the request is sent.
+    Bound(*const View),
 }
 
 /// Memory of the caller.
@@ -71,45 +73,66 @@ impl Input {
         blocks: &BlockPool,
     ) -> Result<(Tensor, bool), Error> {
         let place = |error: Error| error.at(format_args!("input '{}'", self.name));
-        match &self.source {
-            Source::Own(tensor) => Ok((tensor.clone(), false)),
-            Source::Lent(piece) if self.dtype == DataType::Bytes => {
-                // SAFETY: the caller's promise.
-                let bytes = unsafe { piece.bytes() };
-                wire::read(bytes, self.shape.clone(), blocks).map(|tensor| (tensor, false)).map_err(place)
-            }
-            Source::Lent(piece) => {
-                Tensor::new(self.dtype, self.shape.clone(), lend(*piece)).map(|tensor| (tensor, true)).map_err(place)
-            }
-            Source::LentStrings(data, offsets) => Tensor::new_bytes(self.shape.clone(), lend(*data), lend(*offsets))
-                .map(|tensor| (tensor, true))
-                .map_err(place),
-            Source::Pieces(pieces) => {
-                // SAFETY: the caller's promise.
-                let joined = unsafe { self.joined(pieces, blocks) };
-                joined.map(|tensor| (tensor, false)).map_err(place)
-            }
+        if let Source::Bound(view) = self.source {
+            // SAFETY: the caller's promise in `inferlay_request_bind_input`.
+            let (dtype, shape, view) = unsafe { read(view) }.map_err(place)?;
+            // SAFETY: as above.
+            let source = unsafe { lent(dtype, &view) }.map_err(place)?;
+            // SAFETY: the caller's promise.
+            return unsafe { source.tensor(dtype, &shape, lend, blocks) }.map_err(place);
         }
+        // SAFETY: the caller's promise.
+        unsafe { self.source.tensor(self.dtype, &self.shape, lend, blocks) }.map_err(place)
     }
+}
 
+impl Source {
     /// # Safety
     /// As for [`Input::tensor`].
-    unsafe fn joined(&self, pieces: &[Piece], blocks: &BlockPool) -> Result<Tensor, Error> {
-        let len = pieces.iter().try_fold(0usize, |len, piece| len.checked_add(piece.len));
-        let block = len.and_then(|len| blocks.take(len));
-        let Some(mut block) = block else { return Err(Error::invalid_arg("its pieces are too large")) };
-        let mut rest = block.bytes_mut();
-        for piece in pieces {
-            let (place, behind) = rest.split_at_mut(piece.len);
-            // SAFETY: the caller's promise.
-            place.copy_from_slice(unsafe { piece.bytes() });
-            rest = behind;
+    unsafe fn tensor(
+        &self,
+        dtype: DataType,
+        shape: &Shape,
+        lend: impl Fn(Piece) -> Buffer,
+        blocks: &BlockPool,
+    ) -> Result<(Tensor, bool), Error> {
+        match self {
+            Source::Own(tensor) => Ok((tensor.clone(), false)),
+            Source::Lent(piece) if dtype == DataType::Bytes => {
+                // SAFETY: the caller's promise.
+                let bytes = unsafe { piece.bytes() };
+                wire::read(bytes, shape.clone(), blocks).map(|tensor| (tensor, false))
+            }
+            Source::Lent(piece) => Tensor::new(dtype, shape.clone(), lend(*piece)).map(|tensor| (tensor, true)),
+            Source::LentStrings(data, offsets) => {
+                Tensor::new_bytes(shape.clone(), lend(*data), lend(*offsets)).map(|tensor| (tensor, true))
+            }
+            Source::Pieces(pieces) => {
+                // SAFETY: the caller's promise.
+                unsafe { joined(pieces, dtype, shape, blocks) }.map(|tensor| (tensor, false))
+            }
+            Source::Bound(_) => Err(Error::internal("a bound input is read before it is looked at")),
         }
-        let buffer = block.share();
-        match self.dtype {
-            DataType::Bytes => wire::read(buffer.bytes()?, self.shape.clone(), blocks),
-            dtype => Tensor::new(dtype, self.shape.clone(), buffer),
-        }
+    }
+}
+
+/// # Safety
+/// As for [`Input::tensor`].
+unsafe fn joined(pieces: &[Piece], dtype: DataType, shape: &Shape, blocks: &BlockPool) -> Result<Tensor, Error> {
+    let len = pieces.iter().try_fold(0usize, |len, piece| len.checked_add(piece.len));
+    let block = len.and_then(|len| blocks.take(len));
+    let Some(mut block) = block else { return Err(Error::invalid_arg("its pieces are too large")) };
+    let mut rest = block.bytes_mut();
+    for piece in pieces {
+        let (place, behind) = rest.split_at_mut(piece.len);
+        // SAFETY: the caller's promise.
+        place.copy_from_slice(unsafe { piece.bytes() });
+        rest = behind;
+    }
+    let buffer = block.share();
+    match dtype {
+        DataType::Bytes => wire::read(buffer.bytes()?, shape.clone(), blocks),
+        dtype => Tensor::new(dtype, shape.clone(), buffer),
     }
 }
 
@@ -136,6 +159,28 @@ pub unsafe extern "C" fn inferlay_request_set_input(
         let (dtype, shape, view) = unsafe { read(tensor) }?;
         // SAFETY: the caller's promise.
         Ok((dtype, shape, unsafe { lent(dtype, &view) }?))
+    };
+    // SAFETY: the caller's promise.
+    unsafe { set(request, name, make) }
+}
+
+/// Sets an input that is described by a struct of the caller, which is read anew at each sending: to send a request
+/// again with other memory, write to the struct in between.                               [one thread] [never blocks]
+///
+/// `name`: borrowed for the call. `tensor`: borrowed until the input is set otherwise or the request freed, with its
+/// `shape` and the memory; what they hold, until the release of a sending. What `inferlay_request_set_input` would
+/// refuse, the sending does.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn inferlay_request_bind_input(
+    request: *mut Request,
+    name: *const c_char,
+    tensor: *const View,
+) -> *mut Status {
+    let make = || {
+        // SAFETY: the caller's promise.
+        unsafe { super::handle::borrow(tensor, "tensor") }?;
+        Ok((DataType::Uint8, Shape::new(&[]), Source::Bound(tensor)))
     };
     // SAFETY: the caller's promise.
     unsafe { set(request, name, make) }

@@ -7,7 +7,9 @@
 //!   options.rs   server.rs   model.rs   callback.rs     one file per noun
 //!   request.rs   input.rs   output.rs   parameter.rs    a request and its setters
 //!   infer.rs     submission.rs                          the three ways to ask; the flight of one request
-//!   response.rs  tensor.rs  queue.rs  signal.rs         answers; the descriptor of a queue
+//!   response.rs  tensor.rs  dlpack.rs                   what comes back
+//!   queue.rs     signal.rs                              events, and the descriptor of a queue
+//!   drain.rs     notice.rs                              many events at a time; what a server tells of by itself
 //!   batch_queue.rs                                      models whose batches are pulled
 //! ```
 //!
@@ -21,12 +23,15 @@
 mod batch_queue;
 mod callback;
 mod clock;
+mod dlpack;
 mod door;
+mod drain;
 mod handle;
 mod infer;
 mod input;
 mod library;
 mod model;
+mod notice;
 mod options;
 mod output;
 mod parameter;

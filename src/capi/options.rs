@@ -2,6 +2,8 @@
 
 use super::door::{door, free_door, quiet_door};
 use super::handle::{Boxed, UserData, borrow, borrow_mut, slice, utf8};
+use super::notice;
+use super::queue::Queue;
 use super::status::Status;
 use super::text::intern;
 use crate::backend::{HOST, TrustedTable};
@@ -11,6 +13,7 @@ use inferlay_backend_sdk::abi::{inferlay_abi_backend, inferlay_abi_entry_fn, inf
 use inferlay_backend_sdk::{Error, LogLevel};
 use std::ffi::{c_char, c_void};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Options of a server, and what it loads at start. Used by one thread at a time; any number of servers may be started
 /// with the same.
@@ -29,14 +32,28 @@ pub struct Options {
     spin_max: Option<u32>,
     small_output_len_max: Option<usize>,
     trace_every: u32,
-    progress: Option<(Reporter, UserData)>,
-    log: Option<(Sink, UserData, u32)>,
+    pub(super) progress: Option<(ProgressTo, UserData)>,
+    pub(super) log: Option<(LogTo, UserData, u32)>,
 }
 
 impl Boxed for Options {}
 
 /// The files of a model, by name.
 type Files = Vec<(String, Vec<u8>)>;
+
+/// Where progress goes.
+#[derive(Clone)]
+pub(super) enum ProgressTo {
+    Function(Reporter),
+    Queue(Arc<Queue>),
+}
+
+/// Where the log goes.
+#[derive(Clone)]
+pub(super) enum LogTo {
+    Function(Sink),
+    Queue(Arc<Queue>),
+}
 
 type Reporter = unsafe extern "C" fn(*mut c_void, *const ProgressReport);
 type Sink = unsafe extern "C" fn(*mut c_void, u32, *const c_char, usize);
@@ -131,14 +148,17 @@ impl Options {
             builder = builder.backend_table(unsafe { TrustedTable::new(table) });
         }
         builder = self.tuned(if self.is_strict { builder.strict() } else { builder });
-        if let Some((report, user_data)) = self.progress {
-            builder = builder.on_progress(move |progress| tell(report, user_data, progress));
+        if let Some((to, user_data)) = self.progress.clone() {
+            builder = builder.on_progress(move |progress| match &to {
+                ProgressTo::Function(report) => tell(*report, user_data, progress),
+                ProgressTo::Queue(queue) => notice::progress(queue, user_data, progress),
+            });
         }
-        if let Some((sink, user_data, level_min)) = self.log {
-            builder = builder.log(move |record| {
-                if record.level as u32 >= level_min {
-                    write(sink, user_data, record.level, record.message);
-                }
+        if let Some((to, user_data, level_min)) = self.log.clone() {
+            builder = builder.log(move |record| match &to {
+                _ if (record.level as u32) < level_min => {}
+                LogTo::Function(sink) => write(*sink, user_data, record.level, record.message),
+                LogTo::Queue(queue) => notice::line(queue, user_data, record.level, record.message),
             });
         }
         builder
@@ -457,7 +477,11 @@ pub unsafe extern "C" fn inferlay_options_set_progress(
     user_data: *mut c_void,
 ) -> *mut Status {
     // SAFETY: the caller's promise.
-    unsafe { set(options, |options| options.progress = report.map(|report| (report, UserData(user_data)))) }
+    unsafe {
+        set(options, |options| {
+            options.progress = report.map(|report| (ProgressTo::Function(report), UserData(user_data)))
+        })
+    }
 }
 
 /// Sends the log of a server to `sink`, see `inferlay_log_fn`. Without it there is no log. [one thread] [never blocks]
@@ -473,7 +497,9 @@ pub unsafe extern "C" fn inferlay_options_set_log(
     level_min: LogNumber,
 ) -> *mut Status {
     // SAFETY: the caller's promise.
-    unsafe { set(options, |options| options.log = sink.map(|sink| (sink, UserData(user_data), level_min))) }
+    unsafe {
+        set(options, |options| options.log = sink.map(|sink| (LogTo::Function(sink), UserData(user_data), level_min)))
+    }
 }
 
 /// # Safety

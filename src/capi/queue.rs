@@ -15,6 +15,7 @@ use super::submission::ResponseFlags;
 use crate::flow::Untaken;
 use crate::sync::{AtomicUsize, Condvar, Mutex, Ordering, deadline, thread};
 use inferlay_backend_sdk::{Error, ErrorKind};
+use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::ffi::c_void;
 use std::ptr::NonNull;
@@ -35,6 +36,10 @@ pub type EventKind = u32;
 pub const INFERLAY_EVENT_RESPONSE: u32 = 1;
 /// A release: what `inferlay_release_fn` would be told.
 pub const INFERLAY_EVENT_RELEASE: u32 = 2;
+/// A line of a server's log, see `inferlay_options_set_log_queue`.
+pub const INFERLAY_EVENT_LOG: u32 = 3;
+/// A model that was loaded or failed to, see `inferlay_options_set_progress_queue`.
+pub const INFERLAY_EVENT_PROGRESS: u32 = 4;
 
 /// One event. Set `struct_size` to `sizeof(inferlay_event)` before the call.
 #[repr(C)]
@@ -43,16 +48,16 @@ pub struct Event {
     pub struct_size: usize,
     /// One of `INFERLAY_EVENT_*`.
     pub kind: EventKind,
-    /// Of a response: a sum of `INFERLAY_RESPONSE_*`; else 0.
+    /// Of a response: a sum of `INFERLAY_RESPONSE_*`. Of a line of the log: one of `INFERLAY_LOG_*`. Else 0.
     pub flags: ResponseFlags,
-    /// What was given to `inferlay_infer_queue`.
+    /// What was given to `inferlay_infer_queue`, or with the queue to the options.
     pub user_data: *mut c_void,
     /// The request; of a release, NULL if it was freed meanwhile. Of a response, not to be used but for comparing.
     pub request: *mut Request,
     /// Of a response: the response, which is then the caller's; else NULL.
     pub response: *mut Response,
-    /// Of a response that is NULL: why, which is then the caller's; else NULL. Both are NULL where a decoupled model
-    /// has ended without a last response.
+    /// Of a response that is NULL: why; both are NULL where a decoupled model has ended without a last response. Of a
+    /// line of the log and of progress: what holds the text. It is then the caller's. Else NULL.
     pub status: *mut Status,
 }
 
@@ -76,6 +81,54 @@ impl Event {
         let (response, status) = (std::ptr::null_mut(), std::ptr::null_mut());
         let kind = INFERLAY_EVENT_RELEASE;
         Event { struct_size: size_of::<Event>(), kind, flags: 0, user_data, request, response, status }
+    }
+
+    /// An event that is about no request.
+    pub(super) fn notice(kind: EventKind, flags: u32, UserData(user_data): UserData, status: *mut Status) -> Event {
+        let (request, response) = (std::ptr::null_mut(), std::ptr::null_mut());
+        Event { struct_size: size_of::<Event>(), kind, flags, user_data, request, response, status }
+    }
+
+    /// Refuses a place that does not hold an event.
+    ///
+    /// # Errors
+    /// `INVALID_ARG` when it is NULL or too small.
+    ///
+    /// # Safety
+    /// `place` is NULL or good for reading its first field.
+    pub(super) unsafe fn check(place: *const Event) -> Result<(), Error> {
+        if place.is_null() {
+            return Err(Error::invalid_arg("event: found NULL"));
+        }
+        // SAFETY: the caller's promise: the first field is set.
+        let size = unsafe { (*place).struct_size };
+        if size < size_of::<Event>() {
+            let least = size_of::<Event>();
+            return Err(Error::invalid_arg(format!("event: found a struct_size of {size}, expected {least} or more")));
+        }
+        Ok(())
+    }
+
+    /// Writes an event to a place of the caller, which keeps its size.
+    ///
+    /// # Safety
+    /// [`Event::check`] let the place pass, and it is good for writing.
+    pub(super) unsafe fn put(place: *mut Event, event: Event) {
+        // SAFETY: the caller's promise.
+        let struct_size = unsafe { (*place).struct_size };
+        // SAFETY: the caller's promise, and the place is large enough.
+        unsafe { place.write(Event { struct_size, ..event }) };
+    }
+
+    /// Makes an event the caller's, in its place.
+    ///
+    /// # Safety
+    /// [`Event::put`] wrote it there, and nobody has looked at it since.
+    pub(super) unsafe fn hand_over(place: *mut Event) {
+        // SAFETY: the caller's promise; it is written again at once.
+        let event = unsafe { place.read() };
+        // SAFETY: the caller's promise.
+        unsafe { place.write(event.taken()) };
     }
 
     /// As whoever takes it sees it: without a request that was freed meanwhile.
@@ -144,8 +197,13 @@ impl Queue {
 
     /// Adds an event. Never blocks.
     pub(super) fn push(&self, event: Event, untaken: Option<Untaken>) {
+        self.push_below(usize::MAX, event, untaken);
+    }
+
+    /// Adds an event unless there are so many already: then it is discarded. Never blocks.
+    pub(super) fn push_below(&self, len_max: usize, event: Event, untaken: Option<Untaken>) {
         let mut state = self.state.lock();
-        if state.is_freed {
+        if state.is_freed || state.events.len() >= len_max {
             drop(state);
             return event.discard();
         }
@@ -170,7 +228,30 @@ impl Queue {
         Some(event)
     }
 
-    fn next(&self, timeout_ns: u64) -> Result<Event, Error> {
+    /// Takes the events that are there, so many at most. `put` runs under the lock.
+    pub(super) fn pop_while(&self, len_max: usize, mut put: impl FnMut(Event)) {
+        if len_max == 0 || self.len.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        // These go when the lock has been let go.
+        let mut taken_now = SmallVec::<[Untaken; 4]>::new();
+        let mut state = self.state.lock();
+        let len = len_max.min(state.events.len());
+        if len == 0 {
+            return;
+        }
+        for (event, untaken) in state.events.drain(..len) {
+            put(event);
+            taken_now.extend(untaken);
+        }
+        self.len.store(state.events.len(), Ordering::Release);
+        if state.events.is_empty() {
+            state.signal.iter().for_each(Signal::lower);
+        }
+        drop(state);
+    }
+
+    pub(super) fn next(&self, timeout_ns: u64) -> Result<Event, Error> {
         // The second half goes when the lock has been let go.
         self.next_untaken(timeout_ns).map(|(event, _taken_now)| event)
     }
@@ -272,18 +353,12 @@ pub unsafe extern "C" fn inferlay_queue_next(queue: *const Queue, timeout_ns: u6
     door(|| {
         // SAFETY: the caller's promise.
         let queue = unsafe { borrow(queue, "queue") }?;
-        if event.is_null() {
-            return Err(Error::invalid_arg("event: found NULL"));
-        }
         // SAFETY: the caller's promise: the first field is set.
-        let size = unsafe { (*event).struct_size };
-        if size < size_of::<Event>() {
-            let least = size_of::<Event>();
-            return Err(Error::invalid_arg(format!("event: found a struct_size of {size}, expected {least} or more")));
-        }
-        let next = Event { struct_size: size, ..queue.next(timeout_ns)?.taken() };
-        // SAFETY: the caller's promise, and the place is large enough.
-        unsafe { event.write(next) };
+        unsafe { Event::check(event) }?;
+        // SAFETY: the place was checked just now.
+        unsafe { Event::put(event, queue.next(timeout_ns)?) };
+        // SAFETY: an event was written there just now.
+        unsafe { Event::hand_over(event) };
         Ok(())
     })
 }

@@ -1,14 +1,14 @@
 //! Responses: counted handles on the reply where the engine keeps it; reading copies and allocates nothing.
 
 use super::door::{door, quiet_door};
-use super::handle::{Boxed, borrow, out, utf8};
+use super::handle::{Boxed, borrow, out, slice, utf8};
 use super::status::Status;
 use super::tensor::Tensor;
 use super::text::intern;
 use super::types::View;
 use crate::flow::{self, Answered, HeldReply};
 use crate::tensor::wire;
-use inferlay_backend_sdk::{DataType, Error};
+use inferlay_backend_sdk::{DataType, Error, ErrorKind};
 use std::ffi::{c_char, c_void};
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
@@ -170,6 +170,48 @@ pub unsafe extern "C" fn inferlay_response_output_at(
         let reading = unsafe { read(response) }?;
         // SAFETY: the caller's promise.
         unsafe { look(reading.at(index)?.1)?.fill(view) }
+    })
+}
+
+/// All outputs at once, in the order of the model.                                        [any thread] [never blocks]
+///
+/// `names`: places for their names, which live for ever; may be NULL. `views`: places, as for
+/// `inferlay_response_output`; pointers, so that the struct may grow. `len`: how many places there are, of each.
+/// `outputs_len`: set to the number of outputs, also when there are fewer places: then nothing else is written, and it
+/// fails with RESOURCE_EXHAUSTED; not NULL.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn inferlay_response_outputs(
+    response: *const Response,
+    names: *mut *const c_char,
+    views: *const *mut View,
+    len: usize,
+    outputs_len: *mut usize,
+) -> *mut Status {
+    door(|| {
+        // SAFETY: the caller's promise.
+        let reading = unsafe { read(response) }?;
+        // SAFETY: the caller's promise.
+        let views = unsafe { slice(views, len, "views") }?;
+        // SAFETY: the caller's promise.
+        let place = unsafe { out(outputs_len, "outputs_len") }?;
+        let found = reading.response.answered().count();
+        place.write(found);
+        if found > len {
+            let text = format!("views: found {len} places, expected {found}");
+            return Err(Error::new(ErrorKind::ResourceExhausted, text));
+        }
+        for (index, (name, answered)) in reading.response.answered().enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe { look(answered)?.fill(views[index]) }?;
+            if !names.is_null() {
+                // SAFETY: the caller's promise: there are `len` places, and `index` is below it.
+                let place = unsafe { names.add(index) };
+                // SAFETY: as above.
+                unsafe { place.write(intern(name)) };
+            }
+        }
+        Ok(())
     })
 }
 

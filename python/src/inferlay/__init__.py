@@ -1,0 +1,66 @@
+"""inferlay: a model server that is a library.
+
+>>> import inferlay
+>>> echo = {"config.yaml": {"backend": "null", "input": [{"name": "x", "data_type": "TYPE_FP32", "dims": [2]}]}}
+>>> with inferlay.Server(models={"echo": echo}) as server:
+...     model = server.model("echo")
+...     model(x=[1.0, 2.0]).tensor("x").tolist()
+[1.0, 2.0]
+
+A server loads models from folders, files or memory and answers requests in this process: by a waiting call
+(:meth:`Model.infer`), in asyncio (:meth:`Model.infer_async`), by futures (:meth:`Model.submit`). Outputs are views of
+the memory that the backend wrote; inputs are lent, not copied.
+
+A process that started a server must not use it, or start another one, in the child of a ``fork``: every call fails
+there with :class:`FailedPrecondition`. Use the start method ``spawn`` of :mod:`multiprocessing`.
+"""
+
+from ._library import functions as _functions
+from .dtypes import DataType
+from .errors import (
+    AlreadyExists,
+    Cancelled,
+    Error,
+    FailedPrecondition,
+    Internal,
+    InvalidArgument,
+    NotFound,
+    Panic,
+    ResourceExhausted,
+    Timeout,
+    Unavailable,
+    Unknown,
+    Unsupported,
+)
+from .model import Asking, Model, Port
+from .notices import Progress
+from .response import Response
+from .server import Server, load
+from .tensors import Tensor
+
+__version__: str = _functions.version().decode()
+
+__all__ = [
+    "AlreadyExists",
+    "Asking",
+    "Cancelled",
+    "DataType",
+    "Error",
+    "FailedPrecondition",
+    "Internal",
+    "InvalidArgument",
+    "Model",
+    "NotFound",
+    "Panic",
+    "Port",
+    "Progress",
+    "ResourceExhausted",
+    "Response",
+    "Server",
+    "Tensor",
+    "Timeout",
+    "Unavailable",
+    "Unknown",
+    "Unsupported",
+    "load",
+]

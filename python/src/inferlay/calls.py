@@ -1,0 +1,180 @@
+"""Requests that are used again: to send one is to write where its inputs lie and to call the library once.
+
+A :class:`Variant` is what requests to a model have in common that name the same inputs and outputs, in the same order.
+It keeps those that are idle. A :class:`Call` is one request with the structs that describe its inputs, which the
+library reads anew at each sending.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from . import _ffi
+from ._library import functions
+from ._numpy import numpy
+from .dtypes import DataType
+from .engine import Engine, nanoseconds
+from .errors import Error, InvalidArgument, check
+from .inputs import DENSE, Held, Lent, lend
+from .response import VIEW
+
+RANK_MAX = 64
+# What follows the size of a view's struct.
+TAIL = struct.Struct("=IIIIQQQQQQQ")
+SLOT = VIEW.size + 8 * RANK_MAX
+WORDS = SLOT // 8
+# Where a view says where its data lies, in words.
+DATA = _ffi.View.data.offset // 8
+SHAPES = [struct.Struct(f"={rank}q") for rank in range(RANK_MAX + 1)]
+IDLE_MAX = 4096
+
+
+class Variant:
+    """What several requests have in common, and those of them that are idle."""
+
+    __slots__ = ("engine", "model", "version", "names", "kinds", "outputs", "idle")
+
+    def __init__(
+        self,
+        engine: Engine,
+        model: Tuple[bytes, int],
+        names: Sequence[str],
+        kinds: Mapping[str, DataType],
+        outputs: Sequence[str],
+    ) -> None:
+        self.engine = engine
+        self.model, self.version = model
+        self.names = [encode(name) for name in names]
+        self.kinds = [(name, kinds.get(name)) for name in names]
+        self.outputs = [encode(name) for name in outputs]
+        self.idle: List[Call] = []
+
+    def take(self) -> Call:
+        """A request that is not in use."""
+        try:
+            call = self.idle.pop()
+        except IndexError:
+            return Call(self)
+        call.variant = self
+        return call
+
+
+class Call:
+    """A request, and where its inputs lie."""
+
+    __slots__ = (
+        "variant",
+        "request",
+        "slots",
+        "keep",
+        "shapes",
+        "timeout_ns",
+        "out",
+        "is_special",
+        "place",
+        "place_at",
+    )
+
+    def __init__(self, variant: Variant) -> None:
+        # Not while it is idle: it would keep what keeps it.
+        self.variant: Any = variant
+        self.request = 0
+        self.timeout_ns = 0
+        self.is_special = False
+        self.out: Optional[Dict[str, Any]] = None
+        self.keep: List[Any] = [None] * len(variant.names)
+        self.shapes: List[Any] = [None] * len(variant.names)
+        self.place = ctypes.c_void_p()
+        self.place_at = ctypes.addressof(self.place)
+        check(functions.request_new(variant.engine.handle, variant.model, variant.version, self.place_at))
+        self.request = self.place.value or 0
+        self.slots = (ctypes.c_uint64 * max(1, len(variant.names) * WORDS))()
+        start = ctypes.addressof(self.slots)
+        for index, name in enumerate(variant.names):
+            self.slots[index * WORDS] = VIEW.size
+            check(functions.request_bind_input(self.request, name, start + index * SLOT))
+        for name in variant.outputs:
+            check(functions.request_add_output(self.request, name, None))
+
+    def fill(self, values: Sequence[Any]) -> None:
+        """Describes the inputs; their memory is kept until the request is given back."""
+        start = ctypes.addressof(self.slots)
+        for index, ((name, kind), value) in enumerate(zip(self.variant.kinds, values)):
+            try:
+                self._describe(index, start, lend(value, kind))
+            except Error as error:
+                raise type(error)(f"input {name!r}: {error.message}") from error
+
+    def _describe(self, index: int, start: int, lent: Lent) -> None:
+        number, address, size, shape, offsets, offsets_len, keep = lent
+        self.keep[index] = keep
+        if self.shapes[index] == (number, shape) and number != DataType.BYTES:
+            # All but the place is as it was for the request before.
+            self.slots[index * WORDS + DATA] = address
+            return
+        rank, at = len(shape), index * SLOT
+        if rank > RANK_MAX:
+            raise InvalidArgument(f"found {rank} dims, expected {RANK_MAX} at most")
+        TAIL.pack_into(
+            self.slots, at + 8, number, 0, 0, 0, 0, rank, start + at + VIEW.size, address, size, offsets, offsets_len
+        )
+        self.shapes[index] = None
+        try:
+            SHAPES[rank].pack_into(self.slots, at + VIEW.size, *shape)
+        except struct.error as error:
+            raise InvalidArgument(f"found shape {list(shape)}, expected dims below 2^63") from error
+        self.shapes[index] = (number, shape)
+
+    def set_timeout(self, seconds: Optional[float]) -> None:
+        """A deadline so long after the sending."""
+        timeout_ns = 0 if seconds is None else max(1, nanoseconds(seconds))
+        if timeout_ns != self.timeout_ns:
+            check(functions.request_set_timeout(self.request, timeout_ns))
+            self.timeout_ns = timeout_ns
+
+    def set_out(self, out: Mapping[str, Any]) -> None:
+        """Memory of the caller for outputs."""
+        self.is_special = True
+        self.out = dict(out)
+        for name, value in out.items():
+            address, size, keep = writable(name, value)
+            check(functions.request_set_output(self.request, encode(name), address, size, None))
+            self.keep.append(keep)
+
+    def give_back(self, is_spent: bool) -> None:
+        """Lets the inputs go. The request is used again unless it was cancelled or is of a special kind."""
+        idle, self.variant = self.variant.idle, None
+        if is_spent or self.is_special or len(idle) >= IDLE_MAX:
+            return
+        keep = self.keep
+        for index in range(len(keep)):
+            keep[index] = None
+        idle.append(self)
+
+    def __del__(self, free: Any = functions.request_free) -> None:
+        if self.request:
+            free(self.request)
+
+
+def writable(name: str, value: Any) -> Tuple[int, int, Any]:
+    """Memory that an output may be written to: its address, its bytes and what keeps it."""
+    if numpy is not None and isinstance(value, numpy.ndarray):
+        if value.flags.num & DENSE != DENSE or not value.flags.writeable or value.dtype.kind == "O":
+            raise InvalidArgument(f"out {name!r}: expected an array that is dense, aligned and may be written")
+        return value.__array_interface__["data"][0], value.nbytes, value
+    view = memoryview(value)
+    if view.readonly or not view.c_contiguous:
+        raise InvalidArgument(f"out {name!r}: expected a buffer that is dense and may be written")
+    held = Held(view, 1)
+    return held.address, view.nbytes, held
+
+
+def encode(name: str) -> bytes:
+    """A name as the library reads it."""
+    if not isinstance(name, str):
+        raise InvalidArgument(f"found {name!r}, expected a name that is a str")
+    if "\0" in name:
+        raise InvalidArgument(f"found {name!r}, expected a name without NUL")
+    return name.encode()

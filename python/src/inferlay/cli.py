@@ -1,0 +1,150 @@
+"""Two small commands.
+
+    python -m inferlay models <repository>                  what a folder of models serves, and what it does not
+    python -m inferlay run <repository> <model> <input>     asks a model with the arrays of a .json, .npy or .npz file
+
+``repository`` may also be one file of a model. An input of JSON maps names to nested lists, or has the form of KServe
+v2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+from ._numpy import numpy
+from .dtypes import DataType
+from .errors import Error, InvalidArgument
+from .model import Model, signature
+from .response import Response
+from .server import Server
+from .tensors import nested
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Runs a command; what it exits with."""
+    said = parser().parse_args(arguments)
+    path = said.repository
+    where: Dict[str, Any] = {"models": path} if os.path.isfile(path) else {"repository": path}
+    try:
+        with Server(backends=said.backends or None, **where) as server:
+            return int(said.run(server, said))
+    except (Error, OSError) as error:
+        sys.stderr.write(f"inferlay: {error}\n")
+        return 1
+
+
+def parser() -> argparse.ArgumentParser:
+    """What the command line may say."""
+    made = argparse.ArgumentParser(prog="inferlay", description="a model server that is a library")
+    commands = made.add_subparsers(required=True, metavar="command")
+    models = commands.add_parser("models", help="list the models of a repository")
+    models.add_argument("--json", action="store_true", help="print JSON")
+    models.set_defaults(run=list_models)
+    run = commands.add_parser("run", help="ask a model")
+    run.set_defaults(run=run_model)
+    for command in (models, run):
+        command.add_argument("repository", help="a folder of models, or the file of one")
+        command.add_argument("--backends", action="append", metavar="FOLDER", help="where backends are")
+    run.add_argument("model", help="its name")
+    run.add_argument("input", help="a file: .json, .npy or .npz; - for JSON on stdin")
+    run.add_argument("--version", type=int, default=0, help="of the model; the highest by default")
+    run.add_argument("--output", metavar="FILE", help="where the outputs go: .json or .npz; JSON on stdout by default")
+    return made
+
+
+def list_models(server: Server, said: argparse.Namespace) -> int:
+    """Prints every version of every model; 1 when one does not serve."""
+    rows = server.models
+    if said.json:
+        print(json.dumps(rows, indent=2))
+    else:
+        cells = [["model", "version", "state", "inputs", "outputs"]] + [row(server, one) for one in rows]
+        widths = [max(len(line[column]) for line in cells) for column in range(5)]
+        for line in cells:
+            print("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
+        for one in rows:
+            if one["reason"]:
+                print(f"{one['name']}: {one['reason']}")
+    return 0 if all(one["state"] == "READY" for one in rows) else 1
+
+
+def row(server: Server, told: Mapping[str, Any]) -> List[str]:
+    """A line of the table."""
+    inputs = outputs = ""
+    if told["state"] == "READY":
+        model = server.model(told["name"], told["version"])
+        inputs, outputs = signature(model.inputs), signature(model.outputs)
+    return [told["name"], str(told["version"]), told["state"], inputs, outputs]
+
+
+def run_model(server: Server, said: argparse.Namespace) -> int:
+    """Asks a model with what a file holds, and writes what it answers."""
+    model = server.model(said.model, said.version)
+    response = model.infer(read(said.input, model))
+    if said.output and said.output.endswith(".npz"):
+        need_numpy(said.output).savez(said.output, **dict(response))
+        return 0
+    text = json.dumps(written(response), indent=None if not said.output else 2)
+    if said.output:
+        with open(said.output, "w", encoding="utf-8") as target:
+            target.write(text + "\n")
+    else:
+        print(text)
+    return 0
+
+
+def read(path: str, model: Model) -> Any:
+    """The inputs that a file holds."""
+    if path.endswith(".npy"):
+        return need_numpy(path).load(path)
+    if path.endswith(".npz"):
+        with need_numpy(path).load(path) as held:
+            return dict(held)
+    try:
+        if path == "-":
+            told = json.load(sys.stdin)
+        else:
+            with open(path, encoding="utf-8") as source:
+                told = json.load(source)
+    except ValueError as error:
+        raise InvalidArgument(f"{path}: found no JSON: {error}") from error
+    if isinstance(told, dict) and isinstance(told.get("inputs"), list):
+        return {one["name"]: shaped(one, model) for one in told["inputs"]}
+    return told
+
+
+def shaped(told: Mapping[str, Any], model: Model) -> Any:
+    """An input in the form of KServe v2, whose data may be flat."""
+    data, shape = told["data"], told.get("shape")
+    name = told["name"]
+    if name in model.inputs and told.get("datatype", model.inputs[name].dtype.name) != model.inputs[name].dtype.name:
+        expected = model.inputs[name].dtype
+        raise InvalidArgument(f"input {name!r}: found {told['datatype']}, expected {expected}")
+    if shape is None or (isinstance(data, list) and data and isinstance(data[0], list)):
+        return data
+    if len(data) != math.prod(shape):
+        raise InvalidArgument(f"input {name!r}: found {len(data)} elements, expected {math.prod(shape)} for {shape}")
+    return nested(data, tuple(shape))
+
+
+def written(response: Response) -> Dict[str, Any]:
+    """A response in the form of KServe v2."""
+    outputs = []
+    for name in response:
+        tensor = response.tensor(name)
+        flat = tensor.elements() if tensor.dtype is DataType.BYTES else tensor.tolist()
+        data = [text.decode("utf-8", "replace") for text in flat] if tensor.dtype is DataType.BYTES else flat
+        outputs.append({"name": name, "datatype": tensor.dtype.name, "shape": list(tensor.shape), "data": data})
+    return {"model_name": response.model, "model_version": str(response.version), "outputs": outputs}
+
+
+def need_numpy(path: str) -> Any:
+    """The module numpy, which files of arrays need."""
+    if numpy is None:
+        raise InvalidArgument(f"{path}: arrays in files need numpy, which is not installed; JSON does without")
+    return numpy

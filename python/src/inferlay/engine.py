@@ -1,0 +1,121 @@
+"""A server of the library, as long as anything refers to it, and what happens to all of them when the process ends.
+
+Nothing that an :class:`Engine` refers to refers back to it: it goes with the last server, model or request of Python.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import json
+import math
+import weakref
+from typing import Any, Callable, List
+
+from . import _ffi
+from ._library import functions
+from .errors import Error, FailedPrecondition, check
+
+NANOSECONDS = 1_000_000_000
+FOREVER = 2**64 - 1
+# How long the end of the interpreter waits for what runs.
+DRAIN_AT_EXIT_S = 5.0
+
+engines: "weakref.WeakSet[Engine]" = weakref.WeakSet()
+
+
+class Engine:
+    """The handle of a server."""
+
+    __slots__ = ("handle", "is_closed", "__weakref__")
+
+    def __init__(self, options: int) -> None:
+        handle = ctypes.c_void_p()
+        check(functions.server_new(_ffi.API_VERSION, options, ctypes.byref(handle)))
+        self.handle: int = handle.value or 0
+        self.is_closed = False
+        engines.add(self)
+
+    def stop(self, drain_s: float) -> None:
+        """Answers what is on its way, for so long at most, and refuses what is new."""
+        if not self.is_closed:
+            self.is_closed = True
+            check(functions.server_stop(self.handle, after(drain_s)))
+
+    def text(self, function: Callable[..., Any], *arguments: Any) -> str:
+        """A text that the library hands out about this server."""
+        place = ctypes.c_void_p()
+        check(function(self.handle, *arguments, ctypes.byref(place)))
+        return taken_text(place)
+
+    def json(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """The same, as what it says."""
+        return json.loads(self.text(function, *arguments))
+
+    def __del__(self, free: Callable[..., Any] = functions.server_free) -> None:
+        # What is left when the interpreter ends, the process takes with it; in the child of a fork it is not ours.
+        if not _ended and hasattr(self, "handle"):
+            free(self.handle)
+
+
+def taken_text(place: ctypes.c_void_p) -> str:
+    """A text of the library, which is freed."""
+    try:
+        return ctypes.string_at(place.value or 0).decode()
+    finally:
+        functions.text_free(place)
+
+
+def after(seconds: float) -> int:
+    """The time on the clock of the library so many seconds from now."""
+    return min(FOREVER, int(functions.clock_now()) + nanoseconds(seconds))
+
+
+def nanoseconds(seconds: float) -> int:
+    """Seconds as the library counts them; the longest there is for infinity.
+
+    >>> nanoseconds(0.25)
+    250000000
+    """
+    if math.isnan(seconds) or seconds < 0:
+        raise ValueError(f"found {seconds} seconds, expected 0 or more")
+    return min(FOREVER, int(seconds * NANOSECONDS)) if seconds < 1e9 else FOREVER
+
+
+# What cancels requests that nobody can wait for any more, before the servers stop: only what runs is waited for.
+before_end: List[Callable[[], None]] = []
+# What ends after the servers have stopped, in order.
+at_end: List[Callable[[], None]] = []
+_ended: List[bool] = []
+
+
+def _end() -> None:
+    """Stops every server before the interpreter takes the memory of requests away."""
+    try:
+        for cancel in before_end:
+            cancel()
+        for engine in list(engines):
+            stop(engine)
+    except FailedPrecondition:
+        return  # The child of a fork.
+    for end in at_end:
+        end()
+    _ended.append(True)
+
+
+def stop(engine: Engine) -> None:
+    """Stops a server. What a backend that does not return may still look at is kept afterwards."""
+    try:
+        engine.stop(DRAIN_AT_EXIT_S)
+    except FailedPrecondition:
+        raise
+    except Error:
+        pass
+
+
+def keep_for_ever(thing: Any) -> None:
+    """Keeps an object even when the interpreter has gone: native code may still look at its memory."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+
+
+atexit.register(_end)

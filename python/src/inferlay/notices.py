@@ -1,0 +1,180 @@
+"""What servers tell of by themselves: their log, which goes to :mod:`logging`, and the progress of their start.
+
+    engine's threads -> one completion queue -> the thread `inferlay-notices` -> logging, a bar on stderr, a function
+
+Invariant: code of Python runs on that thread, and on the one that starts a server, never on a thread of the engine.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import logging
+import os
+import select
+import sys
+import threading
+from typing import Any, Callable, Dict, NamedTuple, Optional, TextIO, Union
+
+from . import _ffi, engine
+from ._library import functions
+from .errors import check
+
+logger = logging.getLogger("inferlay")
+logger.addHandler(logging.NullHandler())
+
+LEVELS = {
+    _ffi.LOG_VERBOSE: logging.DEBUG,
+    _ffi.LOG_INFO: logging.INFO,
+    _ffi.LOG_WARNING: logging.WARNING,
+    _ffi.LOG_ERROR: logging.ERROR,
+}
+
+
+class Progress(NamedTuple):
+    """A model that was loaded, or failed to for ``reason``, while a server starts."""
+
+    model: str
+    version: int
+    done: int
+    total: int
+    reason: str
+
+
+Report = Callable[[Progress], None]
+
+
+class Bar:
+    """A line on a terminal that tells how far loading is."""
+
+    WIDTH = 30
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._is_drawn = False
+
+    def __call__(self, progress: Progress) -> None:
+        """Draws it."""
+        filled = self.WIDTH * progress.done // max(1, progress.total)
+        bar = "#" * filled + "-" * (self.WIDTH - filled)
+        state = "failed: " if progress.reason else ""
+        line = f"loading models |{bar}| {progress.done}/{progress.total} {state}{progress.model}"
+        self._stream.write("\r\x1b[K" + line)
+        self._stream.flush()
+        self._is_drawn = True
+
+    def close(self) -> None:
+        """Ends the line."""
+        if self._is_drawn:
+            self._stream.write("\n")
+            self._stream.flush()
+
+
+def level_min() -> Optional[int]:
+    """The least grave level that somebody listens to."""
+    wanted = [number for number, level in LEVELS.items() if logger.isEnabledFor(level)]
+    return min(wanted) if wanted else None
+
+
+class Notices:
+    """The queue and its thread, one in a process, started when a server first needs it."""
+
+    def __init__(self) -> None:
+        place = ctypes.c_void_p()
+        check(functions.queue_new(ctypes.byref(place)))
+        self.handle: int = place.value or 0
+        self.reports: Dict[int, Report] = {}
+        self._taking = threading.RLock()
+        self._event = _ffi.Event(ctypes.sizeof(_ffi.Event))
+        self._waker = os.pipe()
+        self._thread = threading.Thread(target=self._run, name="inferlay-notices", daemon=True)
+        self._thread.start()
+        engine.at_end.append(self.close)
+
+    def _run(self) -> None:
+        poll = select.poll()
+        poll.register(int(functions.queue_fd(self.handle)), select.POLLIN)
+        poll.register(self._waker[0], select.POLLIN)
+        while all(fd != self._waker[0] for fd, _ in poll.poll()):
+            self.take_all()
+
+    def close(self) -> None:
+        """Tells of what is left, and ends the thread."""
+        self.take_all()
+        os.write(self._waker[1], b"x")
+        self._thread.join(1)
+
+    def take_all(self) -> None:
+        """Tells of all that is there."""
+        with self._taking:
+            while not self._failed():
+                text: bytes = functions.status_message(self._event.status)
+                functions.status_free(self._event.status)
+                self._tell(
+                    self._event.kind, self._event.flags, self._event.user_data or 0, text.decode("utf-8", "replace")
+                )
+
+    def _failed(self) -> bool:
+        status = functions.queue_next(self.handle, 0, ctypes.byref(self._event))
+        if status:
+            functions.status_free(status)
+        return bool(status)
+
+    def _tell(self, kind: int, flags: int, token: int, text: str) -> None:
+        try:
+            if kind == _ffi.EVENT_LOG:
+                logger.log(LEVELS.get(flags, logging.ERROR), "%s", text)
+            elif token in self.reports:
+                self.reports[token](Progress(**json.loads(text)))
+        except Exception:
+            # What listens may fail; the next line is still told.
+            logger.exception("telling of %r", text)
+
+
+_notices: Optional[Notices] = None
+_making = threading.Lock()
+
+
+def notices() -> Notices:
+    """The one of this process."""
+    global _notices
+    with _making:
+        if _notices is None:
+            _notices = Notices()
+        return _notices
+
+
+class Told:
+    """The time of a server's start, during which it tells of its progress."""
+
+    def __init__(self, options: int, progress: Union[bool, Report, None]) -> None:
+        level = level_min()
+        self._report = reporter(progress)
+        self._token = id(self)
+        if level is None and self._report is None:
+            return
+        queue = notices()
+        if level is not None:
+            check(functions.options_set_log_queue(options, queue.handle, None, level))
+        if self._report is not None:
+            queue.reports[self._token] = self._report
+            check(functions.options_set_progress_queue(options, queue.handle, self._token))
+
+    def __enter__(self) -> "Told":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self._report is not None:
+            notices().take_all()
+            del notices().reports[self._token]
+            if isinstance(self._report, Bar):
+                self._report.close()
+
+
+def reporter(progress: Union[bool, Report, None]) -> Optional[Report]:
+    """Who is told: a function, a bar, or nobody; ``None`` decides by whether stderr is a terminal."""
+    if progress is None:
+        progress = sys.stderr is not None and sys.stderr.isatty()
+    if progress is True and sys.stderr is not None:
+        return Bar(sys.stderr)
+    return progress if callable(progress) else None

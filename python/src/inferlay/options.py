@@ -1,0 +1,111 @@
+"""What a server is started with, as the library takes it."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+from typing import Any, List, Mapping, Optional, Sequence, Union
+
+from . import _ffi, onnxruntime
+from ._library import functions
+from .calls import encode
+from .errors import InvalidArgument, check
+
+Path = Union[str, "os.PathLike[str]"]
+Paths = Union[Path, Sequence[Path]]
+# The files of a model by name, or one file.
+Files = Union[Path, Mapping[str, Union[bytes, str, Mapping[str, Any]]]]
+
+
+def paths(found: Optional[Paths]) -> List[str]:
+    """One path or several."""
+    if found is None:
+        return []
+    if isinstance(found, (str, os.PathLike)):
+        return [os.fspath(found)]
+    return [os.fspath(path) for path in found]
+
+
+class Options:
+    """The options of a server, which go when this goes."""
+
+    __slots__ = ("handle",)
+
+    def __init__(self) -> None:
+        self.handle: int = functions.options_new() or 0
+        if not self.handle:
+            # The child of a fork is told what is the matter by the first call that can tell.
+            place = ctypes.c_void_p()
+            check(functions.server_new(_ffi.API_VERSION, None, ctypes.byref(place)))
+
+    def __del__(self, free: Any = functions.options_free) -> None:
+        if getattr(self, "handle", 0):
+            free(self.handle)
+
+    def add_text(self, said: Union[str, Mapping[str, Any], None]) -> None:
+        """YAML or JSON, or what would be that."""
+        if said is not None:
+            text = said if isinstance(said, str) else json.dumps(dict(said), default=os.fspath)
+            check(functions.options_set_text(self.handle, encode(text)))
+
+    def add_repositories(self, found: Optional[Paths]) -> None:
+        """Folders of models."""
+        for path in paths(found):
+            check(functions.options_add_repository(self.handle, encode(path)))
+
+    def add_backend_directories(self, found: Optional[Paths]) -> None:
+        """Folders of backends."""
+        for path in paths(found):
+            check(functions.options_add_backend_directory(self.handle, encode(path)))
+
+    def add_models(self, found: Union[Paths, Mapping[str, Files], None]) -> None:
+        """Files of models, or models by name with their files."""
+        if isinstance(found, Mapping):
+            for name, files in found.items():
+                self._add_model(name, files)
+        else:
+            for path in paths(found):
+                check(functions.options_add_model_file(self.handle, encode(path)))
+
+    def _add_model(self, name: str, files: Files) -> None:
+        if isinstance(files, (str, os.PathLike)):
+            path = os.fspath(files)
+            with open(path, "rb") as source:
+                files = {"model" + os.path.splitext(path)[1]: source.read()}
+        if not isinstance(files, Mapping):
+            raise InvalidArgument(f"model {name!r}: found {type(files).__name__}, expected a path or files by name")
+        held = [(encode(file), content(data)) for file, data in files.items()]
+        made = [
+            _ffi.File(ctypes.sizeof(_ffi.File), address_of(file), address_of(data), len(data)) for file, data in held
+        ]
+        pointers = (ctypes.c_void_p * len(made))(*[ctypes.addressof(file) for file in made])
+        check(functions.options_add_model_in_memory(self.handle, encode(name), pointers, len(made)))
+
+    def set_backend_options(self, found: Optional[Mapping[str, Mapping[str, Any]]]) -> None:
+        """Options of backends, by backend and name."""
+        said = {name: dict(options) for name, options in (found or {}).items()}
+        library = onnxruntime.library()
+        if library is not None:
+            said.setdefault("onnxruntime", {}).setdefault("library", library)
+        for backend, options in said.items():
+            for name, value in options.items():
+                text = str(value).lower() if isinstance(value, bool) else str(value)
+                check(functions.options_set_backend_option(self.handle, encode(backend), encode(name), encode(text)))
+
+    def set_strict(self, strict: bool) -> None:
+        """Whether a model that does not load fails the start."""
+        if strict:
+            check(functions.options_set_strict(self.handle, True))
+
+
+def address_of(data: bytes) -> Optional[int]:
+    """Where bytes lie, for as long as they are kept."""
+    return ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value
+
+
+def content(data: Union[bytes, str, Mapping[str, Any]]) -> bytes:
+    """A file's bytes: a text as UTF-8, and what is no text as JSON, which is YAML."""
+    if isinstance(data, Mapping):
+        return json.dumps(data).encode()
+    return data.encode() if isinstance(data, str) else bytes(data)

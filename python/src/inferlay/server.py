@@ -1,0 +1,232 @@
+"""Servers: folders and files of models, served in this process."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Dict, List, Mapping, Optional, Union
+
+from . import html, registry
+from ._library import functions
+from .calls import encode
+from .engine import Engine, after
+from .errors import Error, check
+from .model import CLOSE_S, Inputs, Model, signature
+from .notices import Report, Told
+from .options import Files, Options, Path, Paths
+from .registry import Function, Specs
+from .response import Response
+
+
+class Server:
+    """A server of models in this process.
+
+    ``repository`` is a folder, or several: ``<folder>/<model>/<version>/<file>``. ``models`` are single files, or a
+    mapping from names to files. ``options`` is YAML, JSON or a mapping with the keys of a server's options, such as
+    ``execution_threads_max``. ``progress`` draws a bar (``True``), is told of each model (a function) or neither
+    (``False``); by default there is a bar when stderr is a terminal. A model that does not load is told of by
+    :attr:`models`; with ``strict`` it fails the start.
+
+    >>> echo = {"config.yaml": {"backend": "null", "input": [{"name": "x", "data_type": "TYPE_FP32", "dims": [2]}]}}
+    >>> with Server(models={"echo": echo}) as server:
+    ...     server.infer("echo", {"x": [1.0, 2.0]}).tensor("x").tolist()
+    [1.0, 2.0]
+    """
+
+    __slots__ = ("_engine", "_models", "__weakref__")
+
+    def __init__(
+        self,
+        repository: Optional[Paths] = None,
+        *,
+        models: Union[Paths, Mapping[str, Files], None] = None,
+        backends: Optional[Paths] = None,
+        backend_options: Optional[Mapping[str, Mapping[str, Any]]] = None,
+        options: Union[str, Mapping[str, Any], None] = None,
+        strict: bool = False,
+        progress: Union[bool, Report, None] = None,
+    ) -> None:
+        said = Options()
+        said.add_text(options)
+        said.add_repositories(repository)
+        said.add_models(models)
+        said.add_backend_directories(backends)
+        said.set_backend_options(backend_options)
+        said.set_strict(strict)
+        with Told(said.handle, progress):
+            self._engine = Engine(said.handle)
+        self._models: Dict[Any, Model] = {}
+
+    def model(self, name: str, version: int = 0) -> Model:
+        """A model by name: of this version, or of the highest that serves.
+
+        Raises :class:`NotFound`, a ``KeyError`` that lists the models there are, or :class:`Unavailable`.
+        """
+        found = self._models.get((name, version))
+        if found is None:
+            found = self._models[name, version] = Model(self._engine, name, version)
+        return found
+
+    def infer(self, model: str, inputs: Union[Inputs, Any], *, version: int = 0, **asking: Any) -> Response:
+        """Asks a model and waits for the answer, see :meth:`Model.infer`."""
+        found = self._models.get((model, version)) or self.model(model, version)
+        return found.infer(inputs, **asking)
+
+    async def infer_async(self, model: str, inputs: Union[Inputs, Any], *, version: int = 0, **asking: Any) -> Response:
+        """Asks a model and awaits the answer, see :meth:`Model.infer_async`."""
+        return await self.model(model, version).infer_async(inputs, **asking)
+
+    def load(self, file: Path) -> Model:
+        """Loads one more model, of one file, named by the file's stem."""
+        check(functions.model_load(self._engine.handle, encode(os.fspath(file))))
+        return self.model(os.path.splitext(os.path.basename(os.fspath(file)))[0])
+
+    def register(
+        self,
+        name: str,
+        function: Optional[Function] = None,
+        *,
+        inputs: Specs,
+        outputs: Specs,
+        max_batch_size: int = 0,
+        instances: int = 1,
+        config: Optional[Mapping[str, Any]] = None,
+    ) -> Any:
+        """Makes a model of a function, which then is asked, batched and counted like any other.
+
+        ``inputs`` and ``outputs`` map names to a type and the shape of one row. The function is called with arrays of
+        all rows of a batch, by name, on a thread of its own, ``instances`` at once; it returns the outputs by name, or
+        the one there is. With ``max_batch_size`` the engine joins requests, and the first dim of every array is the
+        number of rows. ``config`` holds further keys of a model's config.
+
+        Gives the model; without a function, a decorator.
+
+        >>> with Server() as server:
+        ...     @server.register("double", inputs={"x": ("FP32", [2])}, outputs={"y": ("FP32", [2])}, max_batch_size=8)
+        ...     def double(x):
+        ...         return x * 2
+        ...     server.infer("double", [[1.0, 2.0]]).tensor("y").tolist()
+        [[2.0, 4.0]]
+        """
+
+        def make(made: Function) -> Function:
+            registry.register(
+                self._engine,
+                name,
+                made,
+                inputs,
+                outputs,
+                max_batch_size=max_batch_size,
+                instances=instances,
+                config=config,
+            )
+            return made
+
+        if function is None:
+            return make
+        make(function)
+        return self.model(name)
+
+    def remove(self, model: str, *, drain: float = CLOSE_S) -> None:
+        """Stops serving a model, after so many seconds for requests on their way at most."""
+        for key in [key for key in self._models if key[0] == model]:
+            del self._models[key]
+        check(functions.model_remove(self._engine.handle, encode(model), after(drain)))
+
+    @property
+    def models(self) -> List[Dict[str, Any]]:
+        """Every version of every model: name, version, state and the reason for it."""
+        return self._engine.json(functions.server_models)  # type: ignore[no-any-return]
+
+    @property
+    def metadata(self) -> Dict[str, Any]:
+        """Name, version and extensions, in the form of KServe v2."""
+        return self._engine.json(functions.server_metadata)  # type: ignore[no-any-return]
+
+    @property
+    def statistics(self) -> List[Dict[str, Any]]:
+        """What every model has done since it was loaded."""
+        return self._engine.json(functions.server_statistics)["model_stats"]  # type: ignore[no-any-return]
+
+    @property
+    def backends(self) -> List[Dict[str, Any]]:
+        """The backends that models may name."""
+        return self._engine.json(functions.server_backends)  # type: ignore[no-any-return]
+
+    @property
+    def devices(self) -> List[Dict[str, Any]]:
+        """What models are executed on."""
+        return self._engine.json(functions.server_devices)  # type: ignore[no-any-return]
+
+    @property
+    def metrics(self) -> str:
+        """The statistics in the text format of Prometheus."""
+        return self._engine.text(functions.server_metrics)
+
+    @property
+    def traces(self) -> Dict[str, Any]:
+        """The last requests that were traced, as Perfetto and Chrome read it."""
+        return self._engine.json(functions.server_traces)  # type: ignore[no-any-return]
+
+    def trace_every(self, requests: int) -> None:
+        """Traces one in so many requests from now on; 0 for those only that ask for it."""
+        check(functions.server_set_trace_every(self._engine.handle, requests))
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it takes requests at all."""
+        return bool(functions.server_is_live(self._engine.handle))
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it is live and every model of it serves."""
+        return bool(functions.server_is_ready(self._engine.handle))
+
+    def close(self, drain: float = CLOSE_S) -> None:
+        """Stops: answers what is on its way for so many seconds at most, then what is left with errors.
+
+        Raises :class:`Timeout`, naming the models, when a backend does not return. Closing again does nothing.
+        """
+        self._engine.stop(drain)
+
+    def __enter__(self) -> "Server":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        if not self.is_live:
+            return "<inferlay.Server, closed>"
+        states = ", ".join(f"{row['name']} {row['version']} {row['state']}" for row in self.models)
+        return f"<inferlay.Server of {states or 'no models'}>"
+
+    def _repr_html_(self) -> str:
+        heads = ("model", "version", "state", "inputs", "outputs", "reason")
+        return html.table("models", heads, [self._row(row) for row in self.models] if self.is_live else [])
+
+    def _row(self, row: Mapping[str, Any]) -> List[object]:
+        inputs = outputs = ""
+        try:
+            found = self.model(row["name"], row["version"])
+            inputs, outputs = signature(found.inputs), signature(found.outputs)
+        except Error:
+            pass  # The reason stands in the row.
+        return [row["name"], row["version"], row["state"], inputs, outputs, row["reason"]]
+
+    def __reduce__(self) -> Any:
+        raise TypeError("inferlay.Server: it lives in this process and is not pickled; start one where it is used")
+
+
+def load(model: Union[Path, bytes], **options: Any) -> Model:
+    """Serves one model, of a file or of the bytes of an ONNX file, on a server of its own.
+
+    The keywords are those of :class:`Server`. The model is ready to be called; :meth:`Model.close` stops its server,
+    which also goes when nothing refers to the model any more.
+    """
+    if isinstance(model, (bytes, bytearray)):
+        name = "model"
+        server = Server(models={name: {"model.onnx": bytes(model)}}, strict=True, **options)
+    else:
+        name = os.path.splitext(os.path.basename(os.fspath(model)))[0]
+        server = Server(models=model, strict=True, **options)
+    return Model(server._engine, name, owns=True)

@@ -1,0 +1,78 @@
+"""What the tests share: models of the backend `null`, which echoes, and servers of them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import Any, Dict, Iterator, List
+
+import pytest
+
+import inferlay
+
+TYPES = [kind for kind in inferlay.DataType]
+
+
+def port(name: str, kind: str, dims: Any) -> Dict[str, Any]:
+    """An input of a config."""
+    return {"name": name, "data_type": f"TYPE_{'STRING' if kind == 'BYTES' else kind}", "dims": dims}
+
+
+def echo(*ports: Dict[str, Any], **keys: Any) -> Dict[str, Any]:
+    """The files of a model whose outputs are its inputs."""
+    return {"config.yaml": {"backend": "null", "input": list(ports), **keys}}
+
+
+class Gate:
+    """A model `slow`, one request after the other, whose executions wait until the gate is open."""
+
+    def __init__(self, server: inferlay.Server) -> None:
+        self.begun, self.opened = threading.Event(), threading.Event()
+        self.executed: List[Any] = []
+        ports = {"x": ("FP32", [2])}
+        self.model: inferlay.Model = server.register("slow", self._run, inputs=ports, outputs=ports)
+
+    def _run(self, x: Any) -> Any:
+        self.executed.append(x.tolist())
+        self.begun.set()
+        self.opened.wait()
+        return x
+
+
+@pytest.fixture
+def server() -> Iterator[inferlay.Server]:
+    """A server of models that echo: `pair` of two floats, `rows` in batches, and one for each type."""
+    models: Dict[str, Any] = {kind.name: echo(port("x", kind.name, [-1])) for kind in TYPES}
+    models["pair"] = echo(port("x", "FP32", [2]))
+    models["rows"] = echo(port("x", "FP32", [2]), max_batch_size=8)
+    models["two"] = echo(port("a", "FP32", [2]), port("b", "INT64", [1]))
+    models["grid"] = echo(port("x", "FP32", [-1, -1]))
+    models["scalar"] = echo(port("x", "FP32", []))
+    with inferlay.Server(models=models, progress=False) as made:
+        yield made
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    """A gate, which is opened at the end."""
+    with inferlay.Server(progress=False) as server:
+        made = Gate(server)
+        yield made
+        made.opened.set()
+
+
+@pytest.fixture(scope="session")
+def repository_root() -> Path:
+    """The root of the repository."""
+    return Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def onnxruntime_backend() -> str:
+    """The directory of the backend `onnxruntime`, where the tests are given one."""
+    directory = os.environ.get("INFERLAY_BACKENDS")
+    if not directory:
+        pytest.skip("INFERLAY_BACKENDS does not say where the backend onnxruntime is")
+    pytest.importorskip("onnxruntime")
+    return directory

@@ -1,0 +1,204 @@
+"""Functions of Python as models."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import threading
+import weakref
+from typing import Any, Dict, Iterator, List
+
+import pytest
+from conftest import TYPES
+
+import inferlay
+
+numpy = pytest.importorskip("numpy")
+
+PAIR = {"inputs": {"x": ("FP32", [2])}, "outputs": {"y": ("FP32", [2])}}
+
+
+@pytest.fixture
+def empty() -> Iterator[inferlay.Server]:
+    with inferlay.Server(progress=False) as server:
+        yield server
+
+
+def double(x: Any) -> Any:
+    return x * 2
+
+
+def test_a_function_is_a_model(empty: inferlay.Server) -> None:
+    model = empty.register("double", double, **PAIR)
+    assert isinstance(model, inferlay.Model) and model.outputs["y"].shape == (2,)
+    assert model([1, 2])["y"].tolist() == [2, 4]
+    assert model.submit([1, 2]).result()["y"].tolist() == [2, 4]
+    assert model.statistics["name"] == "double"
+    with pytest.raises(inferlay.AlreadyExists):
+        empty.register("double", double, **PAIR)
+
+
+def test_a_decorator_leaves_the_function_as_it_is(empty: inferlay.Server) -> None:
+    @empty.register("half", inputs={"x": (numpy.float64, [-1])}, outputs={"y": (numpy.float64, [-1])})
+    def half(x: Any) -> Dict[str, Any]:
+        return {"y": x / 2}
+
+    assert half(numpy.ones(1))["y"].tolist() == [0.5]
+    assert empty.infer("half", [1.0, 3.0])["y"].tolist() == [0.5, 1.5]
+
+
+def test_requests_that_wait_become_one_batch(empty: inferlay.Server) -> None:
+    sizes: List[int] = []
+    begun, go_on = threading.Event(), threading.Event()
+
+    @empty.register("double", max_batch_size=8, **PAIR)
+    def batched(x: Any) -> Any:
+        sizes.append(len(x))
+        begun.set()
+        go_on.wait()
+        return x * 2
+
+    model = empty.model("double")
+    first = model.submit([[0, 0]])
+    begun.wait()
+    others = [model.submit([[number, 0]]) for number in range(1, 8)]
+    go_on.set()
+    assert [future.result()["y"][0, 0] for future in [first, *others]] == [2 * number for number in range(8)]
+    assert sizes == [1, 7]
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_every_type_goes_through_a_function(empty: inferlay.Server, kind: inferlay.DataType) -> None:
+    empty.register("same", lambda x: x, inputs={"x": (kind, [-1])}, outputs={"y": (kind, [-1])})
+    value = numpy.array([b"a", b""], object) if kind is inferlay.DataType.BYTES else numpy.array([0, 1])
+    value = value.astype(inferlay.dtypes.TO_NUMPY[kind])
+    assert empty.infer("same", value)["y"].tolist() == value.tolist()
+
+
+@pytest.mark.parametrize(
+    ("function", "kind", "message"),
+    [
+        (lambda x: 1 / 0, inferlay.Unknown, "ZeroDivisionError: division by zero"),
+        (lambda x: x.astype(numpy.float64), inferlay.InvalidArgument, "output 'y': found FP64, expected FP32"),
+        (lambda x: x[:1], inferlay.Error, "shape"),
+        (lambda x: {"z": x}, inferlay.InvalidArgument, "found output 'z', expected 'y'"),
+        (lambda x: {}, inferlay.Internal, "'y'"),
+        (lambda x: None, inferlay.InvalidArgument, "output 'y': found NoneType"),
+        (lambda: None, inferlay.Unknown, "TypeError"),
+    ],
+    ids=["raises", "type", "shape", "name", "nothing", "none", "signature"],
+)
+def test_what_a_function_does_wrong_is_the_error_of_its_batch(
+    empty: inferlay.Server, function: Any, kind: Any, message: str
+) -> None:
+    model = empty.register("wrong", function, **PAIR)
+    for _ in range(2):
+        with pytest.raises(kind) as raised:
+            model([1, 2])
+        assert message in str(raised.value)
+
+
+def test_an_error_of_ours_keeps_its_code(empty: inferlay.Server) -> None:
+    def refuse(x: Any) -> Any:
+        raise inferlay.ResourceExhausted("not today")
+
+    with pytest.raises(inferlay.ResourceExhausted, match="^not today$"):
+        empty.register("refusing", refuse, **PAIR)([1, 2])
+
+
+def test_inputs_are_read_only_views_of_what_was_lent(empty: inferlay.Server) -> None:
+    seen: List[int] = []
+
+    def look(x: Any) -> Any:
+        seen.append(x.__array_interface__["data"][0])
+        assert not x.flags.writeable
+        return x
+
+    value = numpy.array([1, 2], numpy.float32)
+    # Who waits may not be held up by a function that keeps an input, so the engine copies for it.
+    assert empty.register("look", look, **PAIR).submit(value).result()["y"].tolist() == [1, 2]
+    assert seen == [value.__array_interface__["data"][0]]
+
+
+def test_a_function_that_keeps_an_input_is_told_of(empty: inferlay.Server, caplog: Any) -> None:
+    kept: List[Any] = []
+
+    def keep(x: Any) -> Any:
+        kept.append(x)
+        return x
+
+    model = empty.register("keep", keep, **PAIR)
+    with caplog.at_level(logging.WARNING, logger="inferlay"):
+        future = model.submit([1, 2])
+        assert future.result()["y"].tolist() == [1, 2]
+        while "keeps an input" not in caplog.text:
+            pass
+    assert kept[0].tolist() == [1, 2]
+    kept.clear()
+
+
+def test_outputs_go_to_memory_of_the_caller(empty: inferlay.Server) -> None:
+    into = numpy.zeros(2, numpy.float32)
+    empty.register("double", double, **PAIR).infer([1, 2], out={"y": into})
+    assert into.tolist() == [2, 4]
+
+
+def test_several_instances_run_at_once(empty: inferlay.Server) -> None:
+    both = threading.Barrier(2, timeout=60)
+
+    def meet(x: Any) -> Any:
+        both.wait()
+        return x
+
+    model = empty.register("meet", meet, instances=2, **PAIR)
+    futures = [model.submit([1, 2]), model.submit([3, 4])]
+    assert [future.result()["y"].tolist() for future in futures] == [[1, 2], [3, 4]]
+
+
+def test_a_function_may_ask_another_model(empty: inferlay.Server) -> None:
+    inner = empty.register("double", double, **PAIR)
+    outer = empty.register("twice", lambda x: inner(inner(x).tensor("y"))["y"], **PAIR)
+    assert outer([1, 2])["y"].tolist() == [4, 8]
+
+
+def test_tasks_ask_a_function(empty: inferlay.Server) -> None:
+    model = empty.register("double", double, max_batch_size=64, **PAIR)
+
+    async def main() -> List[Any]:
+        return await asyncio.gather(*[model.infer_async([[number, 0]]) for number in range(500)])
+
+    assert [one["y"][0, 0] for one in asyncio.run(main())] == [2 * number for number in range(500)]
+
+
+def test_a_model_that_is_removed_ends_its_threads_and_lets_its_function_go(empty: inferlay.Server) -> None:
+    class Function:
+        def __call__(self, x: Any) -> Any:
+            return x
+
+    function = Function()
+    gone = weakref.ref(function)
+    empty.register("short", function, **PAIR)([1, 2])
+    threads = [thread for thread in threading.enumerate() if thread.name == "inferlay-model-short"]
+    assert len(threads) == 1
+    del function
+    empty.remove("short")
+    threads[0].join(60)
+    gc.collect()
+    assert not threads[0].is_alive() and gone() is None
+
+
+def test_a_server_that_goes_ends_the_threads_of_its_functions() -> None:
+    server = inferlay.Server(progress=False)
+    server.register("same", double, **PAIR)([1, 2])
+    thread = next(thread for thread in threading.enumerate() if thread.name == "inferlay-model-same")
+    del server
+    gc.collect()
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("kind", ["FP31", object, 3.5], ids=str)
+def test_a_type_that_is_none_is_refused(empty: inferlay.Server, kind: Any) -> None:
+    with pytest.raises(inferlay.InvalidArgument, match="expected a type such as 'FP32'"):
+        empty.register("wrong", double, inputs={"x": (kind, [2])}, outputs={"y": ("FP32", [2])})
