@@ -6,15 +6,15 @@ mod common;
 #[path = "common/streams.rs"]
 mod streams;
 
-use common::{answer, ask, double, doubling, finishes, receive, x};
+use common::{PATIENCE, answer, ask, double, doubling, eventually, finishes, receive, x};
 use futures_core::Stream;
-use inferlay::{Error, ErrorKind, Request, Responder, ResponseFlags, Responses, ServerHandle};
+use inferlay::{Error, ErrorKind, ManualClock, ModelBatch, Request, Responder, ResponseFlags, Responses, ServerHandle};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Wake};
 use std::thread;
-use streams::{LAST, MORE, Told, bench, decoupled, send, told_of, value, values};
+use streams::{LAST, MORE, MS, Told, bench, decoupled, send, told_of, value, values};
 
 #[test]
 fn responses_come_in_the_order_of_sending_until_the_last() {
@@ -215,6 +215,39 @@ fn a_request_counts_once_and_its_responses_one_by_one() {
         drop(stream);
         let sums = bench.model.statistics().unwrap();
         assert_eq!((sums.success.count, sums.fail.count, sums.response_count), (3, 1, 4 + 2 + 1));
+    });
+}
+
+#[test]
+fn the_time_of_the_execution_is_counted_once_whether_answers_come_in_it_or_after_it() {
+    finishes(|| {
+        let clock = ManualClock::new();
+        let server = ServerHandle::builder().manual_clock(&clock).start().unwrap();
+        let (sender, responders) = mpsc::channel();
+        let (own, sender) = (clock.clone(), Mutex::new(sender));
+        let take = move |batch: &ModelBatch<'_>| {
+            let responder = batch.responder(0)?;
+            own.advance(2 * MS);
+            if batch.input("x")?.as_slice::<f32>()?[0] == 1.0 {
+                return send(&responder, 1.0, LAST);
+            }
+            sender.lock().unwrap().send(responder).unwrap_or_default();
+            Ok(())
+        };
+        let model = server.register_model(doubling("m").decoupled(true), take).unwrap();
+        let is_back = |count| eventually("the worker is back", || model.statistics().unwrap().execution_count == count);
+        let within = model.infer_stream(ask(1.0)).unwrap();
+        is_back(1);
+        let after = model.infer_stream(ask(2.0)).unwrap();
+        let responder = receive(&responders);
+        is_back(2);
+        clock.advance(5 * MS);
+        send(&responder, 2.0, LAST).unwrap();
+        drop(responder);
+        server.stop(PATIENCE).unwrap();
+        assert_eq!((values(within), values(after)), (vec![Ok(1.0)], vec![Ok(2.0)]));
+        let sums = model.statistics().unwrap();
+        assert_eq!((sums.compute_infer.count, sums.compute_infer.ns, sums.success.ns), (2, 9_000_000, 9_000_000));
     });
 }
 
