@@ -59,6 +59,8 @@ fn when_the_time_is_up_the_rest_is_answered_and_the_stuck_instance_left_alone() 
         assert!(queued.wait().unwrap_err().message().contains("before the request was run"));
         assert_eq!(fine.infer(ask(1.0)).unwrap_err().kind(), ErrorKind::Unavailable);
         assert_eq!(server.workers_len(), 1);
+        // Its instance is gone for good: there is nothing left to wait for.
+        server.stop(Duration::MAX).unwrap();
         gate.open();
         eventually("the worker ends when its backend returns", || server.workers_len() == 0);
         assert_eq!(gate.come(), 1);

@@ -476,7 +476,7 @@ impl ServerBuilder {
             tuning: self.tuning,
             log,
         });
-        let (is_stopping, stopper) = (AtomicBool::new(false), Mutex::new(()));
+        let (is_stopping, stopper) = (AtomicBool::new(false), Mutex::new(false));
         let (leaving, abandoned) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
         let catalog = Catalog::new();
         let (options, serial) = (self.options, Mutex::new(()));

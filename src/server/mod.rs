@@ -76,8 +76,9 @@ pub(crate) struct Inner {
     options: Options,
     catalog: Catalog,
     is_stopping: AtomicBool,
-    /// Held by the one who stops lanes: the bells that tell of drained lanes and ended threads wake one waiter.
-    stopper: Mutex<()>,
+    /// Held by the one who stops lanes: the bells that tell of drained lanes and ended threads wake one waiter. Whether
+    /// the server has stopped.
+    stopper: Mutex<bool>,
     /// Versions that were taken out of the catalog and may still have requests on their way.
     leaving: Mutex<Vec<Served>>,
     /// Versions that are gone, but for a backend that has not let go of them.
@@ -501,6 +502,7 @@ impl ServerHandle {
     ///
     /// After it returns no callback runs any more. An instance whose backend does not return is abandoned with its
     /// thread: its requests are answered as far as no memory of a waiting caller is lent to them, late answers go nowhere.
+    /// Stopping again does nothing, but for waiting until the first stop is over.
     ///
     /// # Errors
     /// [`ErrorKind::Timeout`], naming the models, when something was left after `within`;
@@ -537,7 +539,11 @@ impl ServerHandle {
 impl Inner {
     fn stop(&self, within: Duration) -> Result<(), Error> {
         self.is_stopping.store(true, Ordering::Release);
-        let _alone = self.stopper.lock();
+        let mut has_stopped = self.stopper.lock();
+        if *has_stopped {
+            return Ok(());
+        }
+        *has_stopped = true;
         let served = {
             let leaving = self.leaving.lock();
             [self.catalog.served(), leaving.clone()].concat()
