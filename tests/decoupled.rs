@@ -8,7 +8,9 @@ mod streams;
 
 use common::{PATIENCE, answer, ask, double, doubling, eventually, finishes, receive, x};
 use futures_core::Stream;
-use inferlay::{Error, ErrorKind, ManualClock, ModelBatch, Request, Responder, ResponseFlags, Responses, ServerHandle};
+use inferlay::{
+    Error, ErrorKind, ManualClock, ModelBatch, ModelHandle, Request, Responder, ResponseFlags, Responses, ServerHandle,
+};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -215,6 +217,32 @@ fn a_request_counts_once_and_its_responses_one_by_one() {
         drop(stream);
         let sums = bench.model.statistics().unwrap();
         assert_eq!((sums.success.count, sums.fail.count, sums.response_count), (3, 1, 4 + 2 + 1));
+    });
+}
+
+/// Looks at the statistics when it is woken.
+struct Counted(ModelHandle, AtomicUsize);
+
+impl Wake for Counted {
+    fn wake(self: Arc<Self>) {
+        self.1.store(self.0.statistics().unwrap().response_count as usize, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn whoever_hears_of_a_response_finds_it_counted_and_one_that_was_refused_is_not() {
+    finishes(|| {
+        let bench = bench(doubling("m").decoupled(true).response_credit_max(1));
+        let (mut responses, responder) = bench.stream();
+        let counted = Arc::new(Counted(bench.model.clone(), AtomicUsize::new(0)));
+        let waker = counted.clone().into();
+        assert!(Pin::new(&mut responses).poll_next(&mut Context::from_waker(&waker)).is_pending());
+        send(&responder, 0.0, MORE).unwrap();
+        assert_eq!(counted.1.load(Ordering::SeqCst), 1);
+        let sent = 1 + (1..100).take_while(|i| send(&responder, *i as f32, MORE).is_ok()).count();
+        assert!(sent < 100, "the bound was not met");
+        assert_eq!(bench.model.statistics().unwrap().response_count, sent as u64);
+        drop((responses, responder));
     });
 }
 

@@ -330,9 +330,10 @@ impl Answerer {
         match several {
             _ if self.is_answered.load(Ordering::Acquire) => Err(ANSWERED),
             Several::Stream(stream) => {
-                stream.send(self.ticket.home(), outputs)?;
-                self.ticket.home().core.lock().tally.add_response();
-                Ok(())
+                // Counted before, so that whoever has it finds it counted.
+                let lane = self.ticket.home();
+                lane.core.lock().tally.add_response();
+                stream.send(lane, outputs).inspect_err(|_| lane.core.lock().tally.take_response_back())
             }
             Several::One(_) if self.cancelled() => Err(UNWANTED),
             Several::One(first) => {

@@ -183,6 +183,11 @@ impl Tally {
         self.more_responses += 1;
     }
 
+    /// That response was refused.
+    pub(crate) fn take_response_back(&mut self) {
+        self.more_responses -= 1;
+    }
+
     /// Adds the time from the end of an execution until its backend had answered what it took, summed over these requests.
     pub(crate) fn add_flight(&mut self, ns: u64) {
         self.statistics.compute_infer.ns += ns;
