@@ -301,6 +301,25 @@ fn a_model_that_is_removed_while_it_is_stuck_does_not_keep_the_server_from_stopp
 }
 
 #[test]
+fn a_stop_does_not_wait_longer_because_a_model_is_removed_beside_it() {
+    finishes(|| {
+        let (gate, server) = (Gate::new(), ServerHandle::builder().start().unwrap());
+        let model = server.register_model(doubling("m"), gated(&gate)).unwrap();
+        let running = model.infer_async(ask(1.0)).unwrap();
+        gate.await_come(1);
+        let remover = thread::spawn({
+            let server = server.clone();
+            move || server.remove_model("m", Duration::MAX).unwrap_err().kind()
+        });
+        eventually("it is on its way out", || server.models().is_empty());
+        let _the_remover_may_have_ended_it = server.stop(Duration::ZERO);
+        assert_eq!(remover.join().unwrap(), ErrorKind::Timeout);
+        assert_eq!(running.wait().unwrap_err().kind(), ErrorKind::Unavailable);
+        gate.open();
+    });
+}
+
+#[test]
 fn models_can_be_removed_side_by_side() {
     finishes(|| {
         let (gate, server) = (Gate::new(), ServerHandle::builder().start().unwrap());

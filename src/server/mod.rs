@@ -29,7 +29,7 @@ use crate::config::ModelConfig;
 use crate::flow::{Refused, Request, Response, Services};
 use crate::observe::{Gauges, ModelStatistics, metrics_text};
 use crate::repository;
-use crate::sync::{AtomicBool, Mutex, Ordering, thread};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, thread};
 use builder::Options;
 use catalog::{Catalog, Entry, Served};
 use inferlay_backend_sdk::{Error, ErrorKind};
@@ -76,6 +76,8 @@ pub(crate) struct Inner {
     options: Options,
     catalog: Catalog,
     is_stopping: AtomicBool,
+    /// When a stop ends all waiting for lanes to drain, also that of whoever removes a model.
+    stop_until: AtomicU64,
     /// Held by the one who stops lanes: the bells that tell of drained lanes and ended threads wake one waiter. Whether
     /// the server has stopped.
     stopper: Mutex<bool>,
@@ -539,6 +541,8 @@ impl ServerHandle {
 impl Inner {
     fn stop(&self, within: Duration) -> Result<(), Error> {
         self.is_stopping.store(true, Ordering::Release);
+        self.stop_until.fetch_min(self.after(within), Ordering::AcqRel);
+        self.services.drained.ring();
         let mut has_stopped = self.stopper.lock();
         if *has_stopped {
             return Ok(());
@@ -559,13 +563,19 @@ impl Inner {
         drained
     }
 
+    /// So long from now.
+    fn after(&self, within: Duration) -> u64 {
+        self.services.clock.now().saturating_add(u64::try_from(within.as_nanos()).unwrap_or(u64::MAX))
+    }
+
     /// Stops lanes.
     fn drain(&self, lanes: &[Served], within: Duration) -> Result<(), Error> {
         lanes.iter().for_each(|served| served.lane.begin_stop());
-        let until = self.services.clock.now().saturating_add(u64::try_from(within.as_nanos()).unwrap_or(u64::MAX));
+        let own = self.after(within);
         let mut left: Vec<_> = lanes.iter().map(|served| &served.lane).collect();
         loop {
             left.retain(|lane| !lane.is_drained());
+            let until = own.min(self.stop_until.load(Ordering::Acquire));
             if left.is_empty() || self.services.clock.now() >= until {
                 break;
             }
