@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,17 +10,19 @@ from typing import Any, Dict, List, NamedTuple, Tuple
 
 import numpy as np
 
+CORES = len(os.sched_getaffinity(0))
 ROOT = Path(__file__).resolve().parents[2]
 
 
 class Network(NamedTuple):
-    """A file, its input, the shape of one row, and the largest batch that the engine makes."""
+    """A file, its input, the shape of one row, the largest batch of the engine, and how many it runs at once."""
 
     name: str
     file: Path
     input: str
     shape: Tuple[int, ...]
     batch_max: int
+    instances: int
 
     def rows(self, count: int) -> Any:
         """Rows of some pattern; a network without branches takes the same time for any."""
@@ -32,6 +35,7 @@ class Network(NamedTuple):
         alone: Dict[str, Any] = {"backend": "onnxruntime", "max_batch_size": 1}
         batching = {"max_queue_delay_microseconds": 1000, "preferred_batch_size": [self.batch_max]}
         batched = {"backend": "onnxruntime", "max_batch_size": self.batch_max, "dynamic_batching": batching}
+        batched["instance_group"] = [{"count": self.instances, "kind": "KIND_CPU"}]
         return {
             f"{self.name}-alone": {"config.yaml": alone, "model.onnx": data},
             f"{self.name}-batched": {"config.yaml": batched, "model.onnx": data},
@@ -60,22 +64,22 @@ def layers(file: Path, width: int, depth: int) -> None:
 
 
 def digits(_: Path) -> Network:
-    """The network of the examples."""
-    return Network("digits", ROOT / "examples/models/digits/1/model.onnx", "image", (1, 8, 8), 32)
+    """The network of the examples; Python keeps one core busy beside it."""
+    return Network("digits", ROOT / "examples/models/digits/1/model.onnx", "image", (1, 8, 8), 32, 1)
 
 
 def resnet18(folder: Path) -> Network:
     """The network of the benches in Rust."""
     file = folder / "resnet18.onnx"
     subprocess.run([sys.executable, str(ROOT / "benches/native/resnet18.py"), str(file)], check=True)
-    return Network("resnet18", file, "image", (3, 224, 224), 8)
+    return Network("resnet18", file, "image", (3, 224, 224), 8, CORES)
 
 
 def dense(folder: Path) -> Network:
     """Five layers of 2048 by 2048: 84 MB of weights, more than caches hold."""
     file = folder / "dense.onnx"
     layers(file, 2048, 5)
-    return Network("dense", file, "x", (2048,), 32)
+    return Network("dense", file, "x", (2048,), 32, CORES)
 
 
 NETWORKS = {"digits": digits, "resnet18": resnet18, "dense": dense}
