@@ -37,7 +37,7 @@ def png(pixels: Any) -> bytes:
 def picture(matrix: Any, headings: Any) -> Any:
     """A matrix as grey squares, the logarithm of a count as their darkness, below and beside headings of 8x8 pixels."""
     step = SQUARE + 2 * GAP
-    canvas = np.full((11 * step, 11 * step), 255, np.uint8)
+    canvas: Any = np.full((11 * step, 11 * step), 255, np.uint8)
 
     def draw(row: int, column: int, square: Any) -> None:
         top, left = row * step + GAP, column * step + GAP
@@ -63,7 +63,7 @@ with inferlay.Server(MODELS, backends=os.environ.get("INFERLAY_BACKENDS"), stric
     responses = server.model("digits").infer_many([{"image": batch} for batch in batches])
 found = np.concatenate([response["logits"] for response in responses]).argmax(1)
 
-confusion = np.zeros((10, 10), int)
+confusion: Any = np.zeros((10, 10), int)
 np.add.at(confusion, (labels, found), 1)
 print("true digit by row, found digit by column:")
 print(confusion)

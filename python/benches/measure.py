@@ -77,10 +77,10 @@ def figures(turns: List[Turn]) -> Dict[str, Any]:
 def ratio(turns: Dict[str, List[Turn]], case: str, other: str, of: str) -> float:
     """How many times as long a case takes as another, by the wall or by the processor."""
     pairs = zip(turns[case], turns[other])
-    return statistics.median(getattr(one, of) / getattr(two, of) for one, two in pairs)
+    return float(statistics.median(getattr(one, of) / getattr(two, of) for one, two in pairs))
 
 
 def above(turns: Dict[str, List[Turn]], case: str, other: str, of: str) -> float:
     """By how many microseconds a request of a case takes longer than one of another."""
     pairs = zip(turns[case], turns[other])
-    return 1e6 * statistics.median(getattr(one, of) - getattr(two, of) for one, two in pairs)
+    return float(1e6 * statistics.median(getattr(one, of) - getattr(two, of) for one, two in pairs))
