@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Gate, answer, ask, batching, double, doubling, finishes, gated, receive};
+use common::{Gate, PATIENCE, answer, ask, batching, double, doubling, finishes, gated, receive};
 use inferlay::config::DynamicBatching;
 use inferlay::{
     CallerRuns, DataType, ManualClock, ModelConfig, ModelHandle, Request, ResponseFuture, ServerHandle, Tensor,
@@ -48,7 +48,7 @@ fn a_delay_closes_a_batch_and_nothing_closes_it_before() {
         check_answers(early);
         check_answers(late);
         assert_eq!(batches(&model), (vec![(5, 1)], vec![("delay", 1)]));
-        server.stop(MS).unwrap();
+        server.stop(PATIENCE).unwrap();
     });
 }
 
@@ -68,7 +68,7 @@ fn a_preferred_size_or_a_full_batch_closes_at_once() {
         let whole = full.infer(rows(8)).unwrap();
         assert_eq!(whole.output("y").unwrap().shape()[..], [8, 2]);
         assert_eq!(batches(&full).0, [(8, 3)]);
-        server.stop(MS).unwrap();
+        server.stop(PATIENCE).unwrap();
     });
 }
 
@@ -236,42 +236,49 @@ fn a_caller_runs_its_own_request_where_it_may() {
 #[test]
 fn a_caller_that_leads_runs_two_batches_at_most_and_never_a_callback() {
     finishes(|| {
-        let (gate, clock) = (Gate::new(), ManualClock::new());
-        let server = ServerHandle::builder().manual_clock(&clock).start().unwrap();
-        let (send, ran) = mpsc::channel();
-        let (held, send) = (gate.clone(), Mutex::new(send));
-        let policy = DynamicBatching {
-            delay_us_max: HOUR_US,
-            priority_levels: 2,
-            default_priority_level: 2,
-            ..DynamicBatching::default()
-        };
-        let config = doubling("m").max_batch_size(2).caller_runs(CallerRuns::Batch).dynamic_batching(policy);
-        let function = move |batch: &inferlay::ModelBatch<'_>| {
-            send.lock().unwrap().send(thread::current().id()).unwrap();
-            held.pass();
-            double(batch)
-        };
-        let model = server.register_model(config, function).unwrap();
-        let waiting = model.clone();
-        let caller = thread::spawn(move || waiting.infer(ask(0.0).priority(2)).map(drop));
-        common::eventually("it leads", || model.statistics().unwrap().queue_len == 1);
-        let (calls, called) = mpsc::channel();
-        // Urgent ones, each a full batch by itself, go before the caller's own.
-        let urgent = || Request::new().input("x", Tensor::from_vec(vec![1f32; 4], [2, 2]).unwrap()).priority(1);
-        for _ in 0..8 {
-            let calls = calls.clone();
-            let callback = move |_| calls.send(thread::current().id()).unwrap();
-            model.infer_callback(urgent(), callback).unwrap();
-        }
-        gate.open();
-        let callbacks: Vec<_> = (0..8).map(|_| receive(&called)).collect();
-        let id = caller.thread().id();
-        assert!(!callbacks.contains(&id));
-        clock.advance(Duration::from_secs(3600));
-        caller.join().unwrap().unwrap();
-        let by_caller = ran.try_iter().filter(|thread| *thread == id).count();
-        assert!((1..=2).contains(&by_caller), "{by_caller} batches");
-        server.stop(MS).unwrap();
+        // Whether the caller or a worker is the first to lead is theirs to settle.
+        assert!((0..200).any(|_| batches_of_a_waiting_caller() > 0), "no caller ever led");
     });
+}
+
+/// How many batches a caller runs while he waits, others' requests among them.
+fn batches_of_a_waiting_caller() -> usize {
+    let (gate, clock) = (Gate::new(), ManualClock::new());
+    let server = ServerHandle::builder().manual_clock(&clock).start().unwrap();
+    let (send, ran) = mpsc::channel();
+    let (held, send) = (gate.clone(), Mutex::new(send));
+    let policy = DynamicBatching {
+        delay_us_max: HOUR_US,
+        priority_levels: 2,
+        default_priority_level: 2,
+        ..DynamicBatching::default()
+    };
+    let config = doubling("m").max_batch_size(2).caller_runs(CallerRuns::Batch).dynamic_batching(policy);
+    let function = move |batch: &inferlay::ModelBatch<'_>| {
+        send.lock().unwrap().send(thread::current().id()).unwrap();
+        held.pass();
+        double(batch)
+    };
+    let model = server.register_model(config, function).unwrap();
+    let waiting = model.clone();
+    let caller = thread::spawn(move || waiting.infer(ask(0.0).priority(2)).map(drop));
+    let id = caller.thread().id();
+    common::eventually("it waits", || model.statistics().unwrap().queue_len == 1);
+    let (calls, called) = mpsc::channel();
+    // Urgent ones, each a full batch by itself, go before the caller's own.
+    let urgent = || Request::new().input("x", Tensor::from_vec(vec![1f32; 4], [2, 2]).unwrap()).priority(1);
+    for _ in 0..8 {
+        let calls = calls.clone();
+        let callback = move |_| calls.send(thread::current().id()).unwrap();
+        model.infer_callback(urgent(), callback).unwrap();
+    }
+    gate.open();
+    let callbacks: Vec<_> = (0..8).map(|_| receive(&called)).collect();
+    assert!(!callbacks.contains(&id));
+    clock.advance(Duration::from_secs(3600));
+    caller.join().unwrap().unwrap();
+    let by_caller = ran.try_iter().filter(|thread| *thread == id).count();
+    assert!(by_caller <= 2, "{by_caller} batches");
+    server.stop(PATIENCE).unwrap();
+    by_caller
 }

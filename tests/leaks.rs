@@ -27,7 +27,7 @@ fn cycle() {
     let rows = Tensor::from_vec(vec![1.0f32; 2048], [4, 512]).unwrap();
     let later = server.infer_async("smooth", Request::new().input("signal", rows)).unwrap();
     assert_eq!(later.wait().unwrap().slice::<f32>("average").unwrap(), [1.0; 2048]);
-    server.stop(Duration::from_secs(60)).unwrap();
+    server.stop(Duration::from_secs(120)).unwrap();
 }
 
 #[test]

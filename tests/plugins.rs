@@ -7,7 +7,7 @@ mod common;
 #[path = "common/plugins.rs"]
 mod plugins;
 
-use common::{Folder, answer, ask, finishes, receive, x as x_of};
+use common::{Folder, PATIENCE, answer, ask, finishes, receive, x as x_of};
 use inferlay::{ErrorKind, Input, LogLevel, ManualClock, ModelHandle, Request, ServerBuilder, ServerHandle, Tensor};
 use inferlay_backend_sdk::{Buffer, DataType};
 use plugins::{c_plugin, rust_plugins};
@@ -365,7 +365,7 @@ fn outputs_of_a_plugin_are_not_copied_and_let_go_once_before_the_backend_ends() 
     let model = server.model("m").unwrap();
     let responses: Vec<_> = (0..3).map(|i| model.infer(ask(i as f32)).unwrap()).collect();
     assert_eq!(model.statistics().unwrap().bytes_copied, 0);
-    server.stop(MS).unwrap();
+    server.stop(PATIENCE).unwrap();
     drop((model, server));
     for (i, response) in responses.iter().enumerate() {
         assert_eq!(response.slice::<f32>("y").unwrap(), answer(i as f32));
@@ -384,7 +384,7 @@ fn what_a_plugin_hands_over_wrongly_is_let_go_too() {
     });
     let server = builder.strict().start().unwrap();
     server.infer("m", ask(1.0)).unwrap();
-    server.stop(MS).unwrap();
+    server.stop(PATIENCE).unwrap();
     drop(server);
     assert_eq!(receive(&log), "ended: 0 models, handed over 07, released 07");
 }
@@ -409,7 +409,7 @@ fn panics_of_a_plugin_never_cross() {
             assert_eq!(outcome.map_err(|error| error.kind()), expected, "{at}");
         }
         lives_on(&server);
-        server.stop(MS).unwrap();
+        server.stop(PATIENCE).unwrap();
     }
 }
 

@@ -6,7 +6,7 @@
 mod common;
 
 use common::custom::Custom;
-use common::{Folder, Gate, answer, ask, eventually, finishes, receive};
+use common::{Folder, Gate, PATIENCE, answer, ask, eventually, finishes, receive};
 use inferlay::{CancelToken, Error, ErrorKind, Input, ManualClock, ModelHandle, Request, ServerHandle, Tensor};
 use inferlay_backend_sdk::{Attributes, Batch, Placement, Release, Request as Taken, ResponseFlags};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -74,7 +74,7 @@ fn the_execution_timeout_goes_on_until_what_was_taken_is_answered() {
         assert!(request.info().cancelled() && !model.is_ready());
         respond(&request);
         drop(request);
-        server.stop(MS).unwrap();
+        server.stop(PATIENCE).unwrap();
     });
 }
 
@@ -115,7 +115,7 @@ fn requests_are_answered_later_out_of_order_and_from_another_thread() {
         for (i, future) in futures.into_iter().enumerate() {
             assert_eq!(future.wait().unwrap().slice::<f32>("y").unwrap(), answer(i as f32));
         }
-        server.stop(MS).unwrap();
+        server.stop(PATIENCE).unwrap();
         let statistics = model.statistics().unwrap();
         assert_eq!((statistics.success.count, statistics.inference_count, statistics.execution_count), (6, 6, 6));
     });
@@ -235,7 +235,7 @@ fn a_deadline_and_a_cancel_answer_for_a_backend_that_has_taken_the_request() {
         assert!(requests.iter().all(|taken| taken.responder().cancelled()));
         requests.iter().for_each(respond);
         drop(requests);
-        server.stop(MS).unwrap();
+        server.stop(PATIENCE).unwrap();
         let sums = model.statistics().unwrap();
         assert_eq!((sums.success.count, sums.fail.count, sums.expired_count, sums.cancelled_count), (0, 0, 1, 1));
     });
@@ -324,7 +324,7 @@ fn a_backend_that_needs_its_own_thread_is_always_run_on_one_per_instance() {
         let threads = threads.lock().unwrap();
         assert_eq!(threads.len(), 200);
         assert!(threads.iter().all(|thread| *thread == threads[0]) && !foreign.contains(&threads[0]));
-        server.stop(MS).unwrap();
+        server.stop(PATIENCE).unwrap();
     });
 }
 
@@ -340,7 +340,7 @@ fn each_instance_that_needs_a_thread_has_its_own() {
         assert_ne!(seen[0], seen[1]);
         gate.open();
         futures.into_iter().for_each(|future| drop(future.wait().unwrap()));
-        server.stop(MS).unwrap();
+        server.stop(PATIENCE).unwrap();
     });
 }
 
@@ -378,6 +378,6 @@ fn a_backend_that_takes_a_request_and_panics_answers_it_once() {
             assert_eq!(model.infer_async(ask(1.0)).unwrap().wait().unwrap_err().kind(), ErrorKind::Internal);
             assert_eq!(count.load(Ordering::SeqCst), 2 * turn);
         }
-        server.stop(MS).unwrap();
+        server.stop(PATIENCE).unwrap();
     });
 }

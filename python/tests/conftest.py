@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
-from typing import Any, Dict, Iterator
+from typing import Any, Dict, Iterator, List
 
 import pytest
 
@@ -31,10 +31,12 @@ class Gate:
 
     def __init__(self, server: inferlay.Server) -> None:
         self.begun, self.opened = threading.Event(), threading.Event()
+        self.executed: List[Any] = []
         ports = {"x": ("FP32", [2])}
         self.model: inferlay.Model = server.register("slow", self._run, inputs=ports, outputs=ports)
 
     def _run(self, x: Any) -> Any:
+        self.executed.append(x.tolist())
         self.begun.set()
         self.opened.wait()
         return x

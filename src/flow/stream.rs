@@ -315,7 +315,10 @@ impl Stream {
             let is_last = matches!(next, Next::Last(_));
             self.call(&mut listener, self.delivery(next));
             if is_last {
+                // What it captured may be the last handle of the server, which must not wait for this thread.
+                let inside = thread::Inside::enter();
                 answer::contain(&self.services, || drop(listener));
+                drop(inside);
                 return false;
             }
         }

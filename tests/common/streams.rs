@@ -18,9 +18,10 @@ pub(crate) const LAST: ResponseFlags = ResponseFlags { last: true };
 
 /// A server with one model, whose requests are answered by the test.
 pub(crate) struct Bench {
+    /// Dropped first: the server drains what a responder in here would still have to answer.
+    pub(crate) responders: mpsc::Receiver<Responder>,
     pub(crate) server: ServerHandle,
     pub(crate) model: ModelHandle,
-    pub(crate) responders: mpsc::Receiver<Responder>,
     pub(crate) clock: ManualClock,
 }
 

@@ -1,6 +1,6 @@
 //! How it ends: the server stops, the model is removed, the queue is dropped; nobody is left waiting.
 
-use super::common::{self, Gate, answer, ask, doubling, eventually, finishes};
+use super::common::{self, Gate, PATIENCE, answer, ask, doubling, eventually, finishes};
 use super::{MS, NOW, answer_doubled, kind_of, pull, pulled};
 use inferlay::{ErrorKind, ModelConfig, ServerHandle};
 use std::sync::Arc;
@@ -82,7 +82,7 @@ fn a_model_that_is_removed_ends_its_queue_and_its_name_is_free_again() {
         let future = model.infer_async(ask(2.0)).unwrap();
         answer_doubled(pull(&again));
         assert_eq!(future.wait().unwrap().slice::<f32>("y").unwrap(), answer(2.0));
-        server.stop(MS).unwrap();
+        server.stop(PATIENCE).unwrap();
         assert_eq!(server.register_pulled_model(doubling("n")).unwrap_err().kind(), ErrorKind::Unavailable);
         assert_eq!(server.register_pulled_model(ModelConfig::new("../m")).unwrap_err().kind(), ErrorKind::InvalidArg);
     });

@@ -6,7 +6,7 @@
 mod common;
 mod ends;
 
-use common::{answer, ask, batching, double, doubling, eventually, finishes};
+use common::{PATIENCE, answer, ask, batching, double, doubling, eventually, finishes};
 use inferlay::config::{DynamicBatching, ModelConfig};
 use inferlay::{
     BatchQueue, CancelToken, DataType, Error, ErrorKind, Input, ManualClock, ModelHandle, PulledBatch, Request,
@@ -67,7 +67,7 @@ fn requests_that_come_while_a_batch_is_held_are_one_batch() {
             assert_eq!(future.wait().unwrap().slice::<f32>("y").unwrap(), answer(i as f32));
         }
         // A worker counts its batch when it is back, which may be after the answer.
-        server.stop(MS).unwrap();
+        server.stop(PATIENCE).unwrap();
         let statistics = model.statistics().unwrap();
         assert_eq!((statistics.success.count, statistics.inference_count, statistics.execution_count), (7, 7, 2));
         assert_eq!(statistics.batch_sizes, [(1, 1), (6, 1)].into());
@@ -92,7 +92,7 @@ fn the_time_until_the_answer_is_the_time_of_the_execution() {
         answer_doubled(held);
         first.wait().unwrap();
         futures.into_iter().for_each(|future| drop(future.wait().unwrap()));
-        server.stop(MS).unwrap();
+        server.stop(PATIENCE).unwrap();
         let statistics = model.statistics().unwrap();
         assert_eq!((statistics.compute_infer.count, statistics.compute_infer.ns), (3, 5_000_000));
         assert_eq!((statistics.queue.ns, statistics.success.ns), (2_000_000, 7_000_000));
@@ -221,7 +221,7 @@ fn whatever_becomes_of_a_batch_each_of_its_requests_is_answered_once() {
             let next = model.infer_async(ask(3.0)).unwrap();
             answer_doubled(pull(&queue));
             assert_eq!(next.wait().unwrap().slice::<f32>("y").unwrap(), answer(3.0), "{name}");
-            server.stop(MS).unwrap();
+            server.stop(PATIENCE).unwrap();
         });
     }
 }
@@ -279,7 +279,7 @@ fn a_cancel_and_a_deadline_answer_requests_of_a_batch_that_is_held() {
         clock.advance(2 * MS);
         assert_eq!(kind_of(late), ErrorKind::Timeout);
         answer_doubled(held);
-        server.stop(MS).unwrap();
+        server.stop(PATIENCE).unwrap();
     });
 }
 
@@ -303,7 +303,7 @@ fn a_batch_that_is_held_past_the_execution_timeout_is_answered_and_the_model_ser
         assert!(refused.error.message().contains("execution_timeout"), "{}", refused.error);
         // Too late for anybody to hear.
         answer_doubled(held);
-        server.stop(MS).unwrap();
+        server.stop(PATIENCE).unwrap();
         assert!(queue.next(Duration::MAX).unwrap().is_none());
     });
 }
@@ -320,7 +320,7 @@ fn a_blocking_call_is_answered_by_whoever_pulls_into_memory_of_its_own() {
         });
         answer_doubled(pull(&queue));
         assert_eq!(caller.join().unwrap()[..], answer(1.0));
-        server.stop(MS).unwrap();
+        server.stop(PATIENCE).unwrap();
     });
 }
 
@@ -345,7 +345,7 @@ fn as_many_batches_are_out_at_once_as_there_are_instances_and_any_thread_may_ans
         for (i, future) in futures.into_iter().enumerate() {
             assert_eq!(future.wait().unwrap().slice::<f32>("y").unwrap(), answer(i as f32));
         }
-        server.stop(MS).unwrap();
+        server.stop(PATIENCE).unwrap();
         pullers.into_iter().for_each(|puller| puller.join().unwrap());
     });
 }
@@ -364,6 +364,6 @@ fn a_callback_may_look_but_not_wait() {
         model.infer_callback(ask(1.0), told).unwrap();
         answer_doubled(pull(&queue));
         assert_eq!(common::receive(&said), [ErrorKind::Timeout, ErrorKind::FailedPrecondition]);
-        server.stop(MS).unwrap();
+        server.stop(PATIENCE).unwrap();
     });
 }
