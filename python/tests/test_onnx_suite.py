@@ -164,6 +164,19 @@ def test_a_model_is_prepared_once_and_run_often(onnxruntime_backend: str, tmp_pa
     assert found.tolist() == [2, 3]
 
 
+def test_a_dim_that_varies_is_no_batch(onnxruntime_backend: str) -> None:
+    from inferlay import onnx_backend
+
+    info, kind = onnx.helper.make_tensor_value_info, onnx.TensorProto.INT64
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Unique", ["x"], ["y"])], "unique", [info("x", kind, ["n"])], [info("y", kind, ["m"])]
+    )
+    model = onnx.helper.make_model(graph, ir_version=8, opset_imports=[onnx.helper.make_opsetid("", 17)])
+    prepared = onnx_backend.prepare(model, "CPU", backends=onnxruntime_backend)
+    for values in ([7], [1, 2, 2, 1, 3], [5] * 1000):
+        assert prepared.run(numpy.array(values))[0].tolist() == sorted(set(values))
+
+
 def test_an_operator_is_run_alone(onnxruntime_backend: str) -> None:
     from inferlay import onnx_backend
 

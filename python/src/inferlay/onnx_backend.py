@@ -4,9 +4,9 @@
 >>> InferlayBackend.supports_device("CPU")
 True
 
-A model that is prepared has a server of its own, which goes with it. ``onnx.backend.test.BackendTest`` takes this
-module as it is. What the engine has no tensors for (sequences, optional values, types of less than 8 bits) is refused
-by :class:`inferlay.Unsupported` when a model is prepared.
+A model that is prepared has a server of its own, which goes with it, and is run as it is, without batches.
+``onnx.backend.test.BackendTest`` takes this module as it is. What the engine has no tensors for (sequences, optional
+values, types of less than 8 bits) is refused by :class:`inferlay.Unsupported` when a model is prepared.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ except ImportError as error:
 from .dtypes import DataType
 from .errors import InvalidArgument, Unsupported
 from .model import Model
-from .server import load
+from .server import Server
 
 
 class InferlayRep(BackendRep):  # type: ignore[misc,unused-ignore]
@@ -81,10 +81,15 @@ class InferlayBackend(Backend):  # type: ignore[misc,unused-ignore]
         """
         if not cls.supports_device(device):
             raise Unsupported(f"found device {device!r}, expected 'CPU'")
+        if not isinstance(model, (bytes, onnx.ModelProto)):
+            model = onnx.load(model)
         if isinstance(model, onnx.ModelProto):
             onnx.checker.check_model(model)
             model = model.SerializeToString()
-        return InferlayRep(load(model, **{**cls.options, **options}))
+        # A batch has rows, at least one and not too many; a run of ONNX takes any shape.
+        files = {"model.onnx": model, "config.yaml": {"max_batch_size": 0}}
+        server = Server(models={"model": files}, strict=True, **{**cls.options, **options})
+        return InferlayRep(Model(server._engine, "model", owns=True))
 
     @classmethod
     def run_model(cls, model: Any, inputs: Any, device: str = "CPU", **options: Any) -> Tuple[Any, ...]:
