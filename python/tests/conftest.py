@@ -12,6 +12,8 @@ import pytest
 import inferlay
 
 TYPES = [kind for kind in inferlay.DataType]
+# Whether tests that may take long do so.
+SOAK = os.environ.get("INFERLAY_SOAK") == "1"
 
 
 def port(name: str, kind: str, dims: Any) -> Dict[str, Any]:

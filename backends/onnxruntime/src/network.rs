@@ -51,7 +51,8 @@ impl Network {
             source.host.log(LogLevel::Warning, &format!("'{}': {}", source.name, shortened(&message)));
         }
         let names = |ports: &[Port]| ports.iter().map(|port| port.name.clone()).collect();
-        let signature = signature::signature(&inputs, &outputs, &facts)?;
+        let mut signature = signature::signature(&inputs, &outputs, &facts)?;
+        signature.batches &= signature::is_to_batch(source.batch_size_max, source.config, &signature);
         let is_input = |name: &str| signature.inputs.iter().any(|input| input.name == name);
         // The runtime hands an input that is an output on, and would leave the memory as it is.
         let ahead = |spec| signature::shape_ahead(spec, signature.batches).filter(|_| !is_input(&spec.name));

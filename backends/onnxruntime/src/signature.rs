@@ -27,6 +27,20 @@ fn batches<'a>(first_dims: &[Option<&Dim>], mut specs: impl Iterator<Item = &'a 
         && specs.all(|spec| spec.dims.as_ref().is_some_and(|dims| dims.first() == Some(&-1)))
 }
 
+/// Whether a model that can batch is to: not if the config says so, or states dims with the batch among them. The first
+/// dim of an output is then whatever the model makes of it, and no number of rows.
+pub(crate) fn is_to_batch(batch_size_max: Option<usize>, stated: &Signature, own: &Signature) -> bool {
+    let counts_batch = |stated: &[TensorSpec], own: &[TensorSpec]| {
+        let rank = |spec: &TensorSpec| spec.dims.as_ref().map(Vec::len);
+        let is_whole = |spec: &TensorSpec| own.iter().any(|own| own.name == spec.name && rank(own) == rank(spec));
+        stated.iter().any(|spec| spec.dims.is_some() && is_whole(spec))
+    };
+    match batch_size_max {
+        Some(size) => size > 0,
+        None => !counts_batch(&stated.inputs, &own.inputs) && !counts_batch(&stated.outputs, &own.outputs),
+    }
+}
+
 fn first_dim(port: &Port) -> Option<&Dim> {
     port.tensor.as_ref().ok().and_then(|(_, dims)| dims.first())
 }
@@ -129,6 +143,30 @@ mod tests {
         ] {
             let found = signature(&[port("a", a), port("b", b)], &[port("y", y)], &Facts::default()).unwrap();
             assert_eq!(found.batches, expected, "{a:?} {b:?} {y:?}");
+        }
+    }
+
+    #[test]
+    fn a_model_that_can_batch_does_unless_the_config_says_otherwise() {
+        let spec = |name: &str, dims: Option<&[i64]>| TensorSpec {
+            name: name.to_owned(),
+            dtype: DataType::Fp32,
+            dims: dims.map(<[i64]>::to_vec),
+            optional: false,
+        };
+        let signature = |inputs, outputs| Signature { inputs, outputs, batches: true };
+        let own = signature(vec![spec("x", Some(&[-1, 2]))], vec![spec("y", Some(&[-1]))]);
+        for (size, inputs, outputs, expected) in [
+            (None, vec![], vec![], true),
+            (Some(0), vec![], vec![], false),
+            (Some(8), vec![spec("x", Some(&[2]))], vec![], true),
+            (None, vec![spec("x", Some(&[2]))], vec![spec("y", Some(&[]))], true),
+            (None, vec![spec("x", Some(&[-1, 2]))], vec![], false),
+            (None, vec![], vec![spec("y", Some(&[3]))], false),
+            (None, vec![spec("x", None)], vec![spec("z", Some(&[3]))], true),
+        ] {
+            let stated = signature(inputs, outputs);
+            assert_eq!(is_to_batch(size, &stated, &own), expected, "{size:?} {stated:?}");
         }
     }
 

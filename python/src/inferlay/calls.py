@@ -8,6 +8,7 @@ library reads anew at each sending.
 from __future__ import annotations
 
 import ctypes
+import operator
 import struct
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
@@ -17,10 +18,9 @@ from ._numpy import numpy
 from .dtypes import DataType
 from .engine import Engine, nanoseconds
 from .errors import Error, InvalidArgument, check
-from .inputs import DENSE, Array, Held, Lent, address_of_array, lend
+from .inputs import DENSE, RANK_MAX, Array, Held, Lent, address_of_array, lend
 from .response import VIEW
 
-RANK_MAX = 64
 # What follows the size of a view's struct.
 TAIL = struct.Struct("=IIIIQQQQQQQ")
 SLOT = VIEW.size + 8 * RANK_MAX
@@ -142,14 +142,14 @@ class Call:
         rank, at = len(shape), index * SLOT
         if rank > RANK_MAX:
             raise InvalidArgument(f"found {rank} dims, expected {RANK_MAX} at most")
-        TAIL.pack_into(
-            self.slots, at + 8, number, 0, 0, 0, 0, rank, start + at + VIEW.size, address, size, offsets, offsets_len
-        )
+        # What fails may have written half of it.
         self.shapes[index] = None
         try:
+            place = (start + at + VIEW.size, address, size, offsets, offsets_len)
+            TAIL.pack_into(self.slots, at + 8, number, 0, 0, 0, 0, rank, *place)
             SHAPES[rank].pack_into(self.slots, at + VIEW.size, *shape)
         except struct.error as error:
-            raise InvalidArgument(f"found shape {list(shape)}, expected dims below 2^63") from error
+            raise InvalidArgument(f"found shape {list(shape)}, expected one of at most 2^63 bytes") from error
         self.shapes[index] = (number, shape)
 
     def set_timeout(self, seconds: Optional[float]) -> None:
@@ -192,6 +192,21 @@ def writable(name: str, value: Any) -> Tuple[int, int, Any]:
         raise InvalidArgument(f"out {name!r}: expected a buffer that is dense and may be written")
     held = Held(view, 1)
     return held.address, view.nbytes, held
+
+
+def whole(what: str, value: Any, bits: int) -> int:
+    """A number without a sign, as the library takes it: ctypes would let it wrap around.
+
+    >>> whole("priority", 7, 32)
+    7
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = -1
+    if not 0 <= number < 2**bits:
+        raise InvalidArgument(f"{what}: found {value!r}, expected a whole number from 0 to 2^{bits} - 1")
+    return number
 
 
 def encode(name: str) -> bytes:

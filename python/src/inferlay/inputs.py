@@ -27,6 +27,8 @@ Lent = Tuple[int, int, int, Tuple[int, ...], int, int, Any]
 # C-contiguous and aligned, as numbers of numpy's flags.
 DENSE = 0x101
 
+RANK_MAX = 64
+
 Array: Any = getattr(numpy, "ndarray", ())
 
 _pointer: Any = ctypes.c_void_p.from_address
@@ -252,6 +254,9 @@ def shape_of(value: Any) -> Tuple[int, ...]:
     shape: List[int] = []
     while isinstance(value, (list, tuple)):
         shape.append(len(value))
+        if len(shape) > RANK_MAX:
+            # Perhaps a list that contains itself.
+            raise InvalidArgument(f"found lists in more than {RANK_MAX} lists, expected a shape")
         if not value:
             break
         value = value[0]

@@ -24,7 +24,7 @@ from typing import (
 
 from . import aio, futures, html
 from ._library import functions
-from .calls import Call, Variant, encode
+from .calls import Call, Variant, encode, whole
 from .dtypes import DataType
 from .engine import Engine
 from .errors import InvalidArgument, NotFound, check, take
@@ -88,7 +88,7 @@ class Model:
     def __init__(self, engine: Engine, name: str, version: int = 0, owns: bool = False) -> None:
         self.name = name
         self._encoded = encode(name)
-        self._wanted = version
+        self._wanted = whole("version", version, 64)
         self._engine = engine
         self._owns = owns
         self._ports: Optional[Tuple[Dict[str, Port], Dict[str, Port]]] = None
@@ -300,14 +300,14 @@ def describe(call: Call, wanted: Asking) -> None:
     if wanted.out is not None:
         call.set_out(wanted.out)
     check(functions.request_set_id(request, encode(wanted.id)))
-    check(functions.request_set_priority(request, wanted.priority))
+    check(functions.request_set_priority(request, whole("priority", wanted.priority, 32)))
     check(functions.request_set_traced(request, wanted.traced))
     if wanted.sequence is not None:
         flags = wanted.sequence_start * 1 + wanted.sequence_end * 2
         if isinstance(wanted.sequence, str):
             check(functions.request_set_sequence_text(request, encode(wanted.sequence), flags))
         else:
-            check(functions.request_set_sequence(request, wanted.sequence, flags))
+            check(functions.request_set_sequence(request, whole("sequence", wanted.sequence, 64), flags))
     for name, value in (wanted.parameters or {}).items():
         set_parameter(request, encode(name), value)
 

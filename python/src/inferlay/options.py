@@ -108,4 +108,9 @@ def content(data: Union[bytes, str, Mapping[str, Any]]) -> bytes:
     """A file's bytes: a text as UTF-8, and what is no text as JSON, which is YAML."""
     if isinstance(data, Mapping):
         return json.dumps(data).encode()
-    return data.encode() if isinstance(data, str) else bytes(data)
+    if isinstance(data, str):
+        return data.encode()
+    if isinstance(data, int):
+        # Python would make so many zeros of it.
+        raise InvalidArgument(f"found {data!r}, expected the bytes of a file, a text or a mapping")
+    return bytes(data)

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Mapping, Optional, Union
 
 from . import html, registry
 from ._library import functions
-from .calls import encode
+from .calls import encode, whole
 from .engine import Engine, after
 from .errors import Error, check
 from .model import CLOSE_S, Inputs, Model, signature
@@ -169,7 +169,7 @@ class Server:
 
     def trace_every(self, requests: int) -> None:
         """Traces one in so many requests from now on; 0 for those only that ask for it."""
-        check(functions.server_set_trace_every(self._engine.handle, requests))
+        check(functions.server_set_trace_every(self._engine.handle, whole("requests", requests, 32)))
 
     @property
     def is_live(self) -> bool:

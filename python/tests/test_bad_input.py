@@ -1,0 +1,232 @@
+"""What is wrong is an exception of Python and nothing else: the model answers what is right afterwards."""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import ctypes
+import mmap
+from typing import Any, Callable, Dict, List
+
+import pytest
+from conftest import TYPES, Gate, echo, port
+
+import inferlay
+from inferlay import DataType, dlpack
+from inferlay.dtypes import TO_NUMPY
+
+numpy = pytest.importorskip("numpy")
+
+ROW = numpy.array([[1, 2]], numpy.float32)
+
+
+async def stream(model: inferlay.Model, inputs: Any) -> List[Any]:
+    return [response async for response in model.stream_async(inputs)]
+
+
+# All the ways to ask.
+WAYS: Dict[str, Callable[[inferlay.Model, Any], Any]] = {
+    "infer": lambda model, inputs: model.infer(inputs),
+    "submit": lambda model, inputs: model.submit(inputs).result(),
+    "infer_many": lambda model, inputs: model.infer_many([inputs]),
+    "stream": lambda model, inputs: list(model.stream(inputs)),
+    "infer_async": lambda model, inputs: asyncio.run(model.infer_async(inputs)),
+    "stream_async": lambda model, inputs: asyncio.run(stream(model, inputs)),
+}
+each_way = pytest.mark.parametrize("way", WAYS)
+
+
+@pytest.mark.parametrize("wanted", TYPES)
+def test_a_wrong_type_is_refused_with_the_names_of_both(server: inferlay.Server, wanted: DataType) -> None:
+    for found in TYPES:
+        value = numpy.array(["a"], object) if found is DataType.BYTES else numpy.zeros(1, TO_NUMPY[found])
+        if found is wanted or (found, wanted) == (DataType.UINT16, DataType.BF16):
+            assert server.infer(wanted.name, {"x": value})["x"].shape == (1,)
+            continue
+        if TO_NUMPY[found] == numpy.uint16 and wanted in (DataType.BF16, DataType.UINT16):
+            continue  # Without ml_dtypes they are the same to numpy.
+        with pytest.raises(inferlay.InvalidArgument) as raised:
+            server.infer(wanted.name, {"x": value})
+        assert f"'x': found {found}" in str(raised.value) and f"expected {wanted}" in str(raised.value)
+
+
+WRONG = [
+    ({"x": ROW.astype(numpy.int32)}, inferlay.InvalidArgument, "found INT32, expected FP32"),
+    ({"x": ROW.T}, inferlay.InvalidArgument, r"found shape \[2, 1\], expected \[batch\]\+\[2\]"),
+    ({"x": numpy.float32(1)}, inferlay.InvalidArgument, r"found shape \[\]"),
+    ({"x": numpy.ones((1,) * 32, numpy.float32)}, inferlay.InvalidArgument, "found shape"),
+    ({}, inferlay.InvalidArgument, "'x'"),
+    ({"y": ROW}, inferlay.NotFound, "no input 'y'; it has 'x'"),
+    ({"x": {"a": 1}}, inferlay.InvalidArgument, "found dict, expected an array"),
+    ({"x": numpy.array(["2020"], "datetime64[s]")}, inferlay.InvalidArgument, "found an array of datetime64"),
+    ({"x": numpy.zeros(2, [("a", "f4")])}, inferlay.InvalidArgument, "expected a type that the engine has"),
+    ({"x": numpy.array([["a", "b"]])}, inferlay.InvalidArgument, "found BYTES, expected FP32"),
+    ({"x": [[10**400, 1]]}, inferlay.InvalidArgument, "expected a list of FP32"),
+    ({"x": [[1j, 1]]}, inferlay.InvalidArgument, "found elements of complex128"),
+]
+
+
+@each_way
+@pytest.mark.parametrize(("inputs", "kind", "message"), WRONG, ids=str)
+def test_what_is_wrong_is_the_same_in_every_way_to_ask(
+    server: inferlay.Server, way: str, inputs: Any, kind: Any, message: str
+) -> None:
+    model = server.model("rows")
+    with pytest.raises(kind, match=message):
+        WAYS[way](model, inputs)
+    assert model.infer({"x": ROW})["x"].tolist() == [[1, 2]]
+
+
+def itself() -> Any:
+    """A list that contains itself."""
+    made: List[Any] = []
+    made.append(made)
+    return made
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        numpy.array([1, "a"], object),
+        numpy.array(["a", None], object),
+        numpy.array([b"a", 1.5], object),
+        numpy.array([["a"], ("b", "c"), {}], object),
+        [1],
+        ["a", None],
+        [["a"], ["b", "c"]],
+        ["\ud800"],
+        numpy.array(["\ud800"], object),
+        itself(),
+    ],
+    ids=str,
+)
+def test_what_is_no_text_is_refused(server: inferlay.Server, texts: Any) -> None:
+    with pytest.raises(ValueError):
+        server.infer("BYTES", {"x": texts})
+    assert server.infer("BYTES", {"x": ["a"]})["x"].tolist() == [b"a"]
+
+
+class Large:
+    """Memory of four bytes that says to others that it is of any shape."""
+
+    def __init__(self, shape: Any, strides: Any = None) -> None:
+        self.memory = ctypes.c_float(1)
+        self.shape, self.strides = [(ctypes.c_int64 * len(shape))(*some) if some else None for some in (shape, strides)]
+        self.managed = dlpack.Plain()
+        tensor = self.managed.tensor
+        tensor.data, tensor.device_type, tensor.ndim = ctypes.addressof(self.memory), dlpack.CPU, len(shape)
+        tensor.code, tensor.bits, tensor.lanes = 2, 32, 1
+        tensor.shape = ctypes.addressof(self.shape) if self.shape else None
+        tensor.strides = ctypes.addressof(self.strides) if self.strides else None
+
+    def __dlpack_device__(self) -> Any:
+        return (dlpack.CPU, 0)
+
+    def __dlpack__(self, **_: Any) -> Any:
+        return dlpack._new(ctypes.addressof(self.managed), dlpack.PLAIN, None)
+
+
+@each_way
+@pytest.mark.parametrize(
+    "shape",
+    [(2**63 - 1, 1), (2**62, 4), (2**40, 2**40), (-1, 1), (-1, 0), (-(2**63), 2), (1,) * 65, (0,) * 65],
+    ids=lambda shape: f"{len(shape)} of {shape[0]}",
+)
+def test_a_shape_that_no_memory_has_is_refused(server: inferlay.Server, way: str, shape: Any) -> None:
+    with pytest.raises(inferlay.InvalidArgument, match="input 'x'"):
+        WAYS[way](server.model("grid"), {"x": Large(shape)})
+    assert server.infer("grid", {"x": Large((1, 1))})["x"].tolist() == [[1]]
+
+
+def test_a_request_that_was_refused_leaves_nothing_to_the_next(server: inferlay.Server) -> None:
+    model, wrong = server.model("grid"), Large((2**63 - 1, 1))
+    wrong.managed.tensor.code, wrong.managed.tensor.bits = 0, 64
+    for _ in range(3):
+        assert model.infer({"x": ROW})["x"].tolist() == [[1, 2]]
+        with pytest.raises(inferlay.InvalidArgument, match="input 'x'"):
+            model.infer({"x": wrong})
+
+
+def test_a_view_that_is_larger_than_memory_is_an_exception(server: inferlay.Server) -> None:
+    with pytest.raises((MemoryError, ValueError)):
+        server.infer("grid", {"x": numpy.broadcast_to(numpy.float32(1), (2**30, 2**29))})
+    assert server.infer("grid", {"x": ROW})["x"].tolist() == [[1, 2]]
+
+
+SAID: Any = [
+    ("version", 2**64 + 1),
+    ("version", -1),
+    ("version", "1"),
+    ("priority", 2**32 + 1),
+    ("priority", -1),
+    ("sequence", 2**64),
+    ("sequence", -1),
+    ("sequence", 1.5),
+    ("id", 5),
+    ("id", "a\0b"),
+    ("parameters", {"a": None}),
+    ("parameters", {1: 1}),
+]
+
+
+@pytest.mark.parametrize(("keyword", "value"), SAID, ids=str)
+def test_a_number_or_name_that_does_not_fit_is_refused(server: inferlay.Server, keyword: str, value: Any) -> None:
+    said: Any = {keyword: value}
+    with pytest.raises(inferlay.InvalidArgument):
+        server.infer("rows", ROW, **said)
+    assert server.infer("rows", ROW, sequence=2**64 - 1, sequence_start=True)["x"].tolist() == [[1, 2]]
+
+
+def test_a_number_that_does_not_fit_is_refused_where_it_is_not_of_a_request(server: inferlay.Server) -> None:
+    for wrong in (2**32, -1, "a"):
+        with pytest.raises(inferlay.InvalidArgument, match="requests: found"):
+            server.trace_every(wrong)  # type: ignore[arg-type]
+    with pytest.raises(inferlay.InvalidArgument, match="found 5, expected the bytes of a file"):
+        inferlay.Server(models={"a": {"model.onnx": 5}}, progress=False)  # type: ignore[dict-item]
+
+
+def shrink(value: bytearray) -> None:
+    value.clear()
+
+
+def mapped() -> mmap.mmap:
+    made = mmap.mmap(-1, 8)
+    made[:] = bytes(array.array("f", [1, 2]))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("make", "free"),
+    [
+        (lambda: array.array("f", [1, 2]), lambda value: value.pop()),
+        (lambda: memoryview(bytearray(array.array("f", [1, 2]))).cast("f"), lambda view: view.obj.clear()),
+        (mapped, lambda value: value.close()),
+        (mapped, lambda value: value.resize(4096)),
+    ],
+    ids=["array", "bytearray", "unmapped", "moved"],
+)
+def test_memory_cannot_be_freed_while_its_request_is_on_its_way(gate: Gate, make: Any, free: Any) -> None:
+    value = make()
+    given = memoryview(value).cast("f") if isinstance(value, mmap.mmap) else value
+    future = gate.model.submit(given)
+    assert gate.begun.wait(60)
+    if given is not value:
+        given.release()
+    with pytest.raises(BufferError):
+        free(value)
+    gate.opened.set()
+    assert future.result()["x"].tolist() == [1, 2]
+
+
+@each_way
+def test_a_closed_server_refuses_every_way_to_ask(way: str) -> None:
+    models = {"rows": echo(port("x", "FP32", [2]), max_batch_size=8)}
+    server = inferlay.Server(models=models, progress=False)
+    model = server.model("rows")
+    assert WAYS[way](model, ROW)
+    server.close()
+    for _ in range(3):
+        with pytest.raises(inferlay.Unavailable):
+            WAYS[way](model, ROW)
+        with pytest.raises(inferlay.Unavailable):
+            server.infer("rows", ROW)
