@@ -13,6 +13,8 @@ import pytest
 
 pytest.importorskip("numpy")
 
+pytestmark = pytest.mark.once
+
 
 def bench(root: Path, backends: str, *arguments: str) -> str:
     """What a short run prints."""

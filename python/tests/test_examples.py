@@ -13,6 +13,8 @@ import pytest
 
 pytest.importorskip("numpy")
 
+pytestmark = pytest.mark.once
+
 
 def run(root: Path, backends: str, name: str, *arguments: str) -> str:
     """What an example prints."""

@@ -16,6 +16,8 @@ from inferlay import aio
 
 numpy = pytest.importorskip("numpy")
 
+pytestmark = pytest.mark.once
+
 GROWTH_MAX = 5 * 2**20
 REQUESTS = 100_000
 CYCLES = 300

@@ -19,6 +19,8 @@ numpy = pytest.importorskip("numpy")
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
+pytestmark = pytest.mark.once
+
 # Requests and answers are tensors, in KServe v2 as here: the model is refused by the name of the input or output.
 SEQUENCES = """
     identity_sequence

@@ -21,6 +21,8 @@ from inferlay import aio
 
 numpy = pytest.importorskip("numpy")
 
+pytestmark = pytest.mark.once
+
 SOAK_S = 600.0
 ROUNDS = 40
 REQUESTS = 2000

@@ -72,7 +72,7 @@ pub(crate) fn soak(house: &House) -> Outcome {
     };
     let mut tally = Tally::default();
     match made() {
-        Ok((_, environment)) => tests(house, &environment, &["-k", "soak"], &mut tally),
+        Ok((_, environment)) => tests(house, &environment, &["-k", "soak or exit"], &mut tally),
         Err(why) => return Err(why).into(),
     }
     tally.outcome(String::new())
