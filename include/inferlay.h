@@ -1279,10 +1279,10 @@ inferlay_status *inferlay_responder_set_output(inferlay_responder *responder,
 //
 // `flags`: a sum of INFERLAY_RESPONSE_*; FINAL without outputs ends the answer without a further response. Whatever
 // becomes of it, no output is set afterwards. Fails with INVALID_ARG or INTERNAL when an output contradicts the config
-// or is missing: the caller then gets that error; UNSUPPORTED for a response without FINAL of a model that is not
-// decoupled, which may still send one with it, and for a second one to a caller that waits for one;
-// FAILED_PRECONDITION after the end; CANCELLED when a deadline, a cancel or a stop has ended it; RESOURCE_EXHAUSTED
-// when the caller is 16 times its credit behind.
+// or is missing: the caller then gets that error; UNSUPPORTED for a response without FINAL, and for FINAL without
+// outputs, of a model that is not decoupled, which may still send one with both, and for a second one to a caller that
+// waits for one; FAILED_PRECONDITION after the end; CANCELLED when a deadline, a cancel or a stop has ended it;
+// RESOURCE_EXHAUSTED when the caller is 16 times its credit behind; INVALID_ARG for other flags.
 INFERLAY_MUST_USE
 inferlay_status *inferlay_responder_send(inferlay_responder *responder,
                                          inferlay_response_flags flags);

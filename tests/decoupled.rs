@@ -6,15 +6,17 @@ mod common;
 #[path = "common/streams.rs"]
 mod streams;
 
-use common::{answer, ask, double, doubling, finishes, receive, x};
+use common::{PATIENCE, answer, ask, double, doubling, eventually, finishes, receive, x};
 use futures_core::Stream;
-use inferlay::{Error, ErrorKind, Request, Responder, ResponseFlags, Responses, ServerHandle};
+use inferlay::{
+    Error, ErrorKind, ManualClock, ModelBatch, ModelHandle, Request, Responder, ResponseFlags, Responses, ServerHandle,
+};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Wake};
 use std::thread;
-use streams::{LAST, MORE, Told, bench, decoupled, send, told_of, value, values};
+use streams::{LAST, MORE, MS, Told, bench, decoupled, send, told_of, value, values};
 
 #[test]
 fn responses_come_in_the_order_of_sending_until_the_last() {
@@ -215,6 +217,65 @@ fn a_request_counts_once_and_its_responses_one_by_one() {
         drop(stream);
         let sums = bench.model.statistics().unwrap();
         assert_eq!((sums.success.count, sums.fail.count, sums.response_count), (3, 1, 4 + 2 + 1));
+    });
+}
+
+/// Looks at the statistics when it is woken.
+struct Counted(ModelHandle, AtomicUsize);
+
+impl Wake for Counted {
+    fn wake(self: Arc<Self>) {
+        self.1.store(self.0.statistics().unwrap().response_count as usize, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn whoever_hears_of_a_response_finds_it_counted_and_one_that_was_refused_is_not() {
+    finishes(|| {
+        let bench = bench(doubling("m").decoupled(true).response_credit_max(1));
+        let (mut responses, responder) = bench.stream();
+        let counted = Arc::new(Counted(bench.model.clone(), AtomicUsize::new(0)));
+        let waker = counted.clone().into();
+        assert!(Pin::new(&mut responses).poll_next(&mut Context::from_waker(&waker)).is_pending());
+        send(&responder, 0.0, MORE).unwrap();
+        assert_eq!(counted.1.load(Ordering::SeqCst), 1);
+        let sent = 1 + (1..100).take_while(|i| send(&responder, *i as f32, MORE).is_ok()).count();
+        assert!(sent < 100, "the bound was not met");
+        assert_eq!(bench.model.statistics().unwrap().response_count, sent as u64);
+        drop((responses, responder));
+    });
+}
+
+#[test]
+fn the_time_of_the_execution_is_counted_once_whether_answers_come_in_it_or_after_it() {
+    finishes(|| {
+        let clock = ManualClock::new();
+        let server = ServerHandle::builder().manual_clock(&clock).start().unwrap();
+        let (sender, responders) = mpsc::channel();
+        let (own, sender) = (clock.clone(), Mutex::new(sender));
+        let take = move |batch: &ModelBatch<'_>| {
+            let responder = batch.responder(0)?;
+            own.advance(2 * MS);
+            if batch.input("x")?.as_slice::<f32>()?[0] == 1.0 {
+                return send(&responder, 1.0, LAST);
+            }
+            sender.lock().unwrap().send(responder).unwrap_or_default();
+            Ok(())
+        };
+        let model = server.register_model(doubling("m").decoupled(true), take).unwrap();
+        let is_back = |count| eventually("the worker is back", || model.statistics().unwrap().execution_count == count);
+        let within = model.infer_stream(ask(1.0)).unwrap();
+        is_back(1);
+        let after = model.infer_stream(ask(2.0)).unwrap();
+        let responder = receive(&responders);
+        is_back(2);
+        clock.advance(5 * MS);
+        send(&responder, 2.0, LAST).unwrap();
+        drop(responder);
+        server.stop(PATIENCE).unwrap();
+        assert_eq!((values(within), values(after)), (vec![Ok(1.0)], vec![Ok(2.0)]));
+        let sums = model.statistics().unwrap();
+        assert_eq!((sums.compute_infer.count, sums.compute_infer.ns, sums.success.ns), (2, 9_000_000, 9_000_000));
     });
 }
 

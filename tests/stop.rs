@@ -59,6 +59,8 @@ fn when_the_time_is_up_the_rest_is_answered_and_the_stuck_instance_left_alone() 
         assert!(queued.wait().unwrap_err().message().contains("before the request was run"));
         assert_eq!(fine.infer(ask(1.0)).unwrap_err().kind(), ErrorKind::Unavailable);
         assert_eq!(server.workers_len(), 1);
+        // Its instance is gone for good: there is nothing left to wait for.
+        server.stop(Duration::MAX).unwrap();
         gate.open();
         eventually("the worker ends when its backend returns", || server.workers_len() == 0);
         assert_eq!(gate.come(), 1);
@@ -294,6 +296,25 @@ fn a_model_that_is_removed_while_it_is_stuck_does_not_keep_the_server_from_stopp
         assert_eq!(server.remove_model("m", Duration::ZERO).unwrap_err().kind(), ErrorKind::Timeout);
         assert_eq!(running.wait().unwrap_err().kind(), ErrorKind::Unavailable);
         server.stop(LONG).unwrap();
+        gate.open();
+    });
+}
+
+#[test]
+fn a_stop_does_not_wait_longer_because_a_model_is_removed_beside_it() {
+    finishes(|| {
+        let (gate, server) = (Gate::new(), ServerHandle::builder().start().unwrap());
+        let model = server.register_model(doubling("m"), gated(&gate)).unwrap();
+        let running = model.infer_async(ask(1.0)).unwrap();
+        gate.await_come(1);
+        let remover = thread::spawn({
+            let server = server.clone();
+            move || server.remove_model("m", Duration::MAX).unwrap_err().kind()
+        });
+        eventually("it is on its way out", || server.models().is_empty());
+        let _the_remover_may_have_ended_it = server.stop(Duration::ZERO);
+        assert_eq!(remover.join().unwrap(), ErrorKind::Timeout);
+        assert_eq!(running.wait().unwrap_err().kind(), ErrorKind::Unavailable);
         gate.open();
     });
 }

@@ -10,7 +10,11 @@ from typing import Any, Dict, Iterator, List
 import pytest
 
 import inferlay
+from inferlay import _library
+from inferlay import onnxruntime as runtime
 
+# Where a wheel has them.
+BACKENDS = _library.PATH.parent / "inferlay" / "backends"
 TYPES = [kind for kind in inferlay.DataType]
 # Whether tests that may take long do so.
 SOAK = os.environ.get("INFERLAY_SOAK") == "1"
@@ -72,9 +76,10 @@ def repository_root() -> Path:
 
 @pytest.fixture(scope="session")
 def onnxruntime_backend() -> str:
-    """The directory of the backend `onnxruntime`, where the tests are given one."""
-    directory = os.environ.get("INFERLAY_BACKENDS")
-    if not directory:
-        pytest.skip("INFERLAY_BACKENDS does not say where the backend onnxruntime is")
-    pytest.importorskip("onnxruntime")
+    """The directory of the backend `onnxruntime`: of an installed wheel, or where the tests are told."""
+    directory = os.environ.get("INFERLAY_BACKENDS") or str(BACKENDS)
+    if not Path(directory).is_dir():
+        pytest.skip("there is no installed wheel, and INFERLAY_BACKENDS does not say where the backend onnxruntime is")
+    if runtime.library() is None:
+        pytest.skip("the package onnxruntime is not installed")
     return directory

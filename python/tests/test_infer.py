@@ -12,6 +12,7 @@ import pytest
 from conftest import Gate, echo, port
 
 import inferlay
+from inferlay.inputs import address_of_array
 
 numpy = pytest.importorskip("numpy")
 
@@ -268,3 +269,27 @@ def test_a_stream_raises_the_error_that_it_ends_with(gate: Gate) -> None:
         next(iter(waiting))
     gate.opened.set()
     assert running.result()["x"].tolist() == [1, 2]
+
+
+def test_a_request_that_is_used_again_is_described_anew_where_it_differs(server: inferlay.Server) -> None:
+    model = server.model("FP32")
+    whole = numpy.arange(12, dtype=numpy.float32)
+    for value in (whole, whole[2:5], whole[::3], whole[1:], [7.0], whole[:0], whole, whole[6:].copy()):
+        assert model(x=value)["x"].tolist() == list(value)
+    with pytest.raises(inferlay.InvalidArgument, match="FP64"):
+        model(x=whole.astype(numpy.float64))
+    assert model(x=whole.astype(">f4"))["x"].tolist() == whole.tolist()
+    assert model(x=whole)["x"].tolist() == whole.tolist()
+
+
+def test_the_place_of_an_array_is_what_its_interface_says() -> None:
+    whole = numpy.zeros((4, 6), numpy.int16)
+    for array in (
+        whole,
+        whole[1:, 2:],
+        whole.T,
+        whole.view(numpy.recarray),
+        numpy.zeros(0),
+        numpy.array(1),
+    ):
+        assert address_of_array(array) == array.__array_interface__["data"][0]

@@ -134,11 +134,12 @@ impl Pulled {
         }
         let info = seat.request.info();
         let wanted = outputs.iter().enumerate().filter(|(index, _)| info.output_wanted(*index));
-        let parts = wanted.filter_map(|(index, tensor)| {
-            let part = self.part(tensor.as_ref()?, rows);
-            Some(part.map(|part| (index, part)))
+        let parts = wanted.map(|(index, tensor)| {
+            // Of a decoupled model no output at all would be an end without a response.
+            let tensor = tensor.as_ref().ok_or_else(|| self.missing(index))?;
+            Ok((index, self.part(tensor, rows)?))
         });
-        match parts.collect::<Result<Vec<_>, _>>() {
+        match parts.collect::<Result<Vec<_>, Error>>() {
             Ok(parts) => seat.responder.respond(parts),
             Err(error) => Err(seat.refuse(error)),
         }
@@ -194,6 +195,11 @@ impl Pulled {
             _ if output.written.is_set() || output.handed.get().is_some() => Err(self.twice(index)),
             _ => Ok(output),
         }
+    }
+
+    fn missing(&self, index: usize) -> Error {
+        let (place, name) = (self.line.place(), &self.signature().outputs[index].name);
+        Error::internal(format!("{place}: the batch did not answer output '{name}'"))
     }
 
     fn twice(&self, index: usize) -> Error {

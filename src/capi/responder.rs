@@ -84,10 +84,10 @@ pub unsafe extern "C" fn inferlay_responder_set_output(
 ///
 /// `flags`: a sum of INFERLAY_RESPONSE_*; FINAL without outputs ends the answer without a further response. Whatever
 /// becomes of it, no output is set afterwards. Fails with INVALID_ARG or INTERNAL when an output contradicts the config
-/// or is missing: the caller then gets that error; UNSUPPORTED for a response without FINAL of a model that is not
-/// decoupled, which may still send one with it, and for a second one to a caller that waits for one;
-/// FAILED_PRECONDITION after the end; CANCELLED when a deadline, a cancel or a stop has ended it; RESOURCE_EXHAUSTED
-/// when the caller is 16 times its credit behind.
+/// or is missing: the caller then gets that error; UNSUPPORTED for a response without FINAL, and for FINAL without
+/// outputs, of a model that is not decoupled, which may still send one with both, and for a second one to a caller that
+/// waits for one; FAILED_PRECONDITION after the end; CANCELLED when a deadline, a cancel or a stop has ended it;
+/// RESOURCE_EXHAUSTED when the caller is 16 times its credit behind; INVALID_ARG for other flags.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn inferlay_responder_send(responder: *mut Responder, flags: ResponseFlags) -> *mut Status {
@@ -95,11 +95,13 @@ pub unsafe extern "C" fn inferlay_responder_send(responder: *mut Responder, flag
         // SAFETY: the caller's promise.
         let responder = unsafe { borrow_mut(responder, "responder") }?;
         let outputs = std::mem::take(&mut responder.outputs);
-        let responder = responder.responder.as_ref().ok_or(ANSWERED)?;
-        match (flags & INFERLAY_RESPONSE_FINAL != 0, outputs.is_empty()) {
-            (true, true) => responder.finish(),
-            (last, _) => responder.send(outputs, inferlay_backend_sdk::ResponseFlags { last }),
+        if flags & !INFERLAY_RESPONSE_FINAL != 0 {
+            return Err(Error::invalid_arg(format!("flags: found {flags}, expected a sum of INFERLAY_RESPONSE_*")));
         }
+        let last = flags & INFERLAY_RESPONSE_FINAL != 0;
+        let is_end = last && outputs.is_empty() && !responder.names.is_empty();
+        let responder = responder.responder.as_ref().ok_or(ANSWERED)?;
+        if is_end { responder.finish() } else { responder.send(outputs, inferlay_backend_sdk::ResponseFlags { last }) }
     })
 }
 

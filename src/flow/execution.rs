@@ -105,8 +105,9 @@ impl<'a> Execution<'a> {
         &self.lane.spec
     }
 
-    /// What it did besides executing.
+    /// What it did besides executing, now that this is over.
     pub(super) fn report(&self, record: &mut Record) {
+        self.flight.get().into_iter().for_each(|flight| flight.has_executed(record.ended));
         (record.gathered, record.bytes_copied) = (self.gather_time.get(), self.bytes_copied.get());
         record.rows = self.rows;
     }

@@ -21,7 +21,7 @@ use super::timer::Key;
 use crate::backend::taken::{self, TakenRequest, TakenResponder};
 use crate::memory::Lent;
 use crate::observe::{Record, Stations, Trace, TraceEnd};
-use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering};
 use inferlay_backend_sdk::{
     Error, ErrorKind, ParameterValue, Placement, Release, Request, RequestInfo, ResponseFlags, Sent, Tensor, TensorRef,
 };
@@ -32,7 +32,8 @@ use std::sync::Arc;
 pub(super) struct Flight {
     lane: Arc<Lane>,
     in_flight: Arc<InFlight>,
-    begun: u64,
+    /// When `execute` returned, which holds a count until then; what came before is the execution's own time.
+    executed: AtomicU64,
     /// How many requests were taken.
     len: AtomicUsize,
     /// Of a model with an execution timeout.
@@ -43,8 +44,13 @@ impl Flight {
     pub(super) fn begin(lane: &Arc<Lane>, in_flight: Arc<InFlight>) -> Arc<Self> {
         in_flight.begin();
         lane.begin_flight();
-        let (begun, len, watch) = (lane.now(), AtomicUsize::new(0), Watch::begin(lane));
-        Arc::new(Flight { lane: lane.clone(), in_flight, begun, len, watch })
+        let (executed, len, watch) = (AtomicU64::new(lane.now()), AtomicUsize::new(0), Watch::begin(lane));
+        Arc::new(Flight { lane: lane.clone(), in_flight, executed, len, watch })
+    }
+
+    /// `execute` has returned, at this time.
+    pub(super) fn has_executed(&self, at: u64) {
+        self.executed.store(at, Ordering::Relaxed);
     }
 }
 
@@ -53,8 +59,9 @@ impl Drop for Flight {
         if let Some(watch) = self.watch.take() {
             watch.end(&self.lane);
         }
-        let (lasted, len) = (self.lane.now().saturating_sub(self.begun), self.len.load(Ordering::Relaxed) as u64);
-        self.lane.core.lock().tally.add_flight(lasted * len);
+        let lasted = self.lane.now().saturating_sub(self.executed.load(Ordering::Relaxed));
+        let len = self.len.load(Ordering::Relaxed) as u64;
+        self.lane.core.lock().tally.add_flight(lasted.saturating_mul(len));
         self.in_flight.end();
         self.lane.end_flight();
     }
@@ -323,9 +330,10 @@ impl Answerer {
         match several {
             _ if self.is_answered.load(Ordering::Acquire) => Err(ANSWERED),
             Several::Stream(stream) => {
-                stream.send(self.ticket.home(), outputs)?;
-                self.ticket.home().core.lock().tally.add_response();
-                Ok(())
+                // Counted before, so that whoever has it finds it counted.
+                let lane = self.ticket.home();
+                lane.core.lock().tally.add_response();
+                stream.send(lane, outputs).inspect_err(|_| lane.core.lock().tally.take_response_back())
             }
             Several::One(_) if self.cancelled() => Err(UNWANTED),
             Several::One(first) => {

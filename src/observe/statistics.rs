@@ -118,7 +118,6 @@ pub(crate) struct Record {
 /// The running sums of a lane.
 pub(crate) struct Tally {
     statistics: ModelStatistics,
-    /// Executions by rows, while they are few enough for a table.
     /// Responses that were not the last of their requests.
     more_responses: u64,
     /// Requests that were answered well without a last response.
@@ -184,7 +183,12 @@ impl Tally {
         self.more_responses += 1;
     }
 
-    /// Adds the time that a backend took to answer a batch whose requests it took, summed over these.
+    /// That response was refused.
+    pub(crate) fn take_response_back(&mut self) {
+        self.more_responses -= 1;
+    }
+
+    /// Adds the time from the end of an execution until its backend had answered what it took, summed over these requests.
     pub(crate) fn add_flight(&mut self, ns: u64) {
         self.statistics.compute_infer.ns += ns;
     }

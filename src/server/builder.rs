@@ -11,7 +11,7 @@ use crate::flow::{Messenger, Services, Timekeeper, Tuning, Workers};
 use crate::memory::BlockPool;
 use crate::observe::{Log, LogRecord, Tracer};
 use crate::repository::{self, Found};
-use crate::sync::{AtomicBool, Clock, Doorbell, ManualClock, Mutex, thread};
+use crate::sync::{AtomicBool, AtomicU64, Clock, Doorbell, ManualClock, Mutex, thread};
 use inferlay_backend_sdk::{Backend, Error, ErrorKind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -476,11 +476,11 @@ impl ServerBuilder {
             tuning: self.tuning,
             log,
         });
-        let (is_stopping, stopper) = (AtomicBool::new(false), Mutex::new(()));
+        let (is_stopping, stop_until, stopper) = (AtomicBool::new(false), AtomicU64::new(u64::MAX), Mutex::new(false));
         let (leaving, abandoned) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
         let catalog = Catalog::new();
         let (options, serial) = (self.options, Mutex::new(()));
-        let inner = Inner { services, options, catalog, is_stopping, stopper, leaving, abandoned, serial };
+        let inner = Inner { services, options, catalog, is_stopping, stop_until, stopper, leaving, abandoned, serial };
         let loader = Loader { services: &inner.services, options: &inner.options, serial: &inner.serial };
         loader.load_all(found, &inner.catalog)?;
         Ok(ServerHandle { inner: Arc::new(inner) })

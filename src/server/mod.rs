@@ -29,7 +29,7 @@ use crate::config::ModelConfig;
 use crate::flow::{Refused, Request, Response, Services};
 use crate::observe::{Gauges, ModelStatistics, metrics_text};
 use crate::repository;
-use crate::sync::{AtomicBool, Mutex, Ordering, thread};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, thread};
 use builder::Options;
 use catalog::{Catalog, Entry, Served};
 use inferlay_backend_sdk::{Error, ErrorKind};
@@ -76,8 +76,11 @@ pub(crate) struct Inner {
     options: Options,
     catalog: Catalog,
     is_stopping: AtomicBool,
-    /// Held by the one who stops lanes: the bells that tell of drained lanes and ended threads wake one waiter.
-    stopper: Mutex<()>,
+    /// When a stop ends all waiting for lanes to drain, also that of whoever removes a model.
+    stop_until: AtomicU64,
+    /// Held by the one who stops lanes: the bells that tell of drained lanes and ended threads wake one waiter. Whether
+    /// the server has stopped.
+    stopper: Mutex<bool>,
     /// Versions that were taken out of the catalog and may still have requests on their way.
     leaving: Mutex<Vec<Served>>,
     /// Versions that are gone, but for a backend that has not let go of them.
@@ -501,6 +504,7 @@ impl ServerHandle {
     ///
     /// After it returns no callback runs any more. An instance whose backend does not return is abandoned with its
     /// thread: its requests are answered as far as no memory of a waiting caller is lent to them, late answers go nowhere.
+    /// Stopping again does nothing, but for waiting until the first stop is over.
     ///
     /// # Errors
     /// [`ErrorKind::Timeout`], naming the models, when something was left after `within`;
@@ -537,7 +541,13 @@ impl ServerHandle {
 impl Inner {
     fn stop(&self, within: Duration) -> Result<(), Error> {
         self.is_stopping.store(true, Ordering::Release);
-        let _alone = self.stopper.lock();
+        self.stop_until.fetch_min(self.after(within), Ordering::AcqRel);
+        self.services.drained.ring();
+        let mut has_stopped = self.stopper.lock();
+        if *has_stopped {
+            return Ok(());
+        }
+        *has_stopped = true;
         let served = {
             let leaving = self.leaving.lock();
             [self.catalog.served(), leaving.clone()].concat()
@@ -553,13 +563,19 @@ impl Inner {
         drained
     }
 
+    /// So long from now.
+    fn after(&self, within: Duration) -> u64 {
+        self.services.clock.now().saturating_add(u64::try_from(within.as_nanos()).unwrap_or(u64::MAX))
+    }
+
     /// Stops lanes.
     fn drain(&self, lanes: &[Served], within: Duration) -> Result<(), Error> {
         lanes.iter().for_each(|served| served.lane.begin_stop());
-        let until = self.services.clock.now().saturating_add(u64::try_from(within.as_nanos()).unwrap_or(u64::MAX));
+        let own = self.after(within);
         let mut left: Vec<_> = lanes.iter().map(|served| &served.lane).collect();
         loop {
             left.retain(|lane| !lane.is_drained());
+            let until = own.min(self.stop_until.load(Ordering::Acquire));
             if left.is_empty() || self.services.clock.now() >= until {
                 break;
             }

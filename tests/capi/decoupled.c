@@ -296,7 +296,37 @@ static void a_function_of_the_program_sends_several_responses(void) {
   inferlay_responder_free(NULL);
   CHECK(inferlay_responder_credit(NULL) == 0 && inferlay_responder_cancelled(NULL));
   FAILS(INFERLAY_CODE_INVALID_ARG, inferlay_responder_send(NULL, 0));
+  FAILS(INFERLAY_CODE_INVALID_ARG, inferlay_responder_set_output(NULL, "step", &(inferlay_view){sizeof(inferlay_view)}));
+  FAILS(INFERLAY_CODE_INVALID_ARG, inferlay_responder_fail(NULL, inferlay_status_new(INFERLAY_CODE_INTERNAL, "taken")));
   inferlay_queue_free(queue);
+  inferlay_server_free(server);
+}
+
+// A model that says nothing but that it is done.
+static inferlay_status *does_it(void *user_data, inferlay_batch *batch) {
+  (void)user_data;
+  inferlay_responder *responder = NULL;
+  FAILS(INFERLAY_CODE_INVALID_ARG, inferlay_batch_responder(batch, 0, NULL));
+  FAILS(INFERLAY_CODE_INVALID_ARG, inferlay_batch_responder(NULL, 0, &responder));
+  OK(inferlay_batch_responder(batch, 0, &responder));
+  FAILS(INFERLAY_CODE_INVALID_ARG, inferlay_responder_send(responder, 2 | INFERLAY_RESPONSE_FINAL));
+  OK(inferlay_responder_send(responder, INFERLAY_RESPONSE_FINAL));
+  inferlay_responder_free(responder);
+  return NULL;
+}
+
+static void a_model_without_outputs_is_answered_by_a_last_response_without_any(void) {
+  inferlay_server *server = server_with("{name: do_it, input: {name: x, data_type: FP32, dims: 2}}", does_it, NULL);
+  inferlay_request *request = NULL;
+  OK(inferlay_request_new(server, "do_it", 0, &request));
+  const int64_t shape[1] = {2};
+  inferlay_view x = view_of(INFERLAY_TYPE_FP32, shape, 1, signal_values, 2 * sizeof(float));
+  OK(inferlay_request_set_input(request, "x", &x));
+  inferlay_response *response = NULL;
+  OK(inferlay_infer(server, request, &response));
+  CHECK(inferlay_response_outputs_len(response) == 0);
+  inferlay_response_free(response);
+  inferlay_request_free(request);
   inferlay_server_free(server);
 }
 
@@ -307,5 +337,6 @@ int main(void) {
   who_waits_gets_the_one_response_or_an_error();
   a_model_that_is_not_decoupled_sends_the_last_response_alone();
   a_function_of_the_program_sends_several_responses();
+  a_model_without_outputs_is_answered_by_a_last_response_without_any();
   return 0;
 }

@@ -8,6 +8,22 @@ use std::thread;
 use std::time::Duration;
 
 #[test]
+fn a_batch_without_an_output_is_an_error_also_where_a_response_is_not_needed() {
+    finishes(|| {
+        let (_server, model, queue) = pulled(doubling("m").decoupled(true));
+        let mut responses = model.infer_stream(ask(1.0)).unwrap();
+        let error = pull(&queue).answer().unwrap_err();
+        assert!(error.message().contains("did not answer output 'y'"), "{error}");
+        assert_eq!(responses.next().unwrap().unwrap_err().message(), error.message());
+        // And with one, it is a response like any other.
+        let mut responses = model.infer_stream(ask(2.0)).unwrap();
+        answer_doubled(pull(&queue));
+        assert_eq!(responses.next().unwrap().unwrap().slice::<f32>("y").unwrap(), answer(2.0));
+        assert!(responses.next().is_none());
+    });
+}
+
+#[test]
 fn a_stop_drains_what_is_pulled_and_answers_what_is_not() {
     finishes(|| {
         // Nobody pulls: one request is in a batch, one waits for the next.

@@ -5,6 +5,7 @@
 //!                                    ├─ step: one command, its output streamed
 //!                                    ├─ machine, python: what a stage needs and installs
 //!                                    ├─ dist: what C and C++ programs need, in one folder
+//!                                    ├─ wheel, pythons: the Python package, on every Python there is
 //!                                    └─ licences, outputs, json: what a command printed, checked
 //! ```
 //!
@@ -21,10 +22,12 @@ mod machine;
 mod outputs;
 mod plan;
 mod python;
+mod pythons;
 mod report;
 mod sanitize;
 mod stages;
 mod step;
+mod wheel;
 
 use plan::{Chore, Plan};
 use report::Report;
@@ -60,8 +63,8 @@ fn main() -> ExitCode {
 
 fn write(without: &[&str]) -> ExitCode {
     match dist::write(&House::new(false), without) {
-        Ok(written) => {
-            print!("\n{}", dist::table(&written.sizes));
+        Ok(sizes) => {
+            print!("\n{}", dist::table(&sizes));
             ExitCode::SUCCESS
         }
         Err(error) => {

@@ -53,6 +53,19 @@ const REASON_LINES_MAX: usize = 25;
 const REASONS_LINES_MAX: usize = 120;
 const LAST_LINES_MAX: usize = 40;
 
+/// How many tests passed and failed, by the line that pytest ends with. What could not be set up has failed.
+pub(crate) fn pytest(text: &str) -> (usize, usize) {
+    let is_last =
+        |line: &&str| line.contains(" in ") && [" passed", " failed", " error"].iter().any(|w| line.contains(w));
+    let line = text.lines().rfind(is_last).unwrap_or_default();
+    let words: Vec<_> = line.split([' ', ',', '=']).filter(|word| !word.is_empty()).collect();
+    let count = |kinds: &[&str]| -> usize {
+        let named = words.windows(2).filter(|pair| kinds.contains(&pair[1]));
+        named.filter_map(|pair| pair[0].parse::<usize>().ok()).sum()
+    };
+    (count(&["passed"]), count(&["failed", "error", "errors"]))
+}
+
 /// Checks the line `accuracy: NN.NN %`.
 pub(crate) fn quickstart(text: &str) -> Result<String, String> {
     let line = text.lines().find_map(|line| line.trim().strip_prefix("accuracy:"));
@@ -112,6 +125,19 @@ mod tests {
         let long = format!("error: x\n{}", "y\n".repeat(1000));
         assert_eq!(reasons(&long).lines().count(), REASON_LINES_MAX);
         assert_eq!(reasons(""), "");
+    }
+
+    #[test]
+    fn the_last_line_of_pytest_is_counted() {
+        for (text, expected) in [
+            ("1 passed in a text\n== 2 failed, 120 passed, 3 skipped, 1 warning, 2 errors in 5.31s ==\n", (120, 4)),
+            ("...\n171 passed, 2 skipped in 64.02s (0:01:04)\n", (171, 0)),
+            ("1 error in 0.10s", (0, 1)),
+            ("no tests ran in 0.01s", (0, 0)),
+            ("bash: pytest: not found", (0, 0)),
+        ] {
+            assert_eq!(pytest(text), expected, "{text}");
+        }
     }
 
     #[test]

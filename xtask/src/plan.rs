@@ -8,7 +8,7 @@ use std::fmt::Write;
 #[derive(Debug)]
 pub(crate) enum Chore {
     Help,
-    /// The libraries for C and C++, without these backends.
+    /// The libraries for C and C++ and the wheel for Python, without these parts.
     Dist(Vec<&'static str>),
     Run(Plan),
 }
@@ -36,16 +36,16 @@ pub(crate) fn parse(args: &[String]) -> Result<Chore, String> {
     }
 }
 
-/// Any number of `--without BACKEND`.
+/// Any number of `--without PART`.
 fn without(args: &[&str]) -> Result<Vec<&'static str>, String> {
-    let known = dist::backends();
+    let known = dist::parts();
     let named = |pair: &[&str]| match pair {
         ["--without", name] => known
             .iter()
             .find(|known| *known == name)
             .copied()
-            .ok_or_else(|| format!("`dist` has no backend `{name}`: expected one of {}", known.join(", "))),
-        other => Err(format!("`dist` takes no `{}`: expected --without BACKEND", other.join(" "))),
+            .ok_or_else(|| format!("`dist` has no part `{name}`: expected one of {}", known.join(", "))),
+        other => Err(format!("`dist` takes no `{}`: expected --without PART", other.join(" "))),
     };
     args.chunks(2).map(named).collect()
 }
@@ -68,7 +68,8 @@ pub(crate) fn help() -> String {
     let mut text = String::from(
         "cargo xtask test [--full] [STAGE…]   every check there is, or the stages named; --full: the long forms\n\
          cargo xtask soak                     hours of chaos, on a release build without tract\n\
-         cargo xtask dist [--without BACKEND]   what C and C++ programs need, in dist/; backends may be left out\n\
+         cargo xtask dist [--without PART…]   what C, C++ and Python programs need, in dist/; a backend or the wheel \
+         may be left out\n\
          cargo xtask help                     this page\n\n\
          stages, in order, and the minutes each may take from a fresh clone on two cores:\n",
     );
@@ -112,9 +113,10 @@ mod tests {
     }
 
     #[test]
-    fn backends_may_be_left_out_of_dist() {
+    fn parts_may_be_left_out_of_dist() {
         assert!(names("dist").unwrap().is_empty());
         assert_eq!(names("dist --without tract --without null").unwrap(), ["tract", "null"]);
+        assert_eq!(names("dist --without wheel").unwrap(), ["wheel"]);
     }
 
     #[test]

@@ -4,11 +4,16 @@
 use crate::House;
 use crate::machine;
 use crate::step::Step;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The packages and their versions. Releases of onnx from 1.23 on do not ship the data of the node tests.
 const PACKAGES: &[&str] = &["numpy==2.4.6", "onnx==1.22.0", "onnxruntime==1.31.1"];
+
+/// What builds the Python package and looks at it. With `nodejs`, pyright brings the Node that it runs on.
+const TOOLS: &[&str] =
+    &["hatchling==1.33.0", "mypy==2.4.1", "ml_dtypes==0.6.0", "pyright[nodejs]==1.1.414", "ruff==0.17.6"];
 
 /// Fewer node tests than this mean that the data is not what it was: onnx 1.22.0 has 1765.
 const NODE_TESTS_MIN: usize = 1700;
@@ -43,12 +48,23 @@ pub(crate) fn venv(house: &House) -> Result<PathBuf, String> {
     python(house).map(|_| house.target.join("venv"))
 }
 
+/// The interpreter, its packages installed, and the tools too.
+pub(crate) fn with_tools(house: &House) -> Result<PathBuf, String> {
+    let python = python(house)?;
+    let installed = house.target.join("venv/tools");
+    if !is_written(&installed, TOOLS) {
+        install(house, &python, TOOLS)?;
+        write(&installed, TOOLS)?;
+    }
+    Ok(python)
+}
+
 /// The interpreter, its packages installed.
 fn python(house: &House) -> Result<PathBuf, String> {
     let venv = house.target.join("venv");
     let python = venv.join("bin/python3");
     let installed = venv.join("installed");
-    if fs::read_to_string(&installed).is_ok_and(|pins| pins == PACKAGES.join(" ")) {
+    if is_written(&installed, PACKAGES) {
         return Ok(python);
     }
     // Debian splits venv off: `import venv` works without the part that can install pip.
@@ -56,16 +72,45 @@ fn python(house: &House) -> Result<PathBuf, String> {
         machine::packages(house, &["python3", "python3-venv"])?;
     }
     Step::new(house, "python3").args(["-m", "venv", "--clear"]).args([&venv]).run()?;
-    Step::new(house, &python)
-        .args("-m pip install --quiet --disable-pip-version-check --root-user-action=ignore".split(' '))
-        .args(PACKAGES)
-        .run()?;
-    fs::write(&installed, PACKAGES.join(" ")).map_err(|error| format!("{}: {error}", installed.display()))?;
+    install(house, &python, PACKAGES)?;
+    write(&installed, PACKAGES)?;
     Ok(python)
+}
+
+/// Lets the pip of an interpreter install packages, or whatever else its arguments are.
+pub(crate) fn install<A: AsRef<OsStr>>(
+    house: &House,
+    python: &Path,
+    packages: impl IntoIterator<Item = A>,
+) -> Result<(), String> {
+    let words = "-m pip install --quiet --disable-pip-version-check --root-user-action=ignore";
+    Step::new(house, python).args(words.split(' ')).args(packages).run()
+}
+
+fn is_written(place: &Path, pins: &[&str]) -> bool {
+    fs::read_to_string(place).is_ok_and(|found| found == pins.join(" "))
+}
+
+fn write(place: &Path, pins: &[&str]) -> Result<(), String> {
+    fs::write(place, pins.join(" ")).map_err(|error| format!("{}: {error}", place.display()))
 }
 
 fn node_tests(house: &House) -> Result<PathBuf, String> {
     let script = "import onnx, os; print(os.path.dirname(onnx.__file__))";
     let onnx = Step::new(house, python(house)?).args(["-c", script]).ask()?;
     Ok(Path::new(onnx.trim()).join("backend/test/data/node"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tests_of_the_package_run_on_the_same_packages() {
+        let path = House::new(false).root.join("python/tests/requirements.txt");
+        let requirements = fs::read_to_string(path).unwrap();
+        for pin in PACKAGES {
+            assert!(requirements.contains(&format!("\n{pin}; python_version >= ")), "{pin}");
+        }
+    }
 }

@@ -29,6 +29,45 @@ impl From<Result<String, String>> for Outcome {
     }
 }
 
+/// Checks that passed, and why others did not.
+#[derive(Default)]
+pub(crate) struct Tally {
+    passed: usize,
+    failed: usize,
+    failures: Vec<String>,
+}
+
+impl Tally {
+    pub(crate) fn add(&mut self, name: &str, result: Result<(), String>) {
+        match result {
+            Ok(()) => self.passed += 1,
+            Err(why) => self.fail(1, format!("{name}: {why}")),
+        }
+    }
+
+    /// Adds all tests of a command that counts them. That none passed is a failure: a filter has lost its tests.
+    pub(crate) fn add_many(&mut self, name: &str, (passed, failed): (usize, usize), end: Result<(), String>) {
+        self.passed += passed;
+        match end {
+            Ok(()) if passed > 0 => {}
+            Ok(()) => self.fail(1, format!("{name}: no test ran")),
+            Err(why) => self.fail(failed.max(1), format!("{name}: {why}")),
+        }
+    }
+
+    fn fail(&mut self, failed: usize, why: String) {
+        self.failed += failed;
+        self.failures.push(why);
+    }
+
+    pub(crate) fn outcome(self, remark: String) -> Outcome {
+        match self.failed {
+            0 => Outcome::Passed { checks: self.passed, remark },
+            failed => Outcome::Failed { passed: self.passed, failed, why: self.failures.join("\n") },
+        }
+    }
+}
+
 /// One row for each stage that ran.
 #[derive(Default)]
 pub(crate) struct Report {
@@ -161,5 +200,25 @@ mod tests {
         let mut report = Report::default();
         report.add(&STAGES[0], Duration::from_secs(60 * STAGES[0].minutes), Ok(String::new()).into());
         assert!(!report.to_string().contains("WARNING"));
+    }
+
+    #[test]
+    fn a_failure_is_counted_and_named() {
+        let mut tally = Tally::default();
+        tally.add("good", Ok(()));
+        tally.add("bad", Err("because".into()));
+        assert!(matches!(tally.outcome(String::new()),
+            Outcome::Failed { passed: 1, failed: 1, why } if why == "bad: because"));
+    }
+
+    #[test]
+    fn tests_that_a_command_counts_are_added_up() {
+        let mut tally = Tally::default();
+        tally.add_many("good", (40, 0), Ok(()));
+        tally.add_many("bad", (7, 2), Err("because".into()));
+        tally.add_many("ended early", (0, 0), Err("so".into()));
+        tally.add_many("none", (0, 0), Ok(()));
+        assert!(matches!(tally.outcome(String::new()), Outcome::Failed { passed: 47, failed: 4, why }
+            if why == "bad: because\nended early: so\nnone: no test ran"));
     }
 }

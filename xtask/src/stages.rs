@@ -9,6 +9,7 @@ use crate::python;
 use crate::report::Outcome;
 use crate::sanitize;
 use crate::step::Step;
+use crate::wheel;
 
 /// One check, or one kind of tests.
 #[derive(Debug)]
@@ -25,38 +26,45 @@ pub(crate) struct Stage {
 pub(crate) const STAGES: &[Stage] = &[
     Stage { name: "fmt", what: "the code is formatted", minutes: 1, run: fmt },
     Stage { name: "licences", what: "every dependency's licence and source is allowed", minutes: 1, run: licences },
-    Stage { name: "python", what: "Python, with the test data of ONNX", minutes: 2, run: python },
+    Stage { name: "python", what: "Python, with the test data of ONNX", minutes: 1, run: python },
     Stage { name: "clippy", what: "lints, with and without tract", minutes: 5, run: clippy },
     Stage { name: "build", what: "everything builds, tests included", minutes: 9, run: build },
-    Stage { name: "test", what: "unit, integration and documentation tests", minutes: 7, run: test },
-    Stage { name: "loom", what: "every interleaving of the models `loom_*`", minutes: 6, run: loom },
+    Stage { name: "test", what: "unit, integration and documentation tests", minutes: 6, run: test },
+    Stage { name: "loom", what: "every interleaving of the models `loom_*`", minutes: 5, run: loom },
     Stage { name: "doc", what: "the documentation has no dead links", minutes: 2, run: doc },
     Stage { name: "quickstart", what: "the first example classifies digits", minutes: 1, run: quickstart },
     Stage {
         name: "dist",
         what: "C and C++ programs build with what is installed, and run",
-        minutes: 5,
+        minutes: 4,
         run: dist::check::stage,
+    },
+    Stage {
+        name: "wheel",
+        what: "the Python package, installed and tested on every Python there is",
+        minutes: 7,
+        run: wheel::stage,
     },
     Stage {
         name: "sanitize",
         what: "plugins under ASan, many threads under TSan",
-        minutes: 4,
+        minutes: 3,
         run: sanitize::sanitize,
     },
-    Stage { name: "fuzz", what: "config, plugin tables and the C door for a minute", minutes: 3, run: sanitize::fuzz },
-    Stage { name: "benches", what: "the benchmark runs and reports its cases", minutes: 4, run: benches },
+    Stage { name: "fuzz", what: "config, plugin tables and the C door for a minute", minutes: 2, run: sanitize::fuzz },
+    Stage { name: "benches", what: "the benchmark runs and reports its cases", minutes: 3, run: benches },
 ];
 
 /// The stages of `cargo xtask soak`.
 pub(crate) const SOAK: &[Stage] = &[
     Stage { name: "soak", what: "the long forms of the tests `soak_*`, in release", minutes: 120, run: soak },
     Stage { name: "loom", what: "the models `loom_*`, with more preemptions", minutes: 120, run: loom },
+    Stage { name: "python", what: "the long forms of the tests of the Python package", minutes: 60, run: wheel::soak },
     Stage { name: "fuzz", what: "the fuzz targets, five minutes each", minutes: 20, run: sanitize::fuzz_long },
 ];
 
 /// What the build that most stages share selects. Another selection of features would build tract again.
-const EVERYTHING: &str = "--workspace --all-features";
+pub(crate) const EVERYTHING: &str = "--workspace --all-features";
 
 /// The packages that build without tract.
 const WITHOUT_TRACT: &str = "-p inferlay -p inferlay-backend-sdk -p inferlay-backend-null --no-default-features";

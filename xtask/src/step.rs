@@ -50,6 +50,13 @@ impl Step {
         self
     }
 
+    /// Lets it run in this folder of the house.
+    pub(crate) fn within(mut self, folder: impl AsRef<Path>) -> Step {
+        let root = self.command.get_current_dir().map(Path::to_owned).unwrap_or_default();
+        self.command.current_dir(root.join(folder));
+        self
+    }
+
     /// Runs it.
     pub(crate) fn run(self) -> Result<(), String> {
         self.hear().end
@@ -126,6 +133,12 @@ mod tests {
     fn a_command_that_fails_is_named_with_its_end() {
         assert_eq!(shell("exit 3").run().unwrap_err(), "`sh -c exit 3` ended with exit status: 3");
         assert!(Step::new(&House::new(false), "/no/such").run().unwrap_err().starts_with("`such` did not start"));
+    }
+
+    #[test]
+    fn a_command_runs_in_the_folder_that_it_is_given() {
+        let found = shell("pwd").within("xtask").ask().unwrap();
+        assert_eq!(Path::new(found.trim()), House::new(false).root.join("xtask"));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 """The shared library: found, opened once, and asked for its version.
 
-It is looked for where the environment variable ``INFERLAY_LIBRARY`` says, else beside this package. Each function is
-called in one of two ways, see ``tools/generate_ffi.py``: those that may wait let go of the interpreter lock.
+It is looked for where the environment variable ``INFERLAY_LIBRARY`` says, else in this package, where a wheel puts it
+with the backends beside it. Each function is called in one of two ways, see ``tools/generate_ffi.py``: those that may
+wait let go of the interpreter lock.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from . import _ffi
 
 VARIABLE = "INFERLAY_LIBRARY"
 NAMES = ("libinferlay.so", "libinferlay.dylib")
-FOLDERS = ("lib", ".")
+FOLDER = "_lib"
 
 
 def candidates() -> Iterator[Path]:
@@ -26,9 +27,8 @@ def candidates() -> Iterator[Path]:
         yield Path(said)
         return
     here = Path(__file__).resolve().parent
-    for folder in FOLDERS:
-        for name in NAMES:
-            yield here / folder / name
+    for name in NAMES:
+        yield here / FOLDER / name
 
 
 def find() -> Path:

@@ -85,6 +85,13 @@ class Awaited(Single):
         super().__init__(call)
         self.future = future
 
+    def respond(self, response: Optional[Response], error: Optional[Error], is_final: bool) -> None:
+        """Wakes the task at once where there is one response, as nearly always."""
+        if is_final and response is not None and error is None and self._held is None:
+            self.finish(response, None)
+        else:
+            super().respond(response, error, is_final)
+
     def finish(self, response: Optional[Response], error: Optional[Error]) -> None:
         """Wakes the task, unless it was cancelled or its loop is closed."""
         if self.future.done():

@@ -25,6 +25,7 @@ from .tensors import Memory
 EVENT = struct.Struct("=QIIQQQQ")
 assert EVENT.size == ctypes.sizeof(_ffi.Event)
 EVENTS_MAX = 256
+RESPONSE, RELEASE, FINAL = _ffi.EVENT_RESPONSE, _ffi.EVENT_RELEASE, _ffi.RESPONSE_FINAL
 
 
 class Receiver:
@@ -62,7 +63,10 @@ class Single(Receiver):
     __slots__ = ("_held",)
 
     def __init__(self, call: Call) -> None:
-        super().__init__(call)
+        # All fields in one function: there is one of these for each request.
+        self.call: Optional[Call] = call
+        self.is_cancelled = False
+        self._lock = threading.Lock()
         self._held: Optional[Response] = None
 
     def finish(self, response: Optional[Response], error: Optional[Error]) -> None:
@@ -150,15 +154,16 @@ class Completions:
         return count
 
     def _tell(self, kind: int, flags: int, token: int, response: int, status: int) -> None:
-        if kind == _ffi.EVENT_RESPONSE:
+        if kind == RESPONSE:
             error = take(status) if status else None
             answer = Response(Memory(response)) if response else None
             receiver = self.table.get(token)
             if receiver is not None:
-                if answer is not None and receiver.call is not None:
-                    answer._memory.keep = receiver.call.out
-                receiver.respond(answer, error, bool(flags & _ffi.RESPONSE_FINAL))
-        elif kind == _ffi.EVENT_RELEASE:
+                call = receiver.call
+                if answer is not None and call is not None:
+                    answer._memory.keep = call.out
+                receiver.respond(answer, error, flags & FINAL != 0)
+        elif kind == RELEASE:
             receiver = self.table.pop(token, None)
             if receiver is not None:
                 receiver.release()

@@ -10,6 +10,7 @@ from typing import Dict, Optional, Type
 
 from . import _ffi
 from ._library import functions
+from .onnxruntime import advised
 
 
 class Error(Exception):
@@ -123,7 +124,7 @@ def take(status: int) -> Error:
     code: int = functions.status_code(status)
     text: bytes = functions.status_message(status)
     functions.status_free(status)
-    return CLASSES.get(code, Unknown)(text.decode("utf-8", "replace"))
+    return CLASSES.get(code, Unknown)(advised(text.decode("utf-8", "replace")))
 
 
 def check(status: Optional[int]) -> None:

@@ -12,6 +12,7 @@ import ctypes
 import itertools
 import math
 import struct
+import sys
 from typing import Any, Callable, Iterable, Iterator, List, Optional, Tuple
 
 from . import dlpack
@@ -29,6 +30,32 @@ DENSE = 0x101
 RANK_MAX = 64
 
 Array: Any = getattr(numpy, "ndarray", ())
+
+_pointer: Any = ctypes.c_void_p.from_address
+# Where an array keeps the address of its elements: behind the header that all objects have.
+_DATA = object.__basicsize__
+
+
+def _told_address(value: Any) -> int:
+    """Where the elements of an array begin, as its interface says, which is a dictionary made for the purpose."""
+    address: int = value.__array_interface__["data"][0]
+    return address
+
+
+def _read_address(value: Any) -> int:
+    """The same, in a tenth of the time."""
+    return _pointer(id(value) + _DATA).value or 0
+
+
+def _reads_right() -> bool:
+    """Whether arrays of this numpy, on this interpreter, are laid out as numpy's C interface says."""
+    if numpy is None or sys.implementation.name != "cpython":
+        return False
+    probes = [numpy.zeros(3), numpy.zeros((2, 5), "int8")[1:, 2:]]
+    return all(_read_address(probe) == _told_address(probe) for probe in probes)
+
+
+address_of_array: Callable[[Any], int] = _read_address if _reads_right() else _told_address
 
 
 def lend(value: Any, kind: Optional[DataType]) -> Lent:
@@ -55,7 +82,7 @@ def lend_array(value: Any, kind: Optional[DataType]) -> Lent:
         value = value.copy(order="C")
     if kind is DataType.BF16 and found is DataType.UINT16:
         found = DataType.BF16
-    return found, value.__array_interface__["data"][0], value.nbytes, value.shape, 0, 0, value
+    return found, address_of_array(value), value.nbytes, value.shape, 0, 0, value
 
 
 def lend_odd_array(value: Any, kind: Optional[DataType]) -> Lent:

@@ -85,7 +85,8 @@ class Options:
     def set_backend_options(self, found: Optional[Mapping[str, Mapping[str, Any]]]) -> None:
         """Options of backends, by backend and name."""
         said = {name: dict(options) for name, options in (found or {}).items()}
-        library = onnxruntime.library()
+        # A variable that names the library is read by the backend, which would prefer the option.
+        library = None if any(map(os.environ.get, onnxruntime.VARIABLES)) else onnxruntime.library()
         if library is not None:
             said.setdefault("onnxruntime", {}).setdefault("library", library)
         for backend, options in said.items():

@@ -96,7 +96,7 @@ class Response(Mapping[str, Any]):
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
         self._tensors: Optional[Dict[str, Tensor]] = None
-        self._arrays: Dict[str, Any] = {}
+        self._arrays: Optional[Dict[str, Any]] = None
 
     def _read(self) -> Dict[str, Tensor]:
         tensors = self._tensors
@@ -105,10 +105,13 @@ class Response(Mapping[str, Any]):
         return tensors
 
     def __getitem__(self, name: str) -> Any:
-        array = self._arrays.get(name)
+        arrays = self._arrays
+        if arrays is None:
+            arrays = self._arrays = {}
+        array = arrays.get(name)
         if array is None:
             tensor = self.tensor(name)
-            array = self._arrays[name] = tensor if numpy is None else tensor.numpy()
+            array = arrays[name] = tensor if numpy is None else tensor.numpy()
         return array
 
     def __iter__(self) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, Dict, List, Mapping, Optional, Union
 
-from . import html, registry
+from . import html, onnxruntime, registry
 from ._library import functions
 from .calls import encode, whole
 from .engine import Engine, after
@@ -135,7 +135,8 @@ class Server:
     @property
     def models(self) -> List[Dict[str, Any]]:
         """Every version of every model: name, version, state and the reason for it."""
-        return self._engine.json(functions.server_models)  # type: ignore[no-any-return]
+        rows: List[Dict[str, Any]] = self._engine.json(functions.server_models)
+        return [{**row, "reason": onnxruntime.advised(row["reason"])} for row in rows]
 
     @property
     def metadata(self) -> Dict[str, Any]:

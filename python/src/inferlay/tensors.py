@@ -60,6 +60,9 @@ def viewed(kind: DataType) -> str:
     return kind.format
 
 
+# Looking a member up takes longer than a name of the module.
+BYTES = DataType.BYTES
+
 VIEWED: Dict[DataType, str] = {kind: viewed(kind) for kind in DataType if kind is not DataType.BYTES}
 
 
@@ -122,7 +125,7 @@ class Tensor:
         """The elements as a read-only array of numpy, not copied; of ``BYTES``, a new one of ``bytes``."""
         if numpy is None:
             raise ImportError("inferlay.Tensor.numpy: numpy is not installed; memoryview() and tolist() do without")
-        if self.dtype is DataType.BYTES:
+        if self.dtype is BYTES:
             made = numpy.empty(math.prod(self.shape), dtype=object)
             made[:] = self.elements()
             return made.reshape(self.shape)
@@ -130,7 +133,7 @@ class Tensor:
             return numpy.empty(self.shape, TO_NUMPY[self.dtype])
         held = block(self._address, self.nbytes, self._memory)
         array = numpy.ndarray(self.shape, TO_NUMPY[self.dtype], held)
-        array.flags.writeable = False
+        array.setflags(False)
         return array
 
     def elements(self) -> List[bytes]:

@@ -48,8 +48,8 @@ const PARTS: &[Part] = &[
     },
 ];
 
-/// The names that `--without` takes.
-pub(crate) fn backends() -> Vec<&'static str> {
+/// The backends that may be left out.
+pub(super) fn backends() -> Vec<&'static str> {
     PARTS.iter().filter_map(|part| part.backend).collect()
 }
 

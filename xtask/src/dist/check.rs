@@ -14,7 +14,7 @@ use crate::House;
 use crate::machine;
 use crate::outputs;
 use crate::python;
-use crate::report::Outcome;
+use crate::report::{Outcome, Tally};
 use crate::step::Step;
 use std::collections::BTreeSet;
 use std::fs;
@@ -98,29 +98,6 @@ const README_COMMANDS: [&str; 2] = [
 enum Build {
     Plain,
     Sanitized,
-}
-
-/// Checks that passed, and why others did not.
-#[derive(Default)]
-struct Tally {
-    passed: usize,
-    failures: Vec<String>,
-}
-
-impl Tally {
-    fn add(&mut self, name: &str, result: Result<(), String>) {
-        match result {
-            Ok(()) => self.passed += 1,
-            Err(why) => self.failures.push(format!("{name}: {why}")),
-        }
-    }
-
-    fn outcome(self, remark: String) -> Outcome {
-        match self.failures.len() {
-            0 => Outcome::Passed { checks: self.passed, remark },
-            failed => Outcome::Failed { passed: self.passed, failed, why: self.failures.join("\n") },
-        }
-    }
 }
 
 /// Builds everything but tract, which is slow to optimise, and checks it.
@@ -373,14 +350,5 @@ mod tests {
             run.sort_unstable();
             assert_eq!(names, run, "{}", project.folder);
         }
-    }
-
-    #[test]
-    fn a_failure_is_counted_and_named() {
-        let mut tally = Tally::default();
-        tally.add("good", Ok(()));
-        tally.add("bad", Err("because".into()));
-        assert!(matches!(tally.outcome(String::new()),
-            Outcome::Failed { passed: 1, failed: 1, why } if why == "bad: because"));
     }
 }

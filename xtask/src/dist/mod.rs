@@ -8,16 +8,17 @@
 //!   share/doc/inferlay/                 licences, ours and those of what is linked in
 //! ```
 //!
-//! [`build`] makes the libraries, [`notices`] the licences, [`check`] proves all of it from outside.
+//! [`build`] makes the libraries, [`notices`] the licences, [`check`] proves all of it from outside. The wheel of the
+//! Python package, which holds the same files, is laid beside the archive; see `wheel.rs`.
 
 mod build;
 pub(crate) mod check;
 mod notices;
 
-pub(crate) use build::backends;
-
 use crate::House;
+use crate::python;
 use crate::step::Step;
+use crate::wheel;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -45,9 +46,35 @@ pub(crate) struct Written {
     pub(crate) sizes: Vec<(String, u64)>,
 }
 
-/// `cargo xtask dist`: everything but the backends named.
-pub(crate) fn write(house: &House, without: &[&str]) -> Result<Written, String> {
-    write_to(house, &house.root.join("dist"), without)
+/// The name by which `--without` leaves the wheel out, which needs Python and packages of its own.
+const WHEEL: &str = "wheel";
+
+/// The names that `--without` takes.
+pub(crate) fn parts() -> Vec<&'static str> {
+    let mut names = build::backends();
+    names.push(WHEEL);
+    names
+}
+
+/// `cargo xtask dist`: everything but the parts named. The sizes of all that was written.
+pub(crate) fn write(house: &House, without: &[&str]) -> Result<Vec<(String, u64)>, String> {
+    let place = house.root.join("dist");
+    let has_wheel = !without.contains(&WHEEL);
+    if has_wheel {
+        // Told at once rather than after minutes of compiling.
+        python::with_tools(house).map_err(|why| format!("{why}; `--without {WHEEL}` needs no Python"))?;
+    }
+    let mut sizes = write_to(house, &place, without)?.sizes;
+    if has_wheel {
+        let wheel = wheel::build(house, &place, &place)?;
+        sizes.extend(size(&place, &wheel));
+    }
+    Ok(sizes)
+}
+
+/// Writes the tree to a place of its own, for the wheel that is tested.
+pub(crate) fn tree(house: &House, place: &Path, without: &[&str]) -> Result<(), String> {
+    write_to(house, place, without).map(drop)
 }
 
 fn write_to(house: &House, place: &Path, without: &[&str]) -> Result<Written, String> {
@@ -67,9 +94,12 @@ fn write_to(house: &House, place: &Path, without: &[&str]) -> Result<Written, St
     }
     notices::write(house, &place.join("share/doc/inferlay"), without)?;
     let archive = archive(house, place)?;
-    let size =
-        |path: &PathBuf| Some((path.strip_prefix(place).ok()?.display().to_string(), path.metadata().ok()?.len()));
-    Ok(Written { sizes: libraries.iter().chain([&archive]).filter_map(size).collect(), archive })
+    Ok(Written { sizes: libraries.iter().chain([&archive]).filter_map(|path| size(place, path)).collect(), archive })
+}
+
+/// A file's path from a folder, and its bytes.
+fn size(place: &Path, path: &Path) -> Option<(String, u64)> {
+    Some((path.strip_prefix(place).ok()?.display().to_string(), path.metadata().ok()?.len()))
 }
 
 /// A template with its places filled.

@@ -37,7 +37,14 @@ grows!(
     inferlay_abi_backend,
 );
 
-/// A copy of what the other side has filled in: as much as both sizes promise, zeros beyond.
+/// A size without what would be part of a field: a pointer that is cut in half points somewhere. Compilers make every
+/// size a multiple of the alignment, so that only a size that is wrong gets smaller.
+#[inline]
+const fn whole<T: Grows>(promised: usize) -> usize {
+    promised / align_of::<T>() * align_of::<T>()
+}
+
+/// A copy of what the other side has filled in: the fields that both sizes promise, zeros beyond.
 ///
 /// # Safety
 /// `from` points to a struct of the other side, readable for the `struct_size` bytes that it says.
@@ -51,7 +58,7 @@ pub unsafe fn read<T: Grows>(from: *const T) -> T {
     }
     let mut own = MaybeUninit::<T>::zeroed();
     // SAFETY: `from` is readable for `promised` bytes, `own` writable for its size, which is more; they are apart.
-    unsafe { std::ptr::copy_nonoverlapping(from.cast::<u8>(), own.as_mut_ptr().cast(), promised) };
+    unsafe { std::ptr::copy_nonoverlapping(from.cast::<u8>(), own.as_mut_ptr().cast(), whole::<T>(promised)) };
     // SAFETY: `Grows` says that zeros are a value; the other side's fields are of the same plain types.
     unsafe { own.assume_init() }
 }
@@ -70,7 +77,7 @@ pub unsafe fn write<T: Grows>(to: *mut T, value: &T) {
     } else {
         let from = std::ptr::from_ref(value).cast::<u8>();
         // SAFETY: `to` is writable for `promised` bytes, `value` readable for more; they are apart.
-        unsafe { std::ptr::copy_nonoverlapping(from, to.cast(), promised as usize) };
+        unsafe { std::ptr::copy_nonoverlapping(from, to.cast(), whole::<T>(promised as usize)) };
     }
     // SAFETY: as for the read: the size stays that of its owner.
     unsafe { to.cast::<u32>().write(promised) };
@@ -255,4 +262,34 @@ fn panicked(panic: Box<dyn Any + Send>) -> Error {
 /// Whether a table of functions reaches as far as its version 1.0, by its size.
 pub fn is_whole(host: &inferlay_abi_host) -> bool {
     host.struct_size >= super::INFERLAY_ABI_HOST_SIZE_1_0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ptr::null;
+
+    #[test]
+    fn a_size_that_ends_within_a_field_leaves_the_field_out() {
+        let full = inferlay_abi_signature {
+            struct_size: 0,
+            batches: 1,
+            input_count: 2,
+            output_count: 3,
+            inputs: std::ptr::dangling(),
+            outputs: std::ptr::dangling(),
+        };
+        let inputs = std::mem::offset_of!(inferlay_abi_signature, inputs);
+        for promised in 4..=size_of::<inferlay_abi_signature>() {
+            let table = inferlay_abi_signature { struct_size: promised as u32, ..full };
+            // SAFETY: it is readable for more than it promises.
+            let own = unsafe { read(&raw const table) };
+            assert_eq!(own.inputs, if promised < inputs + 8 { null() } else { full.inputs }, "{promised}");
+            assert_eq!(own.outputs, if promised < inputs + 16 { null() } else { full.outputs }, "{promised}");
+            let mut filled = inferlay_abi_signature { inputs: null(), outputs: null(), ..table };
+            // SAFETY: it is writable for more than it promises.
+            unsafe { write(&raw mut filled, &full) };
+            assert_eq!((filled.struct_size, filled.inputs), (promised as u32, own.inputs), "{promised}");
+        }
+    }
 }
