@@ -64,6 +64,13 @@ BFLOAT16 = """
     castlike_FLOAT_to_BFLOAT16_expanded
     range_bfloat16_type_positive_delta
     range_bfloat16_type_positive_delta_expanded
+    celu_bfloat16
+    compress_bfloat16
+    einsum_batch_matmul_bfloat16
+    einsum_sum_bfloat16
+    einsum_transpose_bfloat16
+    reversesequence_bfloat16
+    unique_bfloat16_sorted_without_axis
 """
 
 # Fewer than this mean that the suite is not there, not that a case fails.

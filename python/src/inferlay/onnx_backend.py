@@ -131,7 +131,8 @@ def model_of(node: Any, inputs: Any, opset: Optional[int], outputs_info: Optiona
     highest = onnx.defs.onnx_opset_version() if node.domain in ("", "ai.onnx") else 1
     imports = [onnx.helper.make_opsetid(node.domain, opset or highest)]
     graph = onnx.helper.make_graph([node], "node", given, made)
-    model = onnx.helper.make_model(graph, opset_imports=imports)
+    ir_version = onnx.helper.find_min_ir_version_for(imports, ignore_unknown=True)
+    model = onnx.helper.make_model(graph, ir_version=ir_version, opset_imports=imports)
     return model if outputs_info is not None else onnx.shape_inference.infer_shapes(model, strict_mode=True)
 
 
