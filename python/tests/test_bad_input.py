@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import asyncio
 import ctypes
+import gc
 import mmap
 from typing import Any, Callable, Dict, List
 
@@ -230,3 +231,21 @@ def test_a_closed_server_refuses_every_way_to_ask(way: str) -> None:
             WAYS[way](model, ROW)
         with pytest.raises(inferlay.Unavailable):
             server.infer("rows", ROW)
+
+
+@pytest.mark.parametrize("way", ["infer", "submit"])
+def test_memory_of_the_caller_cannot_be_freed_while_an_answer_has_views_of_it(
+    server: inferlay.Server, way: str
+) -> None:
+    room = bytearray(8)
+    model = server.model("pair")
+    asked: Any = model.infer([1, 2], out={"x": room}) if way == "infer" else model.submit([1, 2], out={"x": room})
+    response = asked if way == "infer" else asked.result()
+    found = response["x"]
+    del asked, response
+    with pytest.raises(BufferError):
+        room.clear()
+    assert found.tolist() == [1, 2]
+    del found
+    gc.collect()
+    room.clear()

@@ -162,11 +162,12 @@ class Call:
     def set_out(self, out: Mapping[str, Any]) -> None:
         """Memory of the caller for outputs."""
         self.is_special = True
-        self.out = dict(out)
+        # What holds the memory, not only what owns it: the answer has views of it when the request is gone.
+        self.out = {}
         for name, value in out.items():
             address, size, keep = writable(name, value)
             check(functions.request_set_output(self.request, encode(name), address, size, None))
-            self.keep.append(keep)
+            self.out[name] = keep
 
     def give_back(self, is_spent: bool) -> None:
         """Lets the inputs go. The request is used again unless it was cancelled or is of a special kind."""
