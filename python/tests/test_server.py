@@ -206,3 +206,15 @@ def test_the_child_of_a_fork_is_refused_and_the_parent_goes_on(server: inferlay.
         os._exit(refused)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 5
     assert model([1, 2])["x"].tolist() == [1, 2] and response["x"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("drain", [-1, float("nan"), "1"], ids=str)
+def test_a_time_that_is_none_leaves_the_server_as_it_is(drain: Any) -> None:
+    server = inferlay.Server(models=PAIR, progress=False)
+    with pytest.raises(inferlay.InvalidArgument, match="seconds, expected 0 or more"):
+        server.close(drain=drain)
+    with pytest.raises(inferlay.InvalidArgument, match="timeout: found .* seconds"):
+        server.infer("pair", [1, 2], timeout=drain)
+    assert server.is_live and server.infer("pair", [1, 2])["x"].tolist() == [1, 2]
+    server.close()
+    assert not server.is_live

@@ -154,7 +154,10 @@ class Call:
 
     def set_timeout(self, seconds: Optional[float]) -> None:
         """A deadline so long after the sending."""
-        timeout_ns = 0 if seconds is None else max(1, nanoseconds(seconds))
+        try:
+            timeout_ns = 0 if seconds is None else max(1, nanoseconds(seconds))
+        except InvalidArgument as error:
+            raise InvalidArgument(f"timeout: {error.message}") from error
         if timeout_ns != self.timeout_ns:
             check(functions.request_set_timeout(self.request, timeout_ns))
             self.timeout_ns = timeout_ns

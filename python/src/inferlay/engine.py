@@ -8,13 +8,12 @@ from __future__ import annotations
 import atexit
 import ctypes
 import json
-import math
 import weakref
 from typing import Any, Callable, List
 
 from . import _ffi
 from ._library import functions
-from .errors import Error, FailedPrecondition, check
+from .errors import Error, FailedPrecondition, InvalidArgument, check
 
 NANOSECONDS = 1_000_000_000
 FOREVER = 2**64 - 1
@@ -38,9 +37,10 @@ class Engine:
 
     def stop(self, drain_s: float) -> None:
         """Answers what is on its way, for so long at most, and refuses what is new."""
+        until = after(drain_s)
         if not self.is_closed:
             self.is_closed = True
-            check(functions.server_stop(self.handle, after(drain_s)))
+            check(functions.server_stop(self.handle, until))
 
     def text(self, function: Callable[..., Any], *arguments: Any) -> str:
         """A text that the library hands out about this server."""
@@ -77,8 +77,12 @@ def nanoseconds(seconds: float) -> int:
     >>> nanoseconds(0.25)
     250000000
     """
-    if math.isnan(seconds) or seconds < 0:
-        raise ValueError(f"found {seconds} seconds, expected 0 or more")
+    try:
+        is_time = seconds >= 0
+    except TypeError:
+        is_time = False
+    if not is_time:
+        raise InvalidArgument(f"found {seconds!r} seconds, expected 0 or more")
     return min(FOREVER, int(seconds * NANOSECONDS)) if seconds < 1e9 else FOREVER
 
 
