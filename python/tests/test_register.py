@@ -107,6 +107,37 @@ def test_an_error_of_ours_keeps_its_code(empty: inferlay.Server) -> None:
         empty.register("refusing", refuse, **PAIR)([1, 2])
 
 
+class Speechless(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "message"),
+    [
+        (Speechless(), inferlay.Unknown, "Speechless: its text raised ValueError"),
+        (inferlay.InvalidArgument(5), inferlay.InvalidArgument, "5"),  # type: ignore[arg-type]
+        (SystemExit(3), inferlay.Unknown, "SystemExit: 3"),
+        (ValueError("a\0b\ud800"), inferlay.Unknown, "ValueError: ab?"),
+    ],
+    ids=["speechless", "number", "exit", "odd letters"],
+)
+def test_a_model_goes_on_whatever_its_function_raised(
+    empty: inferlay.Server, raised: BaseException, kind: Any, message: str
+) -> None:
+    def fail(x: Any) -> Any:
+        if x[0]:
+            raise raised
+        return x
+
+    model = empty.register("failing", fail, **PAIR)
+    for _ in range(2):
+        with pytest.raises(kind) as found:
+            model([1, 2])
+        assert str(found.value) == message
+    assert model([0, 2])["y"].tolist() == [0, 2]
+
+
 def test_inputs_are_read_only_views_of_what_was_lent(empty: inferlay.Server) -> None:
     seen: List[int] = []
 

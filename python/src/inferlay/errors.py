@@ -23,7 +23,7 @@ class Error(Exception):
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message)
-        self.message = message
+        self.message = str(message)
 
     def __str__(self) -> str:
         # That of KeyError would put it in quotes.

@@ -143,9 +143,9 @@ class Puller:
         try:
             self._execute(batch)
         except Error as error:
-            status = functions.status_new(error.code, error.message.encode("utf-8", "replace"))
+            status = functions.status_new(error.code, told(error).encode("utf-8", "replace"))
         except BaseException as error:
-            text = f"{type(error).__name__}: {error}".replace("\0", "")
+            text = f"{type(error).__name__}: {told(error)}".replace("\0", "")
             status = functions.status_new(_ffi.CODE_UNKNOWN, text.encode("utf-8", "replace"))
         refused = functions.batch_answer(batch.handle, status)
         # The requests have heard of it.
@@ -197,6 +197,14 @@ class Puller:
         data, room = ctypes.c_void_p(), ctypes.c_size_t()
         check(functions.batch_output(batch.handle, name, sizes, len(shape), ctypes.byref(data), ctypes.byref(room)))
         ctypes.memmove(data, address, min(size, room.value))
+
+
+def told(error: BaseException) -> str:
+    """What an exception says. It may be anybody's: one that fails at this must not end the thread of its model."""
+    try:
+        return str(error)
+    except Exception as failed:
+        return f"its text raised {type(failed).__name__}"
 
 
 _threads: List[threading.Thread] = []
