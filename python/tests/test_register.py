@@ -13,6 +13,7 @@ import pytest
 from conftest import TYPES
 
 import inferlay
+from inferlay import registry
 
 numpy = pytest.importorskip("numpy")
 
@@ -233,3 +234,11 @@ def test_a_server_that_goes_ends_the_threads_of_its_functions() -> None:
 def test_a_type_that_is_none_is_refused(empty: inferlay.Server, kind: Any) -> None:
     with pytest.raises(inferlay.InvalidArgument, match="expected a type such as 'FP32'"):
         empty.register("wrong", double, inputs={"x": (kind, [2])}, outputs={"y": ("FP32", [2])})
+
+
+def test_memory_of_a_request_is_not_handed_on_by_dlpack(empty: inferlay.Server, monkeypatch: Any) -> None:
+    monkeypatch.setattr(registry, "numpy", None)
+    model = empty.register("share", lambda x: x.__dlpack__(), **PAIR)
+    with pytest.raises(inferlay.Unsupported, match="input 'x': it lies in memory of its request"):
+        model([1, 2])
+    assert empty.register("list", lambda x: x.tolist(), **PAIR)([1, 2])["y"].tolist() == [1, 2]

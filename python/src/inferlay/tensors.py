@@ -192,6 +192,8 @@ class Tensor:
             raise BufferError("found copy=True; the tensor is handed on as it is, copy what you made of it")
         if self._memory.keep is not None and self.name in self._memory.keep:
             raise Unsupported(f"output {self.name!r}: it lies in memory that the request brought; use that")
+        if not isinstance(self._memory, Memory):
+            raise Unsupported(f"input {self.name!r}: it lies in memory of its request; use memoryview() or tolist()")
         tensor = ctypes.c_void_p()
         name = self.name.encode()
         check(functions.response_detach(self._memory.handle, name, ctypes.byref(tensor)))
