@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import sys
+import threading
 import weakref
-from typing import Any, Optional, Tuple
+from typing import Any, List, Optional, Tuple
 
 import pytest
-from conftest import TYPES
+from conftest import TYPES, Gate
 
 import inferlay
 from inferlay import DataType, dlpack
@@ -133,3 +135,46 @@ def test_what_is_no_capsule_is_refused(server: inferlay.Server, capsule: Optiona
 def test_complex_numbers_of_others_are_refused(server: inferlay.Server) -> None:
     with pytest.raises(inferlay.InvalidArgument, match="type code 5"):
         server.infer("FP32", {"x": Producer(numpy.zeros(3, numpy.complex64))})
+
+
+def test_threads_that_drop_capsules_do_not_meet(server: inferlay.Server) -> None:
+    tensor = server.infer("FP32", {"x": [1, 2, 3]}).tensor("x")
+    failed: List[BaseException] = []
+
+    def drop() -> None:
+        try:
+            for _ in range(1000):
+                tensor.__dlpack__()
+        except BaseException as error:
+            failed.append(error)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=drop) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert not failed
+    dlpack.sweep()
+    assert not dlpack._given
+
+
+def test_a_capsule_that_another_consumes_meanwhile_leaves_its_memory(gate: Gate) -> None:
+    value = numpy.array([1, 2], numpy.float32)
+    shared = Broken(value.__dlpack__())
+    shared.value = value
+    gone = weakref.ref(value)
+    del value
+    future = gate.model.submit(shared)
+    assert gate.begun.wait(60)
+    # numpy takes the capsule and with it what its exporter kept alive by it.
+    numpy.from_dlpack(shared)
+    del shared
+    gc.collect()
+    assert gone() is not None
+    gate.opened.set()
+    assert future.result()["x"].tolist() == [1, 2]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+import threading
 from typing import Any, List, Optional, Tuple
 
 from ._library import functions
@@ -160,8 +161,20 @@ def holders(things: List[Any], index: int) -> int:
 ALONE = holders([object()], 0)
 
 
+_sweeping = threading.Lock()
+
+
 def sweep() -> None:
-    """Frees what capsules hold that nobody consumed and nobody can any more."""
+    """Frees what capsules hold that nobody consumed and nobody can any more. One thread does it for all."""
+    if _sweeping.acquire(blocking=False):
+        try:
+            _sweep()
+        finally:
+            _sweeping.release()
+
+
+def _sweep() -> None:
+    # From the end: others only append meanwhile.
     for index in range(len(_given) - 1, -1, -1):
         name = VERSIONED if _is_valid(_given[index], VERSIONED) else PLAIN
         if not _is_valid(_given[index], name):

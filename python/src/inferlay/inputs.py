@@ -107,7 +107,7 @@ def lend_dlpack(value: Any) -> Lent:
     looked = dlpack.Looked(value)
     count = math.prod(looked.shape)
     if looked.is_dense():
-        return looked.kind, looked.address, count * looked.kind.size, looked.shape, 0, 0, looked.capsule
+        return looked.kind, looked.address, count * looked.kind.size, looked.shape, 0, 0, (looked.capsule, value)
     copied = array.array("B", b"".join(runs(looked)))
     return looked.kind, copied.buffer_info()[0], len(copied), looked.shape, 0, 0, copied
 
