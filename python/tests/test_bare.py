@@ -119,6 +119,29 @@ asyncio.run(main())
 """
 
 
+# The servers are gone, so that the child has nothing that refuses: it must not touch the threads of its parent.
+FORK = """
+import gc, logging, os, sys
+import inferlay
+logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+echo = {"config.yaml": {"backend": "null", "input": [{"name": "x", "data_type": "TYPE_FP32", "dims": [2]}]}}
+server = inferlay.Server(models={"echo": echo}, progress=False)
+server.model("echo").submit([1, 2]).result()
+server.close()
+del server
+gc.collect()
+pid = os.fork()
+if pid == 0:
+    sys.exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+with inferlay.Server(models={"echo": echo}, progress=False) as server:
+    assert server.model("echo").submit([1, 2]).result(60)["x"].tolist() == [1, 2]
+from inferlay import notices
+assert notices.notices()._thread.is_alive()
+print("fine")
+"""
+
+
 def run(code: str) -> "subprocess.CompletedProcess[str]":
     environment = {**os.environ, "PYTHONPATH": str(Path(inferlay.__file__).parents[1]), "PYTHONFAULTHANDLER": "1"}
     return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
@@ -131,6 +154,11 @@ def check(code: str) -> None:
 
 def test_numpy_is_not_needed() -> None:
     check(WITHOUT_NUMPY)
+
+
+def test_the_child_of_a_fork_leaves_the_threads_of_its_parent() -> None:
+    pytest.importorskip("numpy")
+    check(FORK)
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="classes of Python have had buffers since CPython 3.12")

@@ -12,6 +12,8 @@ import pytest
 from conftest import Gate, echo, port
 
 import inferlay
+from inferlay import futures
+from inferlay.completions import Completions, sweep
 from inferlay.inputs import address_of_array
 
 numpy = pytest.importorskip("numpy")
@@ -222,6 +224,44 @@ def test_a_future_that_is_cancelled_cancels_its_request(gate: Gate) -> None:
     assert not running.cancel() and running.result()["x"].tolist() == [1, 2]
     assert model.infer([5, 6])["x"].tolist() == [5, 6]
     assert gate.executed == [[1, 2], [5, 6]]
+
+
+def test_what_is_called_back_may_not_end_the_thread_of_all_futures(gate: Gate, caplog: Any) -> None:
+    def leave(_: Any) -> None:
+        raise SystemExit(3)
+
+    future = gate.model.submit([1, 2])
+    future.add_done_callback(leave)
+    gate.opened.set()
+    assert gate.model.submit([3, 4]).result(60)["x"].tolist() == [3, 4]
+    assert "SystemExit" in caplog.text
+
+
+def test_a_queue_that_was_left_to_others_is_not_used_again(gate: Gate, monkeypatch: Any) -> None:
+    left: List[Completions] = []
+    abandon, drain = Completions.abandon, Completions.drain
+
+    def interrupt(_: Completions, timeout_ns: int = 0) -> int:
+        monkeypatch.setattr(Completions, "drain", drain)
+        raise KeyboardInterrupt
+
+    def leave(self: Completions) -> bool:
+        found = abandon(self)
+        left.append(self)
+        gate.opened.set()
+        # Another thread is quick to look after it.
+        while self.table:
+            sweep()
+        return found
+
+    gate.model.submit([1, 2])
+    assert gate.begun.wait(60)
+    monkeypatch.setattr(Completions, "abandon", leave)
+    stream = gate.model.stream([3, 4])
+    monkeypatch.setattr(Completions, "drain", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        next(stream)
+    assert len(left) == 1 and left[0] not in futures._idle
 
 
 def test_threads_ask_at_once(server: inferlay.Server) -> None:

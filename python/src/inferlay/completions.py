@@ -178,11 +178,13 @@ class Completions:
         for receiver in list(self.table.values()):
             receiver.cancel()
 
-    def abandon(self) -> None:
-        """Cancels what is on its way and leaves the rest to :func:`sweep`."""
-        if self.table:
-            self.cancel()
-            _orphans.append(self)
+    def abandon(self) -> bool:
+        """Cancels what is on its way and leaves the rest to :func:`sweep`; whether there was any."""
+        if not self.table:
+            return False
+        self.cancel()
+        _orphans.append(self)
+        return True
 
     def __del__(self, free: Any = functions.queue_free) -> None:
         if getattr(self, "handle", 0):

@@ -7,6 +7,7 @@ of its own. All of these are threads of Python.
 from __future__ import annotations
 
 import concurrent.futures
+import logging
 import os
 import select
 import threading
@@ -21,6 +22,9 @@ from .response import Response
 if TYPE_CHECKING:
     from .calls import Call
     from .model import Model
+
+
+logger = logging.getLogger("inferlay")
 
 
 class Future(concurrent.futures.Future):  # type: ignore[type-arg]
@@ -70,6 +74,7 @@ class Service:
         self._waker = os.pipe()
         self._thread = threading.Thread(target=self._run, name="inferlay-futures", daemon=True)
         self._thread.start()
+        self._pid = os.getpid()
         engine.before_end.append(self.completions.cancel)
         engine.at_end.insert(0, self.close)
 
@@ -78,8 +83,20 @@ class Service:
         poll.register(self.completions.fd(), select.POLLIN)
         poll.register(self._waker[0], select.POLLIN)
         while all(fd != self._waker[0] for fd, _ in poll.poll()):
-            self.drain()
+            while not self._drained():
+                pass
             sweep()
+
+    def _drained(self) -> bool:
+        """Whether all were told; what is called back may raise even SystemExit, which must not end this thread."""
+        try:
+            self.drain()
+        except Exception:
+            raise
+        except BaseException:
+            logger.exception("calling back for a future")
+            return False
+        return True
 
     def drain(self) -> None:
         """Tells all futures that were answered."""
@@ -88,10 +105,13 @@ class Service:
                 pass
 
     def close(self) -> None:
-        """Tells who still waits, and ends the thread."""
+        """Tells who still waits, and ends the thread; that of the parent is not a forked child's to end."""
+        if self._pid != os.getpid():
+            return
         os.write(self._waker[1], b"x")
         self._thread.join(1)
-        self.drain()
+        while not self._drained():
+            pass
         if self.completions.table:
             engine.keep_for_ever(self.completions.table)
 
@@ -199,8 +219,8 @@ def stream(model: "Model", inputs: Any, asking: Mapping[str, Any]) -> Iterator[R
                 completions.drain(TURN_NS)
         completions.wait()
     finally:
-        completions.abandon()
-        if not completions.table:
+        # One that was left to others is theirs, even where they are done with it already.
+        if not completions.abandon():
             _idle.append(completions)
     if receiver.error is not None:
         raise receiver.error

@@ -89,6 +89,7 @@ class Notices:
         self._waker = os.pipe()
         self._thread = threading.Thread(target=self._run, name="inferlay-notices", daemon=True)
         self._thread.start()
+        self._pid = os.getpid()
         engine.at_end.append(self.close)
 
     def _run(self) -> None:
@@ -96,10 +97,16 @@ class Notices:
         poll.register(int(functions.queue_fd(self.handle)), select.POLLIN)
         poll.register(self._waker[0], select.POLLIN)
         while all(fd != self._waker[0] for fd, _ in poll.poll()):
-            self.take_all()
+            try:
+                self.take_all()
+            except SystemExit:
+                # What listens may say so; the lines after it are still told.
+                logger.exception("telling of a notice")
 
     def close(self) -> None:
-        """Tells of what is left, and ends the thread."""
+        """Tells of what is left, and ends the thread; that of the parent is not a forked child's to end."""
+        if self._pid != os.getpid():
+            return
         self.take_all()
         os.write(self._waker[1], b"x")
         self._thread.join(1)
@@ -124,8 +131,10 @@ class Notices:
         try:
             if kind == _ffi.EVENT_LOG:
                 logger.log(LEVELS.get(flags, logging.ERROR), "%s", text)
-            elif token in self.reports:
-                self.reports[token](Progress(**json.loads(text)))
+            else:
+                report = self.reports.get(token)
+                if report is not None:
+                    report(Progress(**json.loads(text)))
         except Exception:
             # What listens may fail; the next line is still told.
             logger.exception("telling of %r", text)
