@@ -94,6 +94,15 @@ def test_arrays_go_in_and_come_out(repository: Path, tmp_path: Path) -> None:
         ("echo", '{"inputs": [{"name": "x", "shape": [3], "data": [1]}]}', "found 1 elements, expected 3"),
         ("echo", '{"inputs": [{"name": "x", "datatype": "FP64", "shape": [1], "data": [1]}]}', "expected FP32"),
         ("echo", '{"x": [1, 2]}', "'s'"),
+        ("echo", "[" * 100_000, "found no JSON"),
+        ("echo", '{"inputs": [5]}', "found 5, expected name"),
+        ("echo", '{"inputs": [{"data": [1]}]}', "expected name"),
+        ("echo", '{"inputs": [{"name": ["x"], "data": [1]}]}', "expected name"),
+        ("echo", '{"inputs": [{"name": "x", "shape": [1]}]}', "expected name, datatype, shape and data"),
+        ("echo", '{"inputs": [{"name": "x", "shape": 2, "data": [1, 2]}]}', "found shape 2"),
+        ("echo", '{"inputs": [{"name": "x", "shape": [-1, -2], "data": [1, 2]}]}', "found shape [-1, -2]"),
+        ("echo", '{"inputs": [{"name": "x", "shape": [2], "data": 5}]}', "found 5 as data"),
+        ("echo", '{"x": [1, 2], "s": ["\\ud800"]}', "input 's'"),
     ],
 )
 def test_what_is_wrong_is_a_line_on_stderr(
@@ -115,3 +124,20 @@ def test_a_command_that_is_none_is_bad_usage() -> None:
     with pytest.raises(SystemExit) as ended:
         main(["serve"])
     assert ended.value.code == 2
+
+
+@pytest.mark.parametrize("name", ["input.npy", "input.npz"])
+@pytest.mark.parametrize("content", [b"", b"xx", b"PK", b"\x93NUMPY\x01\x00"])
+def test_a_file_that_holds_no_arrays_is_a_line_on_stderr(
+    repository: Path, tmp_path: Path, capsys: Any, name: str, content: bytes
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert main(["run", str(repository), "echo", str(tmp_path / name)]) == 1
+    assert f"{name}: found no arrays" in capsys.readouterr().err
+
+
+def test_an_output_of_another_kind_is_refused_and_not_written(repository: Path, tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "input.json").write_text('{"x": [1, 2], "s": ["a"]}')
+    target = tmp_path / "output.npy"
+    assert main(["run", str(repository), "echo", str(tmp_path / "input.json"), "--output", str(target)]) == 1
+    assert "expected .json or .npz" in capsys.readouterr().err and not target.exists()

@@ -14,7 +14,8 @@ import json
 import math
 import os
 import sys
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+import zipfile
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ._numpy import numpy
 from .dtypes import DataType
@@ -84,6 +85,8 @@ def row(server: Server, told: Mapping[str, Any]) -> List[str]:
 
 def run_model(server: Server, said: argparse.Namespace) -> int:
     """Asks a model with what a file holds, and writes what it answers."""
+    if said.output and not said.output.endswith((".json", ".npz")):
+        raise InvalidArgument(f"{said.output}: found another kind of file, expected .json or .npz")
     model = server.model(said.model, said.version)
     response = model.infer(read(said.input, model))
     if said.output and said.output.endswith(".npz"):
@@ -100,36 +103,51 @@ def run_model(server: Server, said: argparse.Namespace) -> int:
 
 def read(path: str, model: Model) -> Any:
     """The inputs that a file holds."""
-    if path.endswith(".npy"):
-        return need_numpy(path).load(path)
-    if path.endswith(".npz"):
-        with need_numpy(path).load(path) as held:
-            return dict(held)
+    if path.endswith((".npy", ".npz")):
+        return arrays(path)
     try:
         if path == "-":
             told = json.load(sys.stdin)
         else:
             with open(path, encoding="utf-8") as source:
                 told = json.load(source)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidArgument(f"{path}: found no JSON: {error}") from error
     if isinstance(told, dict) and isinstance(told.get("inputs"), list):
-        return {one["name"]: shaped(one, model) for one in told["inputs"]}
+        return dict(shaped(one, model) for one in told["inputs"])
     return told
 
 
-def shaped(told: Mapping[str, Any], model: Model) -> Any:
-    """An input in the form of KServe v2, whose data may be flat."""
-    data, shape = told["data"], told.get("shape")
-    name = told["name"]
+def arrays(path: str) -> Any:
+    """What a file of arrays holds: one, or several by name."""
+    module = need_numpy(path)
+    try:
+        if path.endswith(".npy"):
+            with open(path, "rb") as source:
+                return module.lib.format.read_array(source, allow_pickle=False)
+        with zipfile.ZipFile(path), module.load(path) as held:
+            return dict(held)
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InvalidArgument(f"{path}: found no arrays: {error}") from error
+
+
+def shaped(told: Any, model: Model) -> Tuple[str, Any]:
+    """The name of an input in the form of KServe v2 and its data, which may be flat."""
+    if not isinstance(told, dict) or not isinstance(told.get("name"), str) or "data" not in told:
+        raise InvalidArgument(f"inputs: found {json.dumps(told)[:80]}, expected name, datatype, shape and data")
+    name, data, shape = told["name"], told["data"], told.get("shape")
     if name in model.inputs and told.get("datatype", model.inputs[name].dtype.name) != model.inputs[name].dtype.name:
         expected = model.inputs[name].dtype
         raise InvalidArgument(f"input {name!r}: found {told['datatype']}, expected {expected}")
     if shape is None or (isinstance(data, list) and data and isinstance(data[0], list)):
-        return data
+        return name, data
+    if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
+        raise InvalidArgument(f"input {name!r}: found shape {shape!r}, expected a list of whole numbers")
+    if not isinstance(data, list):
+        raise InvalidArgument(f"input {name!r}: found {data!r} as data, expected a list")
     if len(data) != math.prod(shape):
         raise InvalidArgument(f"input {name!r}: found {len(data)} elements, expected {math.prod(shape)} for {shape}")
-    return nested(data, tuple(shape))
+    return name, nested(data, tuple(shape))
 
 
 def written(response: Response) -> Dict[str, Any]:
