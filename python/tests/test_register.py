@@ -242,3 +242,24 @@ def test_memory_of_a_request_is_not_handed_on_by_dlpack(empty: inferlay.Server, 
     with pytest.raises(inferlay.Unsupported, match="input 'x': it lies in memory of its request"):
         model([1, 2])
     assert empty.register("list", lambda x: x.tolist(), **PAIR)([1, 2])["y"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"function": 5}, "model 'wrong': found 5, expected a function"),
+        ({"inputs": {"x": "FP32"}}, "'x': found 'FP32', expected a type and a shape"),
+        ({"inputs": {"x": ("FP32", 2)}}, r"'x': found \('FP32', 2\), expected a type and a shape"),
+        ({"inputs": [("x", "FP32", [2])]}, "found list, expected a mapping"),
+        ({"outputs": {"y": ("FP32", [2.5])}}, "found 2.5"),
+        ({"instances": 0}, "found 0"),
+        ({"max_batch_size": -1}, "found -1"),
+    ],
+    ids=lambda said: str(said)[:30],
+)
+def test_a_model_that_cannot_be_is_refused_when_it_is_made(empty: inferlay.Server, said: Any, message: str) -> None:
+    with pytest.raises(inferlay.InvalidArgument, match=message):
+        empty.register("wrong", **{"function": double, **PAIR, **said})
+    shape = numpy.array([2])
+    kinds: Any = {"inputs": {"x": ("FP32", list(shape))}, "outputs": {"y": ("FP32", tuple(shape))}}
+    assert empty.register("wrong", double, **kinds)([1, 2])["y"].tolist() == [2, 4]

@@ -15,6 +15,7 @@ import ctypes
 import gc
 import json
 import logging
+import operator
 import threading
 import weakref
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
@@ -63,11 +64,23 @@ def data_type(said: Any) -> DataType:
 def ports(specs: Specs) -> List[Dict[str, Any]]:
     """Inputs or outputs as a config has them."""
     made = []
-    for name, (said, shape) in specs.items():
-        kind = data_type(said)
+    if not isinstance(specs, Mapping):
+        raise InvalidArgument(f"found {type(specs).__name__}, expected a mapping from names to types and shapes")
+    for name, spec in specs.items():
+        if not isinstance(spec, (tuple, list)) or len(spec) != 2 or not isinstance(spec[1], (tuple, list)):
+            raise InvalidArgument(f"{name!r}: found {spec!r}, expected a type and a shape such as ('FP32', [2])")
+        kind = data_type(spec[0])
         written = "TYPE_STRING" if kind is DataType.BYTES else f"TYPE_{kind.name}"
-        made.append({"name": name, "data_type": written, "dims": list(shape)})
+        made.append({"name": name, "data_type": written, "dims": [plain(size) for size in spec[1]]})
     return made
+
+
+def plain(size: Any) -> Any:
+    """A size as JSON has it; numbers of numpy are not."""
+    try:
+        return operator.index(size)
+    except TypeError:
+        return size
 
 
 def config_of(
@@ -222,6 +235,8 @@ def register(
     config: Optional[Mapping[str, Any]] = None,
 ) -> None:
     """Makes a model of a function."""
+    if not callable(function):
+        raise InvalidArgument(f"model {name!r}: found {function!r}, expected a function")
     text = config_of(name, inputs, outputs, max_batch_size, instances, config)
     place = ctypes.c_void_p()
     check(functions.batch_queue_new(owner.handle, encode(text), ctypes.byref(place)))
