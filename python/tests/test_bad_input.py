@@ -182,7 +182,7 @@ def test_a_number_that_does_not_fit_is_refused_where_it_is_not_of_a_request(serv
     for wrong in (2**32, -1, "a"):
         with pytest.raises(inferlay.InvalidArgument, match="requests: found"):
             server.trace_every(wrong)  # type: ignore[arg-type]
-    with pytest.raises(inferlay.InvalidArgument, match="found 5, expected the bytes of a file"):
+    with pytest.raises(inferlay.InvalidArgument, match="found int, expected the bytes of a file"):
         inferlay.Server(models={"a": {"model.onnx": 5}}, progress=False)  # type: ignore[dict-item]
 
 
@@ -249,3 +249,38 @@ def test_memory_of_the_caller_cannot_be_freed_while_an_answer_has_views_of_it(
     del found
     gc.collect()
     room.clear()
+
+
+OUT: Any = [
+    (numpy.zeros(2), "out 'x': found an array of FP64, expected FP32"),
+    (numpy.zeros(1, numpy.float32), "found 4 bytes of the caller's memory, expected 8"),
+    (numpy.zeros((2, 2), numpy.float32)[:, 0], "expected an array that is dense"),
+    (bytes(8), "expected a buffer that is dense and may be written"),
+    (None, "out 'x': found NoneType, expected an array or a buffer"),
+]
+
+
+@pytest.mark.parametrize(("memory", "message"), OUT, ids=lambda value: str(value)[:40])
+def test_memory_that_does_not_fit_an_output_is_refused(server: inferlay.Server, memory: Any, message: str) -> None:
+    model = server.model("pair")
+    for said in ({"x": memory}, [memory]):
+        with pytest.raises(inferlay.InvalidArgument, match=message if type(said) is dict else "out: found list"):
+            model.submit([1, 2], out=said).result()
+    into = numpy.zeros(8, numpy.uint8)
+    assert model.infer([1, 2], out={"x": into})
+    assert into.view(numpy.float32).tolist() == [1, 2]
+
+
+def test_what_is_of_another_kind_is_named(server: inferlay.Server) -> None:
+    model = server.model("pair")
+    cases: List[Any] = [
+        (lambda: model(numpy.array([1, 2], object)), "input 'x': found an array of object, expected FP32"),
+        (lambda: server.infer("BYTES", ["\ud800"]), "input 'x': found '.ud800', expected a text that UTF-8 can hold"),
+        (lambda: server.model("\ud800"), "expected a name that UTF-8 can hold"),
+        (lambda: model([1, 2], x=[1, 2]), "found input 'x' by place and by name"),
+        (lambda: model.infer([1, 2], parameters=5), "parameters: found 5, expected a mapping"),
+        (lambda: inferlay.Server(models={"a": {"config.yaml": [1]}}, progress=False), "found list, expected the bytes"),  # type: ignore[dict-item]
+    ]
+    for call, message in cases:
+        with pytest.raises(inferlay.InvalidArgument, match=message):
+            call()

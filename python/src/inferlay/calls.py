@@ -10,12 +10,13 @@ from __future__ import annotations
 import ctypes
 import operator
 import struct
+from collections import abc
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from . import _ffi
 from ._library import functions
 from ._numpy import numpy
-from .dtypes import DataType
+from .dtypes import FROM_NUMPY, TO_NUMPY, DataType
 from .engine import Engine, nanoseconds
 from .errors import Error, InvalidArgument, check
 from .inputs import DENSE, RANK_MAX, Array, Held, Lent, address_of_array, lend
@@ -162,13 +163,15 @@ class Call:
             check(functions.request_set_timeout(self.request, timeout_ns))
             self.timeout_ns = timeout_ns
 
-    def set_out(self, out: Mapping[str, Any]) -> None:
-        """Memory of the caller for outputs."""
+    def set_out(self, out: Mapping[str, Any], kinds: Mapping[str, DataType]) -> None:
+        """Memory of the caller for outputs of these types."""
+        if not isinstance(out, abc.Mapping):
+            raise InvalidArgument(f"out: found {type(out).__name__}, expected a mapping from outputs to memory")
         self.is_special = True
         # What holds the memory, not only what owns it: the answer has views of it when the request is gone.
         self.out = {}
         for name, value in out.items():
-            address, size, keep = writable(name, value)
+            address, size, keep = writable(name, value, kinds.get(name))
             check(functions.request_set_output(self.request, encode(name), address, size, None))
             self.out[name] = keep
 
@@ -185,13 +188,21 @@ class Call:
             free(self.request)
 
 
-def writable(name: str, value: Any) -> Tuple[int, int, Any]:
-    """Memory that an output may be written to: its address, its bytes and what keeps it."""
+def writable(name: str, value: Any, kind: Optional[DataType]) -> Tuple[int, int, Any]:
+    """Memory that an output of a type may be written to: its address, its bytes and what keeps it."""
     if numpy is not None and isinstance(value, numpy.ndarray):
+        found = FROM_NUMPY.get(value.dtype)
+        raw = (DataType.UINT8, DataType.UINT16) if kind is DataType.BF16 else (DataType.UINT8,)
+        if kind is not None and value.dtype != TO_NUMPY[kind] and found not in raw:
+            told = found or value.dtype
+            raise InvalidArgument(f"out {name!r}: found an array of {told}, expected {kind}, or its bytes as UINT8")
         if value.flags.num & DENSE != DENSE or not value.flags.writeable or value.dtype.kind == "O":
             raise InvalidArgument(f"out {name!r}: expected an array that is dense, aligned and may be written")
         return address_of_array(value), value.nbytes, value
-    view = memoryview(value)
+    try:
+        view = memoryview(value)
+    except TypeError:
+        raise InvalidArgument(f"out {name!r}: found {type(value).__name__}, expected an array or a buffer") from None
     if view.readonly or not view.c_contiguous:
         raise InvalidArgument(f"out {name!r}: expected a buffer that is dense and may be written")
     held = Held(view, 1)
@@ -219,4 +230,7 @@ def encode(name: str) -> bytes:
         raise InvalidArgument(f"found {name!r}, expected a name that is a str")
     if "\0" in name:
         raise InvalidArgument(f"found {name!r}, expected a name without NUL")
-    return name.encode()
+    try:
+        return name.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidArgument(f"found {name!r}, expected a name that UTF-8 can hold") from error

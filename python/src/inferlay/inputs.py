@@ -89,7 +89,10 @@ def lend_odd_array(value: Any, kind: Optional[DataType]) -> Lent:
     """An array of a type that the engine does not have as it is: of objects, of strings, of swapped bytes."""
     letter = value.dtype.kind
     if letter in "OSUT":
-        return lend_strings(value.ravel().tolist(), value.shape)
+        flat = value.ravel().tolist()
+        if kind not in (None, DataType.BYTES) and not all(isinstance(item, (str, bytes)) for item in flat):
+            raise InvalidArgument(f"found an array of {value.dtype}, expected {kind}")
+        return lend_strings(flat, value.shape)
     native = value.dtype.newbyteorder("=")
     if native in FROM_NUMPY and native != value.dtype:
         return lend_array(value.astype(native, order="C"), kind)
@@ -288,7 +291,10 @@ def lend_strings(flat: Iterable[Any], shape: Tuple[int, ...]) -> Lent:
 def encoded(item: Any) -> bytes:
     """An element of BYTES."""
     if isinstance(item, str):
-        return item.encode()
+        try:
+            return item.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidArgument(f"found {item!r}, expected a text that UTF-8 can hold") from error
     if isinstance(item, (bytes, bytearray)):
         return bytes(item)
     raise InvalidArgument(f"found {type(item).__name__}, expected str or bytes as an element of BYTES")

@@ -196,7 +196,7 @@ class Model:
             if asking or call.timeout_ns:
                 call.set_timeout(wanted.timeout)
                 if not wanted.is_plain():
-                    describe(call, wanted)
+                    describe(call, wanted, self)
         except BaseException:
             call.give_back(False)
             raise
@@ -219,7 +219,13 @@ class Model:
         names = [*self.inputs]
         if len(arrays) > len(names):
             raise InvalidArgument(f"model {self.name!r}: found {len(arrays)} arrays, expected {listed(names)}")
-        return {**dict(zip(names, arrays)), **named}
+        placed = dict(zip(names, arrays))
+        for name in placed:
+            if name in named:
+                raise InvalidArgument(
+                    f"model {self.name!r}: found input {name!r} by place and by name, expected it once"
+                )
+        return {**placed, **named}
 
     def _json(self, function: Any) -> Dict[str, Any]:
         return self._engine.json(function, self._encoded, self._wanted)  # type: ignore[no-any-return]
@@ -293,12 +299,12 @@ def wanted_outputs(wanted: Asking, model: Model) -> Tuple[str, ...]:
     return (*wanted.outputs,)
 
 
-def describe(call: Call, wanted: Asking) -> None:
+def describe(call: Call, wanted: Asking, model: Model) -> None:
     """Says what few requests say; the request is not used again then."""
     call.is_special = True
     request = call.request
     if wanted.out is not None:
-        call.set_out(wanted.out)
+        call.set_out(wanted.out, {name: port.dtype for name, port in model.outputs.items()})
     check(functions.request_set_id(request, encode(wanted.id)))
     check(functions.request_set_priority(request, whole("priority", wanted.priority, 32)))
     check(functions.request_set_traced(request, wanted.traced))
@@ -308,7 +314,10 @@ def describe(call: Call, wanted: Asking) -> None:
             check(functions.request_set_sequence_text(request, encode(wanted.sequence), flags))
         else:
             check(functions.request_set_sequence(request, whole("sequence", wanted.sequence, 64), flags))
-    for name, value in (wanted.parameters or {}).items():
+    parameters = wanted.parameters or {}
+    if not isinstance(parameters, abc.Mapping):
+        raise InvalidArgument(f"parameters: found {parameters!r}, expected a mapping from names to values")
+    for name, value in parameters.items():
         set_parameter(request, encode(name), value)
 
 

@@ -111,7 +111,8 @@ def content(data: Union[bytes, str, Mapping[str, Any]]) -> bytes:
         return json.dumps(data).encode()
     if isinstance(data, str):
         return data.encode()
-    if isinstance(data, int):
-        # Python would make so many zeros of it.
-        raise InvalidArgument(f"found {data!r}, expected the bytes of a file, a text or a mapping")
-    return bytes(data)
+    try:
+        return memoryview(data).tobytes()
+    except TypeError:
+        found = type(data).__name__
+        raise InvalidArgument(f"found {found}, expected the bytes of a file, a text or a mapping") from None
