@@ -13,7 +13,7 @@ import pytest
 from conftest import TYPES, Gate
 
 import inferlay
-from inferlay import DataType, dlpack
+from inferlay import DataType, dlpack, inputs
 
 numpy = pytest.importorskip("numpy")
 
@@ -91,12 +91,20 @@ def test_memory_of_others_is_an_input(server: inferlay.Server, kind: DataType, v
     [
         numpy.arange(6, dtype=numpy.float32).reshape(2, 3).T,
         numpy.arange(12, dtype=numpy.float32).reshape(3, 4)[::-1, ::2],
+        numpy.broadcast_to(numpy.array([1, 2], numpy.float32), (3, 2)),
         numpy.zeros((0, 3), numpy.float32),
     ],
-    ids=["transposed", "strided", "empty"],
+    ids=["transposed", "strided", "repeated", "empty"],
 )
 def test_strided_memory_of_others_is_copied(server: inferlay.Server, value: Any) -> None:
     assert server.infer("grid", {"x": Producer(value)})["x"].tolist() == value.tolist()
+
+
+@pytest.mark.parametrize("kind", SHARED)
+def test_strided_memory_is_the_same_by_numpy_and_without(kind: DataType) -> None:
+    value = numpy.arange(24).reshape(2, 3, 4).astype(inferlay.dtypes.TO_NUMPY[kind])[::-1, ::-2, 1::2]
+    looked = dlpack.Looked(Producer(value))
+    assert inputs.gathered(looked) == b"".join(inputs.runs(looked)) == value.tobytes()
 
 
 def test_memory_of_others_is_kept_no_longer_than_it_is_needed(server: inferlay.Server) -> None:

@@ -19,7 +19,7 @@ from . import dlpack
 from ._numpy import numpy
 from .dtypes import BY_FORMAT, FROM_NUMPY, TO_NUMPY, DataType
 from .errors import InvalidArgument
-from .tensors import Tensor
+from .tensors import Tensor, block
 
 # Type, address, bytes, shape, address of offsets, number of offsets, what keeps the memory.
 Lent = Tuple[int, int, int, Tuple[int, ...], int, int, Any]
@@ -111,8 +111,23 @@ def lend_dlpack(value: Any) -> Lent:
     count = math.prod(looked.shape)
     if looked.is_dense():
         return looked.kind, looked.address, count * looked.kind.size, looked.shape, 0, 0, (looked.capsule, value)
-    copied = array.array("B", b"".join(runs(looked)))
+    copied = array.array("B", gathered(looked) if numpy is not None else b"".join(runs(looked)))
     return looked.kind, copied.buffer_info()[0], len(copied), looked.shape, 0, 0, copied
+
+
+def gathered(looked: dlpack.Looked) -> bytes:
+    """The elements of strided memory, in order, by numpy."""
+    size = looked.kind.size
+    ends = [(dim - 1) * stride * size for dim, stride in zip(looked.shape, looked.strides)]
+    # Strides may go backwards: the first element is not always the lowest.
+    low, high = sum(min(end, 0) for end in ends), sum(max(end, 0) for end in ends) + size
+    try:
+        held = block(looked.address + low, high - low, looked)
+        strides = [stride * size for stride in looked.strides]
+        made: bytes = numpy.ndarray(looked.shape, f"V{size}", held, -low, strides).tobytes()
+    except (ValueError, OverflowError) as error:
+        raise InvalidArgument(f"found shape {list(looked.shape)}, expected one of at most 2^63 bytes") from error
+    return made
 
 
 def runs(looked: dlpack.Looked) -> Iterator[bytes]:
