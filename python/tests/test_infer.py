@@ -47,6 +47,11 @@ def test_a_response_says_what_answered(server: inferlay.Server) -> None:
         response["y"]
 
 
+def test_a_response_is_equal_to_itself_only(server: inferlay.Server) -> None:
+    one, other = server.infer("pair", [1, 2]), server.infer("pair", [1, 3])
+    assert one == one and one != other and len({one, other, one}) == 2
+
+
 def test_outputs_are_chosen_by_name(server: inferlay.Server) -> None:
     assert list(server.infer("two", ONE, outputs=["b"])) == ["b"]
     assert list(server.infer("two", ONE, outputs=["b", "a"])) == ["a", "b"]

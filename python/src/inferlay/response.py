@@ -123,6 +123,13 @@ class Response(Mapping[str, Any]):
     def __contains__(self, name: object) -> bool:
         return name in self._read()
 
+    # Mappings compare what they hold, and arrays of numpy have no one truth.
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
     def tensor(self, name: str) -> Tensor:
         """An output as a :class:`Tensor`; raises :class:`NotFound`, which is a ``KeyError``, for another name."""
         try:
