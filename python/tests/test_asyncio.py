@@ -69,6 +69,24 @@ def test_a_task_that_is_cancelled_cancels_its_request(gate: Gate) -> None:
     assert gate.executed == [[1, 2], [5, 6]]
 
 
+def test_a_coroutine_that_is_closed_cancels_its_request(gate: Gate) -> None:
+    model = gate.model
+
+    async def main() -> None:
+        running = asyncio.ensure_future(model.infer_async([1, 2]))
+        await asyncio.sleep(0)
+        assert gate.begun.wait(60)
+        waiting = model.infer_async([3, 4])
+        waiting.send(None)
+        waiting.close()
+        gate.opened.set()
+        await running
+        await model.infer_async([5, 6])
+
+    asyncio.run(main())
+    assert gate.executed == [[1, 2], [5, 6]]
+
+
 def test_wait_for_and_timeout_end_a_request(gate: Gate) -> None:
     model = gate.model
 

@@ -113,7 +113,8 @@ async def infer(model: "Model", inputs: Any, asking: Mapping[str, Any]) -> Respo
     completions.submit(receiver)
     try:
         return await receiver.future
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, GeneratorExit):
+        # The latter where a task is dropped, or its coroutine closed.
         receiver.cancel()
         raise
 
