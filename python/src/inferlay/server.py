@@ -128,9 +128,12 @@ class Server:
 
     def remove(self, model: str, *, drain: float = CLOSE_S) -> None:
         """Stops serving a model, after so many seconds for requests on their way at most."""
-        for key in [key for key in list(self._models) if key[0] == model]:
-            self._models.pop(key, None)
-        check(functions.model_remove(self._engine.handle, encode(model), after(drain)))
+        try:
+            check(functions.model_remove(self._engine.handle, encode(model), after(drain)))
+        finally:
+            # Others may have asked for it meanwhile.
+            for key in [key for key in list(self._models) if key[0] == model]:
+                self._models.pop(key, None)
 
     @property
     def models(self) -> List[Dict[str, Any]]:
