@@ -187,3 +187,12 @@ def test_memory_that_no_output_may_be_written_to_is_refused(server: inferlay.Ser
 def test_bfloat16_is_its_bits_where_ml_dtypes_is_not_there(server: inferlay.Server) -> None:
     bits = VALUES[DataType.BF16].view(numpy.uint16)
     assert server.infer("BF16", {"x": bits}).tensor("x").tolist() == VALUES[DataType.BF16].tolist()
+
+
+def test_an_array_without_a_copy_is_a_view_or_refused(server: inferlay.Server) -> None:
+    tensor = server.infer("FP32", [1, 2]).tensor("x")
+    assert tensor.__array__(copy=False).__array_interface__["data"] == tensor.__array_interface__["data"]
+    for refused, dtype in ((tensor, numpy.float64), (server.infer("BYTES", ["a"]).tensor("x"), None)):
+        with pytest.raises(ValueError, match="expected a type that needs no copy"):
+            refused.__array__(dtype, copy=False)
+        assert refused.__array__(dtype).tolist() == refused.tolist()

@@ -105,7 +105,7 @@ class Tensor:
         raise TypeError("inferlay.Tensor: memory of this process is not pickled; pickle its numpy() or tolist()")
 
     def memoryview(self) -> "builtins.memoryview":
-        """The elements, read-only and not copied, in the shape of the tensor.
+        """The elements, read-only and not copied, in the shape of the tensor; flat where it has no elements.
 
         ``BYTES`` are their contents, one after the other; ``BF16``, and ``FP16`` where views do not know it, are their
         16 bits.
@@ -156,7 +156,10 @@ class Tensor:
 
     def __array__(self, dtype: Any = None, copy: Optional[bool] = None) -> Any:
         array = self.numpy()
-        if dtype is not None and array.dtype != dtype:
+        is_other = dtype is not None and array.dtype != dtype
+        if copy is False and (is_other or self.dtype is BYTES):
+            raise ValueError(f"output {self.name!r}: found {self.dtype}, expected a type that needs no copy")
+        if is_other:
             return array.astype(dtype)
         return array.copy() if copy else array
 
