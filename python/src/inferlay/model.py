@@ -45,9 +45,11 @@ class Port(NamedTuple):
 class Asking(NamedTuple):
     """How a request is made, beside its inputs.
 
-    ``outputs`` are the names that are wanted, all by default; ``out`` is memory that they are written to. ``timeout``
-    is in seconds. ``priority`` goes from 1, the most urgent; 0 is the model's default. ``sequence`` is a number or a
-    text, ``sequence_start`` and ``sequence_end`` mark its ends. ``parameters`` go to the backend.
+    ``outputs`` are the names that are wanted, all by default. ``out`` maps names of outputs to memory that they are
+    written to: dense arrays of the output's type, or buffers of as many bytes or more, which stay in use as long as the
+    response or a view of it does. ``timeout`` is in seconds. ``priority`` goes from 1, the most urgent; 0 is the
+    model's default. ``sequence`` is a number or a text, ``sequence_start`` and ``sequence_end`` mark its ends.
+    ``parameters`` go to the backend; ``traced`` keeps a trace of the request for :attr:`Server.traces`.
     """
 
     outputs: Optional[Sequence[str]] = None
@@ -138,9 +140,19 @@ class Model:
     def infer(self, inputs: Union[Inputs, Any], **asking: Any) -> Response:
         """Sends a request and waits for the answer; the interpreter lock is free meanwhile.
 
-        ``inputs`` maps names to arrays; a model with one input takes the array itself. The keywords are the fields of
-        :class:`Asking`: ``outputs``, ``out``, ``timeout`` in seconds, ``priority`` and so on. Raises the subclasses of
-        :class:`inferlay.Error`.
+        ``inputs`` maps names to arrays; a model with one input takes the array itself. Shapes are those of
+        :attr:`inputs`, behind a dim for the rows of a batch where ``config["max_batch_size"]`` is not 0. The keywords
+        are the fields of :class:`Asking`: ``outputs``, ``out``, ``timeout`` in seconds, ``priority`` and so on.
+
+        Raises :class:`InvalidArgument` for a wrong type, shape or value, :class:`NotFound` for a name of an input or
+        output that the model does not have, :class:`Timeout` after ``timeout``, :class:`ResourceExhausted` when the
+        queue is full, :class:`Unavailable` when the model or the server has stopped, and what the backend fails with.
+
+        >>> from inferlay import Server
+        >>> echo = {"config.yaml": {"backend": "null", "input": [{"name": "x", "data_type": "TYPE_FP32", "dims": [2]}]}}
+        >>> with Server(models={"echo": echo}) as server:
+        ...     server.model("echo").infer({"x": [1, 2]}, timeout=5.0).tensor("x").tolist()
+        [1.0, 2.0]
         """
         call = self.prepare(inputs, asking)
         try:
@@ -161,11 +173,19 @@ class Model:
         return aio.infer(self, inputs, asking)
 
     def stream_async(self, inputs: Union[Inputs, Any], **asking: Any) -> AsyncIterator[Response]:
-        """The responses of a model that sends any number: ``async for response in model.stream_async(inputs)``."""
+        """The responses of a model that sends any number: ``async for response in model.stream_async(inputs)``.
+
+        The request is sent when the first response is asked for, and cancelled by who stops early. Errors are those of
+        :meth:`infer`, raised after the responses that came before.
+        """
         return aio.stream(self, inputs, asking)
 
     def submit(self, inputs: Union[Inputs, Any], **asking: Any) -> "concurrent.futures.Future[Response]":
-        """Sends a request and returns a future, whose ``cancel`` cancels the request, else as :meth:`infer`."""
+        """Sends a request and returns a future, whose ``cancel`` cancels the request, else as :meth:`infer`.
+
+        What is wrong with the inputs is raised at once, the rest by ``result()``. What ``add_done_callback`` adds is
+        called on the one thread that answers all futures: it must not wait for another answer.
+        """
         return futures.submit(self, inputs, asking)
 
     def infer_many(
@@ -174,11 +194,16 @@ class Model:
         """Sends many requests at once, so that the engine may join them, and waits for all answers, in order.
 
         The first error is raised when all are there; with ``return_errors`` errors stand in the place of responses.
+        What is wrong with the inputs of one is raised at once, and cancels those that were sent.
         """
         return futures.infer_many(self, requests, asking, return_errors)
 
     def stream(self, inputs: Union[Inputs, Any], **asking: Any) -> Iterator[Response]:
-        """The responses of a model that sends any number of them, one after the other."""
+        """The responses of a model that sends any number of them, one after the other.
+
+        The request is sent when the first is asked for, and cancelled by who stops early. Errors are those of
+        :meth:`infer`, raised after the responses that came before.
+        """
         return futures.stream(self, inputs, asking)
 
     def prepare(self, inputs: Union[Inputs, Any], asking: Mapping[str, Any]) -> Call:

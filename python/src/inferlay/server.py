@@ -98,7 +98,10 @@ class Server:
         the one there is. With ``max_batch_size`` the engine joins requests, and the first dim of every array is the
         number of rows. ``config`` holds further keys of a model's config.
 
-        Gives the model; without a function, a decorator.
+        Gives the model; without a function, a decorator. Raises :class:`AlreadyExists` for a name that is taken, and
+        :class:`InvalidArgument` for a type, shape or number that cannot be. What the function raises is raised to those
+        who asked: errors of this package as they are, others as :class:`Unknown`, with their class and text. It is not
+        a coroutine; :meth:`close` waits for it as long as it says.
 
         >>> with Server() as server:
         ...     @server.register("double", inputs={"x": ("FP32", [2])}, outputs={"y": ("FP32", [2])}, max_batch_size=8)
