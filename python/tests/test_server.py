@@ -154,6 +154,20 @@ def test_a_function_that_fails_on_progress_does_not_fail_the_start(caplog: Any) 
     assert "not today" in caplog.text
 
 
+def test_a_function_that_leaves_on_progress_leaves_nothing_behind() -> None:
+    queue = notices.notices()
+    # Who starts the server is the one that tells, not the thread.
+    with queue._taking:
+
+        def leave(_: inferlay.Progress) -> None:
+            raise SystemExit(4)
+
+        with pytest.raises(SystemExit):
+            inferlay.Server(models=PAIR, progress=leave)
+    assert not queue.reports and queue._thread.is_alive()
+    inferlay.Server(models=PAIR, progress=False).close()
+
+
 def test_nothing_of_this_process_is_pickled_or_copied(server: inferlay.Server) -> None:
     response = server.infer("pair", [1, 2])
     for thing in (server, server.model("pair"), response, response.tensor("x")):

@@ -174,10 +174,12 @@ class Told:
 
     def __exit__(self, *_: Any) -> None:
         if self._report is not None:
-            notices().take_all()
-            del notices().reports[self._token]
-            if isinstance(self._report, Bar):
-                self._report.close()
+            try:
+                notices().take_all()
+            finally:
+                del notices().reports[self._token]
+                if isinstance(self._report, Bar):
+                    self._report.close()
 
 
 def reporter(progress: Union[bool, Report, None]) -> Optional[Report]:
