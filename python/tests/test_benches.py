@@ -11,6 +11,8 @@ from typing import Any, List
 
 import pytest
 
+import inferlay
+
 pytest.importorskip("numpy")
 
 pytestmark = pytest.mark.once
@@ -18,7 +20,8 @@ pytestmark = pytest.mark.once
 
 def bench(root: Path, backends: str, *arguments: str) -> str:
     """What a short run prints."""
-    path = os.pathsep.join(filter(None, [str(root / "python" / "src"), os.environ.get("PYTHONPATH")]))
+    package = str(Path(inferlay.__file__).parents[1])
+    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
     ended = subprocess.run(
         [sys.executable, str(root / "python" / "benches"), "--network", "digits", "--rounds", "1", *arguments],
         env={**os.environ, "PYTHONPATH": path, "INFERLAY_BACKENDS": backends},

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import inferlay
+
 pytest.importorskip("numpy")
 
 pytestmark = pytest.mark.once
@@ -18,8 +20,8 @@ pytestmark = pytest.mark.once
 
 def run(root: Path, backends: str, name: str, *arguments: str) -> str:
     """What an example prints."""
-    source = str(root / "python" / "src")
-    path = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
+    package = str(Path(inferlay.__file__).parents[1])
+    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
     ended = subprocess.run(
         [sys.executable, str(Path("examples", "python", name)), *arguments],
         cwd=root,

@@ -23,6 +23,9 @@ PROGRAM = """
 import asyncio, signal, sys, threading
 import inferlay
 
+# As in a terminal: what was started in the background may ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 slow = {"config.yaml": {"backend": "null", "input": [{"name": "x", "data_type": "TYPE_FP32", "dims": [2]}],
         "parameters": {"delay_us": 30000}, "instance_group": [{"count": 1, "kind": "KIND_CPU"}]}}
 server = inferlay.Server(models={"slow": slow}, progress=False)

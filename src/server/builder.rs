@@ -197,7 +197,7 @@ impl ServerBuilder {
     }
 
     /// Adds the backend of a table in memory. One of the same name as a linked one takes its place.
-    #[cfg_attr(not(any(feature = "capi", test)), allow(dead_code, reason = "for applications in C"))]
+    #[cfg_attr(any(loom, not(any(feature = "capi", test))), allow(dead_code, reason = "for applications in C"))]
     pub(crate) fn backend_table(mut self, table: TrustedTable) -> Self {
         self.tables.push(table);
         self

@@ -296,7 +296,8 @@ static void a_function_of_the_program_sends_several_responses(void) {
   inferlay_responder_free(NULL);
   CHECK(inferlay_responder_credit(NULL) == 0 && inferlay_responder_cancelled(NULL));
   FAILS(INFERLAY_CODE_INVALID_ARG, inferlay_responder_send(NULL, 0));
-  FAILS(INFERLAY_CODE_INVALID_ARG, inferlay_responder_set_output(NULL, "step", &(inferlay_view){sizeof(inferlay_view)}));
+  const inferlay_view nothing = no_view();
+  FAILS(INFERLAY_CODE_INVALID_ARG, inferlay_responder_set_output(NULL, "step", &nothing));
   FAILS(INFERLAY_CODE_INVALID_ARG, inferlay_responder_fail(NULL, inferlay_status_new(INFERLAY_CODE_INTERNAL, "taken")));
   inferlay_queue_free(queue);
   inferlay_server_free(server);

@@ -27,10 +27,7 @@ pub(crate) fn parse(args: &[String]) -> Result<Chore, String> {
     match args.next() {
         None | Some("help" | "--help" | "-h") => Ok(Chore::Help),
         Some("test") => test(&args.collect::<Vec<_>>()),
-        Some("soak") => match args.next() {
-            None => Ok(Chore::Run(Plan { stages: SOAK.iter().collect(), full: true })),
-            Some(more) => Err(format!("`soak` takes no `{more}`")),
-        },
+        Some("soak") => named(SOAK, &args.collect::<Vec<_>>()).map(|stages| Chore::Run(Plan { stages, full: true })),
         Some("dist") => without(&args.collect::<Vec<_>>()).map(Chore::Dist),
         Some(other) => Err(format!("no chore `{other}`: expected test, soak, dist or help")),
     }
@@ -55,27 +52,36 @@ fn test(args: &[&str]) -> Result<Chore, String> {
     if let Some(flag) = flags.iter().find(|flag| **flag != "--full") {
         return Err(format!("`test` takes no `{flag}`: expected --full or the names of stages"));
     }
-    if let Some(name) = names.iter().find(|name| STAGES.iter().all(|stage| stage.name != **name)) {
-        let known: Vec<_> = STAGES.iter().map(|stage| stage.name).collect();
+    Ok(Chore::Run(Plan { stages: named(STAGES, &names)?, full: !flags.is_empty() }))
+}
+
+/// The stages of these names in the order of their table, or all of them.
+fn named(stages: &'static [Stage], names: &[&str]) -> Result<Vec<&'static Stage>, String> {
+    if let Some(name) = names.iter().find(|name| stages.iter().all(|stage| stage.name != **name)) {
+        let known: Vec<_> = stages.iter().map(|stage| stage.name).collect();
         return Err(format!("no stage `{name}`: expected one of {}", known.join(", ")));
     }
-    let wanted = |stage: &&Stage| names.is_empty() || names.contains(&stage.name);
-    Ok(Chore::Run(Plan { stages: STAGES.iter().filter(wanted).collect(), full: !flags.is_empty() }))
+    Ok(stages.iter().filter(|stage| names.is_empty() || names.contains(&stage.name)).collect())
 }
 
 /// What `cargo xtask help` prints.
 pub(crate) fn help() -> String {
     let mut text = String::from(
         "cargo xtask test [--full] [STAGE…]   every check there is, or the stages named; --full: the long forms\n\
-         cargo xtask soak                     hours of chaos, on a release build without tract\n\
+         cargo xtask soak [STAGE…]            hours of chaos on a build without tract, or of the parts named\n\
          cargo xtask dist [--without PART…]   what C, C++ and Python programs need, in dist/; a backend or the wheel \
          may be left out\n\
          cargo xtask help                     this page\n\n\
          stages, in order, and the minutes each may take from a fresh clone on two cores:\n",
     );
-    for stage in STAGES {
-        let _infallible = writeln!(text, "  {:<12} {:>3}  {}", stage.name, stage.minutes, stage.what);
-    }
+    let list = |text: &mut String, stages: &[Stage]| {
+        for stage in stages {
+            let _infallible = writeln!(text, "  {:<12} {:>3}  {}", stage.name, stage.minutes, stage.what);
+        }
+    };
+    list(&mut text, STAGES);
+    text += "\nparts of the soak:\n";
+    list(&mut text, SOAK);
     text
 }
 
@@ -101,6 +107,13 @@ mod tests {
     #[test]
     fn named_stages_run_in_the_order_of_the_table() {
         assert_eq!(names("test clippy fmt").unwrap(), ["fmt", "clippy"]);
+    }
+
+    #[test]
+    fn parts_of_the_soak_are_named_like_stages() {
+        assert_eq!(names("soak").unwrap().len(), SOAK.len());
+        assert_eq!(names("soak fuzz loom").unwrap(), ["loom", "fuzz"]);
+        assert!(names("soak clippy").unwrap_err().contains("`clippy`"));
     }
 
     #[test]
