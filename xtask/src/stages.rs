@@ -27,8 +27,8 @@ pub(crate) const STAGES: &[Stage] = &[
     Stage { name: "fmt", what: "the code is formatted", minutes: 1, run: fmt },
     Stage { name: "licences", what: "every dependency's licence and source is allowed", minutes: 1, run: licences },
     Stage { name: "python", what: "Python, with the test data of ONNX", minutes: 1, run: python },
-    Stage { name: "clippy", what: "lints, with and without tract", minutes: 5, run: clippy },
-    Stage { name: "build", what: "everything builds, tests included", minutes: 9, run: build },
+    Stage { name: "clippy", what: "lints, with and without tract", minutes: 4, run: clippy },
+    Stage { name: "build", what: "everything builds, tests included", minutes: 8, run: build },
     Stage { name: "test", what: "unit, integration and documentation tests", minutes: 6, run: test },
     Stage { name: "loom", what: "every interleaving of the models `loom_*`", minutes: 5, run: loom },
     Stage { name: "doc", what: "the documentation has no dead links", minutes: 2, run: doc },
@@ -42,7 +42,7 @@ pub(crate) const STAGES: &[Stage] = &[
     Stage {
         name: "wheel",
         what: "the Python package, installed and tested on every Python there is",
-        minutes: 7,
+        minutes: 9,
         run: wheel::stage,
     },
     Stage {
