@@ -574,7 +574,7 @@ typedef struct inferlay_abi_value {
 // What becomes of a request that the backend lets go.
 typedef uint32_t inferlay_abi_release;
 
-// Flags of a response, as a set.
+// Flags of a response, as a set. With one that is not known nothing is sent: UNSUPPORTED.
 typedef uint32_t inferlay_abi_response_flags;
 
 // Called for each response to a call to another model, in order; the last has INFERLAY_ABI_RESPONSE_FINAL. `reply`

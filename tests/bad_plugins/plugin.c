@@ -255,6 +255,7 @@ static const status *stream(const backend *own, const inferlay_abi_request *requ
         return failed;
     }
     is_right &= is(send(host, request, responder, INFERLAY_ABI_RESPONSE_EMPTY), INFERLAY_ABI_CODE_INVALID_ARG);
+    is_right &= is(send(host, request, responder, INFERLAY_ABI_RESPONSE_FINAL | 4), INFERLAY_ABI_CODE_UNSUPPORTED);
     failed = send(host, request, responder, INFERLAY_ABI_RESPONSE_EMPTY | INFERLAY_ABI_RESPONSE_FINAL);
     is_right &= is(send(host, request, responder, 0), INFERLAY_ABI_CODE_FAILED_PRECONDITION);
     is_right &= is(send(host, request, responder, INFERLAY_ABI_RESPONSE_FINAL), INFERLAY_ABI_CODE_FAILED_PRECONDITION);

@@ -35,6 +35,9 @@ enum Output {
 
 impl PluginResponder {
     fn answer(&mut self, response: PluginResponse, flags: inferlay_abi_response_flags) -> Result<(), Error> {
+        if flags & !(INFERLAY_ABI_RESPONSE_FINAL | INFERLAY_ABI_RESPONSE_EMPTY) != 0 {
+            return Err(Error::unsupported(format!("found response flags {flags}, expected a sum of FINAL and EMPTY")));
+        }
         let is_final = flags & INFERLAY_ABI_RESPONSE_FINAL != 0;
         if flags & INFERLAY_ABI_RESPONSE_EMPTY == 0 {
             let outputs = response.outputs.into_iter().map(|(index, output)| Ok((index, output.tensor()?)));

@@ -82,7 +82,7 @@ pub const INFERLAY_ABI_RELEASE_DONE: u32 = 0;
 /// The host schedules it once more; the backend has not answered it.
 pub const INFERLAY_ABI_RELEASE_RESCHEDULE: u32 = 1;
 
-/// Flags of a response, as a set.
+/// Flags of a response, as a set. With one that is not known nothing is sent: UNSUPPORTED.
 pub type inferlay_abi_response_flags = u32;
 /// No further response follows.
 pub const INFERLAY_ABI_RESPONSE_FINAL: u32 = 1;
