@@ -71,7 +71,7 @@ static void many_events_are_taken_at_once(void) {
     requests[i] = double_request(server, row);
     OK(inferlay_infer_queue(server, requests[i], queue, &requests[i]));
   }
-  OK(inferlay_server_stop(server, SECONDS(10)));
+  OK(inferlay_server_stop(server, SECONDS(120)));
   // All are there: as many as there are places, then the rest. A place that is too small takes nothing.
   events[2].struct_size = 8;
   FAILS(INFERLAY_CODE_INVALID_ARG, inferlay_queue_next_many(queue, 0, places, 3, &taken));
@@ -187,14 +187,7 @@ static void a_tensor_is_handed_on_as_dlpack_and_outlives_all(void) {
 }
 
 static void a_server_tells_a_queue_of_its_start_and_its_log(void) {
-  static const char echo[] = "{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}";
-  static const char broken[] = "{backend: nowhere}";
-  inferlay_file echo_file = {sizeof echo_file, "config.yaml", echo, sizeof echo - 1};
-  inferlay_file broken_file = {sizeof broken_file, "config.yaml", broken, sizeof broken - 1};
-  const inferlay_file *echo_files[1] = {&echo_file}, *broken_files[1] = {&broken_file};
-  inferlay_options *options = inferlay_options_new();
-  OK(inferlay_options_add_model_in_memory(options, "echo", echo_files, 1));
-  OK(inferlay_options_add_model_in_memory(options, "broken", broken_files, 1));
+  inferlay_options *options = echo_and_broken();
   inferlay_queue *queue = NULL;
   OK(inferlay_queue_new(&queue));
   int progress, log;

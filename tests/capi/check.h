@@ -111,4 +111,27 @@ static inline void check_doubled(const inferlay_response *response, const float 
   CHECK(((const float *)y.data)[0] == 2 * row[0] && ((const float *)y.data)[1] == 2 * row[1]);
 }
 
+// Sends one row to that model and waits for the answer.
+static inline void ask_doubled(const inferlay_server *server, const float row[2]) {
+  inferlay_request *request = double_request(server, row);
+  inferlay_response *response = NULL;
+  OK(inferlay_infer(server, request, &response));
+  check_doubled(response, row);
+  inferlay_response_free(response);
+  inferlay_request_free(request);
+}
+
+// A model that loads and one that does not, so that a start has something to tell.
+static inline inferlay_options *echo_and_broken(void) {
+  static const char echo[] = "{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}";
+  static const char broken[] = "{backend: nowhere}";
+  inferlay_file echo_file = {sizeof echo_file, "config.yaml", echo, sizeof echo - 1};
+  inferlay_file broken_file = {sizeof broken_file, "config.yaml", broken, sizeof broken - 1};
+  const inferlay_file *echo_files[1] = {&echo_file}, *broken_files[1] = {&broken_file};
+  inferlay_options *options = inferlay_options_new();
+  OK(inferlay_options_add_model_in_memory(options, "echo", echo_files, 1));
+  OK(inferlay_options_add_model_in_memory(options, "broken", broken_files, 1));
+  return options;
+}
+
 #endif

@@ -194,7 +194,7 @@ static void a_model_is_told_once_that_it_is_gone(void) {
   bad.struct_size = 0;
   FAILS(INFERLAY_CODE_INVALID_ARG, inferlay_server_register_model(server, config, &bad, &gone));
   CHECK(gone == 0 && inferlay_model_is_ready(server, "short", 0));
-  OK(inferlay_model_remove(server, "short", SECONDS(10)));
+  OK(inferlay_model_remove(server, "short", SECONDS(120)));
   CHECK(gone == 1 && !inferlay_model_is_ready(server, "short", 0));
   FAILS(INFERLAY_CODE_NOT_FOUND, inferlay_model_remove(server, "short", SECONDS(10)));
   OK(inferlay_server_register_model(server, config, &table, &gone));

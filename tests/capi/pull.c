@@ -142,14 +142,9 @@ static void threads_pull_until_the_model_is_removed(void) {
   for (int i = 0; i < 2; i++) CHECK(pthread_create(&pullers[i], NULL, pull, queue) == 0);
   for (int i = 0; i < 100; i++) {
     const float row[2] = {(float)i, 1};
-    inferlay_request *request = double_request(server, row);
-    inferlay_response *response = NULL;
-    OK(inferlay_infer(server, request, &response));
-    check_doubled(response, row);
-    inferlay_response_free(response);
-    inferlay_request_free(request);
+    ask_doubled(server, row);
   }
-  OK(inferlay_model_remove(server, "double", SECONDS(10)));
+  OK(inferlay_model_remove(server, "double", SECONDS(120)));
   for (int i = 0; i < 2; i++) CHECK(pthread_join(pullers[i], NULL) == 0);
   inferlay_batch_queue_free(queue);
   // The name is free again.
@@ -247,12 +242,7 @@ static inferlay_status *answers_itself(void *user_data, inferlay_batch *batch) {
 static void a_batch_of_execute_is_not_answered_or_freed(void) {
   inferlay_server *server = server_with(DOUBLE_CONFIG, answers_itself, NULL);
   const float row[2] = {1, 2};
-  inferlay_request *request = double_request(server, row);
-  inferlay_response *response = NULL;
-  OK(inferlay_infer(server, request, &response));
-  check_doubled(response, row);
-  inferlay_response_free(response);
-  inferlay_request_free(request);
+  ask_doubled(server, row);
   inferlay_server_free(server);
 }
 

@@ -92,14 +92,7 @@ static void on_log(void *user_data, inferlay_log_level level, const char *messag
 }
 
 static void a_start_tells_of_each_model_and_logs_what_failed(void) {
-  static const char echo[] = "{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}";
-  static const char broken[] = "{backend: nowhere}";
-  inferlay_file echo_file = {sizeof echo_file, "config.yaml", echo, sizeof echo - 1};
-  inferlay_file broken_file = {sizeof broken_file, "config.yaml", broken, sizeof broken - 1};
-  const inferlay_file *echo_files[1] = {&echo_file}, *broken_files[1] = {&broken_file};
-  inferlay_options *options = inferlay_options_new();
-  OK(inferlay_options_add_model_in_memory(options, "echo", echo_files, 1));
-  OK(inferlay_options_add_model_in_memory(options, "broken", broken_files, 1));
+  inferlay_options *options = echo_and_broken();
   struct seen seen = {0, 0, 0};
   OK(inferlay_options_set_progress(options, on_progress, &seen));
   OK(inferlay_options_set_log(options, on_log, &seen, INFERLAY_LOG_ERROR));
