@@ -11,7 +11,7 @@ use crate::flow::{Messenger, Services, Timekeeper, Tuning, Workers};
 use crate::memory::BlockPool;
 use crate::observe::{Log, LogRecord, Tracer};
 use crate::repository::{self, Found};
-use crate::sync::{AtomicBool, AtomicU64, Clock, Doorbell, ManualClock, Mutex, thread};
+use crate::sync::{AtomicBool, AtomicU64, Bells, Clock, ManualClock, Mutex, thread};
 use inferlay_backend_sdk::{Backend, Error, ErrorKind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -471,7 +471,7 @@ impl ServerBuilder {
             blocks: BlockPool::new(),
             gate: Box::new(OpenGate),
             tracer: Tracer::new(self.trace_every),
-            drained: Arc::new(Doorbell::new()),
+            drained: Bells::default(),
             clock: self.clock,
             tuning: self.tuning,
             log,

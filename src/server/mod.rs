@@ -572,6 +572,7 @@ impl Inner {
     fn drain(&self, lanes: &[Served], within: Duration) -> Result<(), Error> {
         lanes.iter().for_each(|served| served.lane.begin_stop());
         let own = self.after(within);
+        let bell = self.services.drained.listen();
         let mut left: Vec<_> = lanes.iter().map(|served| &served.lane).collect();
         loop {
             left.retain(|lane| !lane.is_drained());
@@ -579,7 +580,7 @@ impl Inner {
             if left.is_empty() || self.services.clock.now() >= until {
                 break;
             }
-            self.services.clock.wait(&self.services.drained, Some(until));
+            self.services.clock.wait(&bell, Some(until));
         }
         let names: Vec<_> = left.iter().map(|lane| lane.spec.place()).collect();
         lanes.iter().for_each(Served::end_stop);
