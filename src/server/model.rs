@@ -4,7 +4,7 @@ use super::catalog::{Entry, Served};
 use super::future::ResponseFuture;
 use super::responses::Responses;
 use super::status::ModelMetadata;
-use super::{Inner, ServerHandle};
+use super::{Owner, ServerHandle};
 use crate::config::ModelConfig;
 use crate::flow::{Delivery, Lane, Listener, Manner, Notify, Refused, Request, Response};
 use crate::observe::ModelStatistics;
@@ -56,7 +56,7 @@ impl<T> Once<T> {
 /// # Ok::<(), inferlay::Error>(())
 /// ```
 pub struct ModelHandle {
-    inner: Arc<Inner>,
+    inner: Arc<Owner>,
     entry: Arc<Entry>,
     version: Option<u64>,
     /// What served when the handle was made, and the generation of that.
@@ -67,7 +67,7 @@ pub struct ModelHandle {
 }
 
 impl ModelHandle {
-    pub(super) fn new(inner: Arc<Inner>, entry: Arc<Entry>, version: Option<u64>) -> Result<Self, Error> {
+    pub(super) fn new(inner: Arc<Owner>, entry: Arc<Entry>, version: Option<u64>) -> Result<Self, Error> {
         let generation = entry.generation();
         let served = entry.find(version)?;
         Ok(ModelHandle { inner, entry, version, generation, served, newer: Arc::default() })
@@ -412,23 +412,23 @@ impl ModelHandle {
         mut send: impl FnMut(&Arc<Lane>, Request<'a>) -> Result<R, Refused<'a>>,
     ) -> Result<R, Refused<'a>> {
         // While nothing has changed, the lane is used where it is.
-        let refused = match self.current() {
+        let (refused, asked) = match self.current() {
             Some(served) => match send(&served.lane, request) {
-                Err(refused) if served.lane.is_stopping() => refused,
+                Err(refused) if served.lane.is_stopping() => (refused, Some(served.lane.clone())),
                 outcome => return outcome,
             },
-            None => Refused { error: MOVED, request },
+            None => (Refused { error: MOVED, request }, None),
         };
-        self.send_on(refused, send)
+        self.send_on(refused, asked, send)
     }
 
     #[cold]
     fn send_on<'a, R>(
         &self,
         mut refused: Refused<'a>,
+        mut asked: Option<Arc<Lane>>,
         mut send: impl FnMut(&Arc<Lane>, Request<'a>) -> Result<R, Refused<'a>>,
     ) -> Result<R, Refused<'a>> {
-        let mut asked: Option<Arc<Lane>> = None;
         loop {
             let lane = match self.with(|served| served.lane.clone()) {
                 Ok(lane) => lane,

@@ -67,7 +67,7 @@ fn loom_a_request_that_meets_a_refusal_to_wake_is_answered_or_asks_again() {
 #[test]
 fn loom_an_instance_that_leaves_is_not_counted_on() {
     model(|| {
-        let bench = Arc::new(Plan { instances: 2, workers_max: 1, ..Plan::default() }.bench());
+        let bench = Arc::new(Plan { instances: 2, ..Plan::default() }.bench());
         let remover = spawn({
             let bench = bench.clone();
             move || bench.lane.remove_instances(1).len()
