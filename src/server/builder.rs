@@ -245,7 +245,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Makes the start fail if any model fails to load.
+    /// Makes the start fail if any model fails to load, or asks for what is not served yet: see
+    /// [`crate::config::PartialConfig::warnings`].
     ///
     /// # Examples
     /// ```

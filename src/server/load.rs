@@ -109,7 +109,7 @@ impl Loader<'_> {
 
     fn config(&self, model: &FoundModel) -> Result<(PartialConfig, Vec<u64>), Error> {
         let partial = match &model.config {
-            Some(text) => config::parse(&text.label, &text.text)?,
+            Some(text) => self.admitted(config::parse(&text.label, &text.text)?)?,
             None => PartialConfig::new(),
         };
         let choice = match partial.version_policy.clone().unwrap_or_default() {
@@ -120,6 +120,20 @@ impl Loader<'_> {
         let found: Vec<_> = model.versions.keys().copied().collect();
         let chosen = repository::choose(&found, &choice)?;
         Ok((partial, chosen))
+    }
+
+    /// The config, with what it asks for and will not get told in the log.
+    ///
+    /// # Errors
+    /// All of that, of a strict server.
+    fn admitted(&self, partial: PartialConfig) -> Result<PartialConfig, Error> {
+        if self.options.is_strict {
+            return Ok(partial.strict()?);
+        }
+        for warning in partial.warnings() {
+            self.services.log.write(LogLevel::Warning, &warning.to_string());
+        }
+        Ok(partial)
     }
 
     fn load_version(&self, model: &FoundModel, version: u64, mut partial: PartialConfig) -> Result<Served, Error> {
