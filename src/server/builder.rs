@@ -342,7 +342,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Makes the start fail if any model fails to load.
+    /// Makes the start fail if any model fails to load, and models that ask for what is not served yet: see
+    /// [`crate::config::PartialConfig::warnings`].
     ///
     /// # Examples
     /// ```

@@ -85,7 +85,7 @@ impl Inner {
 
     /// Loads what is wished for and puts it in the place of what serves. What became of each version.
     pub(super) fn bring(self: &Arc<Self>, entry: &Arc<Entry>, wish: &Wish) -> Vec<Outcome> {
-        let (partial, chosen) = match choose(&wish.found, wish.config.as_ref(), wish.versions.as_deref()) {
+        let (partial, chosen) = match self.choose(&wish.found, wish.config.as_ref(), wish.versions.as_deref()) {
             Ok(chosen) => chosen,
             Err(error) => {
                 let last = wish.found.versions.keys().last().copied().unwrap_or(0);
@@ -124,7 +124,7 @@ impl Inner {
     /// # Errors
     /// Whatever keeps it from serving.
     pub(super) fn load_only(self: &Arc<Self>, entry: &Arc<Entry>, found: FoundModel) -> Result<(u64, Served), Error> {
-        let (partial, chosen) = choose(&found, None, None)?;
+        let (partial, chosen) = self.choose(&found, None, None)?;
         let version = chosen.last().copied().ok_or_else(|| Error::not_found("no version to be loaded"))?;
         let source = Source { found: Arc::new(found), version, partial };
         let served = load::contained(|| self.load_anew(entry, source, None))?;
@@ -255,26 +255,39 @@ impl Inner {
     }
 }
 
-/// The config of a model, and the versions that it chooses.
-fn choose(
-    found: &FoundModel,
-    config: Option<&ConfigText>,
-    versions: Option<&[u64]>,
-) -> Result<(PartialConfig, Vec<u64>), Error> {
-    let text = config.or(found.config.as_ref());
-    let partial = match text {
-        Some(text) => config::parse(&text.label, &text.text)?,
-        None => PartialConfig::new(),
-    };
-    let choice = match (versions, partial.version_policy.clone().unwrap_or_default()) {
-        (Some(versions), _) => Choice::Specific(versions.to_vec()),
-        (None, VersionPolicy::Latest(count)) => Choice::Latest(count),
-        (None, VersionPolicy::All) => Choice::All,
-        (None, VersionPolicy::Specific(versions)) => Choice::Specific(versions),
-    };
-    let found: Vec<_> = found.versions.keys().copied().collect();
-    let chosen = repository::choose(&found, &choice)?;
-    Ok((partial, chosen))
+impl Inner {
+    /// The config of a model, and the versions that it chooses. What the config asks for and will not get is told in the
+    /// log.
+    ///
+    /// # Errors
+    /// What is wrong with either; of a strict server also what is not served yet.
+    fn choose(
+        &self,
+        found: &FoundModel,
+        config: Option<&ConfigText>,
+        versions: Option<&[u64]>,
+    ) -> Result<(PartialConfig, Vec<u64>), Error> {
+        let text = config.or(found.config.as_ref());
+        let mut partial = match text {
+            Some(text) => config::parse(&text.label, &text.text)?,
+            None => PartialConfig::new(),
+        };
+        if self.options.is_strict {
+            partial = partial.strict()?;
+        }
+        for warning in partial.warnings() {
+            self.services.log.write(LogLevel::Warning, &warning.to_string());
+        }
+        let choice = match (versions, partial.version_policy.clone().unwrap_or_default()) {
+            (Some(versions), _) => Choice::Specific(versions.to_vec()),
+            (None, VersionPolicy::Latest(count)) => Choice::Latest(count),
+            (None, VersionPolicy::All) => Choice::All,
+            (None, VersionPolicy::Specific(versions)) => Choice::Specific(versions),
+        };
+        let found: Vec<_> = found.versions.keys().copied().collect();
+        let chosen = repository::choose(&found, &choice)?;
+        Ok((partial, chosen))
+    }
 }
 
 /// Whether what is loaded came from the same content.
