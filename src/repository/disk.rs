@@ -13,6 +13,9 @@ use std::path::{Path, PathBuf};
 /// somebody's data set, named by mistake.
 pub(super) const ENTRIES_MAX: usize = 100_000;
 
+/// How many links in a row are followed, as Linux does.
+const LINKS_MAX: usize = 40;
+
 /// The folders that a path must not lead out of.
 #[derive(Clone, Debug)]
 pub(super) struct Bounds {
@@ -52,6 +55,17 @@ impl Bounds {
         }
         let (path, real, root) = (Shown::path(path), Shown::path(&real), Shown::path(self.root()));
         Err(Error::not_found(format!("{path}: found a link to {real}, expected a target inside of {root}")))
+    }
+
+    /// Adds the folders that the links of `path` lead through, as far as they lie within: whoever swaps one of the
+    /// links does it there.
+    pub(super) fn folders_of_links(&self, path: &Path, folders: &mut Vec<PathBuf>) {
+        let mut path = path.to_owned();
+        for _ in 0..LINKS_MAX {
+            let (Ok(target), Some(parent)) = (fs::read_link(&path), path.parent()) else { return };
+            path = parent.join(target);
+            folders.extend(path.parent().and_then(|folder| self.resolve(folder).ok()));
+        }
     }
 
     /// [`Bounds::resolve`] for what must be a regular file: reading a pipe or a device could take forever.

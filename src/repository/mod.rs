@@ -19,11 +19,16 @@
 //!
 //! Runs on the thread that calls it, and blocks on the file system.
 
+#![allow(dead_code, unused_imports, reason = "the hall scans repositories at its start and does not watch them yet")]
+
 mod detect;
 mod disk;
 mod files;
+mod look;
 mod name;
+mod repositories;
 mod scan;
+mod snapshot;
 #[cfg(test)]
 mod temp;
 #[cfg(test)]
@@ -31,8 +36,11 @@ mod tests;
 mod versions;
 
 pub(crate) use detect::detect;
+pub(crate) use look::Look;
 pub(crate) use name::check_model_name;
-pub(crate) use scan::{in_memory, open_file, scan};
+pub(crate) use repositories::{Repositories, Repository};
+pub(crate) use scan::{in_memory, open_file, scan, scan_all, scan_model};
+pub(crate) use snapshot::{Change, Snapshot};
 pub(crate) use versions::{Choice, choose};
 
 use inferlay_backend_sdk::{Error, ModelFiles};
@@ -58,6 +66,8 @@ pub(crate) struct FoundModel {
     pub(crate) config: Option<ConfigText>,
     /// The files of every version, at least one.
     pub(crate) versions: BTreeMap<u64, Arc<dyn ModelFiles>>,
+    /// Its files as they were when they were listed; `None` for a single file and for files in memory.
+    pub(crate) look: Option<Look>,
 }
 
 /// A config as it was read.
