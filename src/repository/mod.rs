@@ -34,6 +34,7 @@ mod temp;
 #[cfg(test)]
 mod tests;
 mod versions;
+mod watch;
 
 pub(crate) use detect::detect;
 pub(crate) use look::Look;
