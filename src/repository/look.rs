@@ -11,7 +11,7 @@
 use super::disk::{self, Bounds};
 use super::files::FolderFiles;
 use super::snapshot::{FileMark, Part, Snapshot, Stamp, Sum, is_scratch};
-use inferlay_backend_sdk::{Error, ModelFiles};
+use inferlay_backend_sdk::{Error, ErrorKind, ModelFiles};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -157,14 +157,19 @@ fn sum(bounds: &Bounds, path: &Path, stamp: &Stamp, go_on: &dyn Fn() -> bool) ->
         _ => Unread::Refused(disk::refused(path, &error)),
     };
     // A link that has been bent since the look is found out here; where it leads out, nothing is opened.
-    let real = bounds.resolve_file(path).map_err(|_| Unread::Unsettled)?;
+    let real = bounds.resolve_file(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Unread::Unsettled,
+        _ => Unread::Refused(error),
+    })?;
     let mut file = File::open(real).map_err(refused)?;
-    let stands = |file: &File| file.metadata().map(|metadata| Stamp::of(&metadata) == *stamp).map_err(refused);
-    if !stands(&file)? {
-        return Err(Unread::Unsettled);
-    }
+    // Some file systems tell other numbers of an open file than of its name: only the file is compared with itself.
+    let stamp_of = |file: &File| file.metadata().map(|metadata| Stamp::of(&metadata)).map_err(refused);
+    let before = stamp_of(&file)?;
     let sum = sum_of(&mut file, go_on).map_err(refused)?.ok_or(Unread::GivenUp)?;
-    if stands(&file)? { Ok(sum) } else { Err(Unread::Unsettled) }
+    match before.len == stamp.len && before == stamp_of(&file)? {
+        true => Ok(sum),
+        false => Err(Unread::Unsettled),
+    }
 }
 
 /// The sum of all that `from` gives; `None` when it was given up.

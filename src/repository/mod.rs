@@ -23,7 +23,9 @@
 
 mod detect;
 mod disk;
+mod events;
 mod files;
+mod live;
 mod look;
 mod name;
 mod repositories;

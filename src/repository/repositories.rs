@@ -13,7 +13,7 @@
 use super::name::{Shown, check_model_name};
 use inferlay_backend_sdk::{Error, ErrorKind};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Folders of models that are searched as one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -133,6 +133,11 @@ impl Repositories {
     /// Each of them.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Repository> {
         self.list.iter()
+    }
+
+    /// Each folder of each of them.
+    pub(super) fn folders(&self) -> impl Iterator<Item = (&Repository, &Path)> {
+        self.list.iter().flat_map(|one| one.folders.iter().map(move |folder| (one, folder.as_path())))
     }
 
     /// The name of the file that says when a model is ready.

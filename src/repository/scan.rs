@@ -148,12 +148,23 @@ impl Place<'_> {
         self.root.folder.join(&self.own)
     }
 
+    /// The folder without symlinks, where it can be followed.
+    pub(super) fn real(&self) -> Option<PathBuf> {
+        self.root.bounds.resolve(&self.folder()).ok()
+    }
+
+    /// The folder of the repository that it lies in, as the caller spelt it.
+    pub(super) fn home(&self) -> &Path {
+        self.root.folder
+    }
+
     /// Reads the model's config, and lists its files.
     pub(super) fn read(&self, name: &str, warnings: &mut Vec<String>) -> Result<FoundModel, Error> {
         let reading = |folder: &ModelFolder<'_>| {
             let listing = folder.list(warnings)?;
-            let config = listing.config.map(|name| folder.config_text(name)).transpose()?;
+            // Looked at first: what changes while it is read has another stamp afterwards.
             let look = folder.look(&listing)?;
+            let config = listing.config.map(|name| folder.config_text(name)).transpose()?;
             let shared = |(version, files)| (version, Arc::new(files) as Arc<dyn ModelFiles>);
             let versions = listing.versions.into_iter().map(shared).collect();
             Ok(FoundModel { name: name.to_owned(), config, versions, look: Some(look) })
@@ -217,6 +228,17 @@ impl<'a> Root<'a> {
     /// The folder without symlinks.
     pub(super) fn path(&self) -> &Path {
         self.bounds.root()
+    }
+
+    /// The folder as the caller spelt it.
+    pub(super) fn folder(&self) -> &Path {
+        self.folder
+    }
+
+    /// Adds the folders in which something may happen that makes other models lie here.
+    pub(super) fn add_folders(&self, folders: &mut Vec<PathBuf>) {
+        folders.push(self.path().to_owned());
+        disk::folders_of_links(self.folder, folders);
     }
 
     /// Adds every model that lies here to `places`.

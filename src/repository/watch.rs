@@ -68,10 +68,12 @@ pub(crate) enum Observed {
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
-    /// Read all of the model's files that changed, and tell with [`Observed::Read`]: it has been quiet.
+    /// Read all of the model's files that changed, and tell with [`Watch::answer`]: it has been quiet.
     Read {
         /// The model.
         name: String,
+        /// Whether it may have changed; else there is no hurry.
+        is_change: bool,
     },
     /// Load the model as it is, and tell with [`Watch::loaded`].
     Load {
@@ -94,6 +96,17 @@ pub(crate) enum Command {
         /// Why.
         error: Error,
     },
+}
+
+/// How a load ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// What was loaded serves.
+    Serves,
+    /// What served goes on serving, if anything did.
+    Failed,
+    /// The files changed while they were loaded: as failed, but the load is to be tried again.
+    Stale,
 }
 
 /// What is known of all models.
@@ -120,13 +133,20 @@ impl Watch {
         commands
     }
 
-    /// Takes in the outcome of a load, whoever asked for it: `snapshot` is what was loaded, or failed to.
-    pub(crate) fn loaded(&mut self, now: u64, name: &str, snapshot: Arc<Snapshot>, is_ok: bool) {
+    /// [`Watch::step`] for the one model that [`Command::Read`] was about.
+    pub(crate) fn answer(&mut self, now: u64, name: &str, observed: Observed) -> Option<Command> {
+        let track = self.tracks.get_mut(name)?;
+        track.observe(now, observed);
+        track.decide(now, name, &self.rules)
+    }
+
+    /// Takes in the outcome of a load, whoever asked for it: `snapshot` is what was loaded, or was to be.
+    pub(crate) fn loaded(&mut self, now: u64, name: &str, snapshot: Arc<Snapshot>, outcome: Outcome) {
         let track = self.tracks.entry(name.to_owned()).or_insert_with(|| Track::new(now));
         if track.seen == Seen::Unknown {
             track.seen = Seen::Here(snapshot.clone());
         }
-        track.loaded(now, snapshot, is_ok);
+        track.loaded(now, snapshot, outcome);
     }
 
     /// Takes in that a model was unloaded, whoever asked for it. One that lies there is loaded again when it changes.
@@ -253,7 +273,10 @@ impl Track {
         }
         let name = name.to_owned();
         match self.seen.clone() {
-            Seen::Here(_) if !is_read => Some(Command::Read { name }),
+            Seen::Here(snapshot) if !is_read => {
+                let is_change = self.aim.as_ref().is_none_or(|aim| !aim.holds_what(&snapshot));
+                Some(Command::Read { name, is_change })
+            }
             Seen::Here(snapshot) => {
                 let change = Change::between(self.served.as_deref(), &snapshot);
                 (self.aim, self.is_busy, self.failed_at, self.told) = (Some(snapshot.clone()), true, None, None);
@@ -317,13 +340,17 @@ impl Track {
         }
     }
 
-    fn loaded(&mut self, now: u64, snapshot: Arc<Snapshot>, is_ok: bool) {
-        (self.is_busy, self.failed_at) = (false, (!is_ok).then_some(now));
-        if is_ok {
-            (self.served, self.told) = (Some(snapshot.clone()), None);
-        }
+    fn loaded(&mut self, now: u64, snapshot: Arc<Snapshot>, outcome: Outcome) {
+        (self.is_busy, self.failed_at) = (false, None);
         self.last = self.last.take().or_else(|| Some(snapshot.clone()));
-        self.aim = Some(snapshot);
+        match outcome {
+            Outcome::Serves => {
+                (self.served, self.told) = (Some(snapshot.clone()), None);
+                self.aim = Some(snapshot);
+            }
+            Outcome::Failed => (self.aim, self.failed_at) = (Some(snapshot), Some(now)),
+            Outcome::Stale => (self.aim, self.since) = (self.served.clone(), now),
+        }
     }
 
     fn unloaded(&mut self) {

@@ -44,10 +44,11 @@ enum Row {
     /// Time passes.
     Pass(u64, &'static str),
     /// A load of this ends.
-    Loaded(u64, Snapshot, bool),
+    Loaded(u64, Snapshot, Outcome),
     /// An unload ends.
     Unloaded,
 }
+use Outcome::{Failed, Serves, Stale};
 use Row::{Loaded, Pass, See, Unloaded};
 
 /// A command in short: `load +1 -2 ~3 c` for versions added, removed and changed and for the config.
@@ -71,8 +72,8 @@ fn check(rules: &Rules, rows: Vec<Row>) {
         let (ms, observed, expected) = match row {
             See(ms, observed, expected) => (ms, Some(("m".to_owned(), observed)), expected),
             Pass(ms, expected) => (ms, None, expected),
-            Loaded(ms, snapshot, is_ok) => {
-                watch.loaded(ms * MS, "m", Arc::new(snapshot), is_ok);
+            Loaded(ms, snapshot, outcome) => {
+                watch.loaded(ms * MS, "m", Arc::new(snapshot), outcome);
                 continue;
             }
             Unloaded => {
@@ -96,7 +97,7 @@ fn a_model_is_loaded_when_it_has_been_quiet_and_no_sooner() {
         Pass(1999, "read"),
         See(1999, read(&[1], 2), "load +1"),
         Pass(9999, ""),
-        Loaded(10_000, model(&[1], 2), true),
+        Loaded(10_000, model(&[1], 2), Serves),
         See(99_999, here(&[1], 2), "read"),
         See(99_999, read(&[1], 2), ""),
         Pass(200_000, ""),
@@ -120,7 +121,7 @@ fn what_changes_while_it_is_read_starts_anew() {
 #[test]
 fn a_touch_is_no_change_and_a_roll_back_is_one() {
     let rows = vec![
-        Loaded(0, model(&[7, 8], 1), true),
+        Loaded(0, model(&[7, 8], 1), Serves),
         See(1, here(&[7, 8], 5), ""),
         Pass(1001, "read"),
         See(1001, read(&[7, 8], 5), ""),
@@ -135,7 +136,7 @@ fn a_touch_is_no_change_and_a_roll_back_is_one() {
 #[test]
 fn what_was_loaded_unread_is_read_once() {
     let rows = vec![
-        Loaded(0, unread(model(&[7], 1)), true),
+        Loaded(0, unread(model(&[7], 1)), Serves),
         See(1, here(&[7], 1), ""),
         Pass(1000, "read"),
         See(1000, read(&[7], 1), ""),
@@ -150,7 +151,7 @@ fn what_was_loaded_unread_is_read_once() {
 #[test]
 fn a_version_that_vanishes_leaves_the_others() {
     let rows = vec![
-        Loaded(0, model(&[1, 2], 1), true),
+        Loaded(0, model(&[1, 2], 1), Serves),
         See(0, Observed::Here(model(&[1], 1)), ""),
         See(1000, Observed::Here(model(&[1], 1)), "read"),
         See(1000, read(&[1], 1), "load -2"),
@@ -161,7 +162,7 @@ fn a_version_that_vanishes_leaves_the_others() {
 #[test]
 fn a_model_that_stays_away_is_unloaded_and_may_come_back() {
     let rows = vec![
-        Loaded(0, model(&[1], 1), true),
+        Loaded(0, model(&[1], 1), Serves),
         See(0, Observed::Gone, ""),
         See(500, Observed::Here(model(&[1], 1)), ""),
         See(600, Observed::Gone, ""),
@@ -185,7 +186,7 @@ fn what_was_never_served_goes_without_a_word() {
 #[test]
 fn what_cannot_be_looked_at_goes_on_serving() {
     let rows = vec![
-        Loaded(0, model(&[1], 1), true),
+        Loaded(0, model(&[1], 1), Serves),
         See(0, Observed::Gone, ""),
         See(999, Observed::Unknown, ""),
         Pass(60_000, ""),
@@ -199,7 +200,7 @@ fn what_cannot_be_looked_at_goes_on_serving() {
 fn a_broken_folder_is_told_once_and_again_after_it_was_well() {
     let broken = || Observed::Broken(trouble("no version"));
     let rows = vec![
-        Loaded(0, model(&[1], 1), true),
+        Loaded(0, model(&[1], 1), Serves),
         See(0, broken(), ""),
         See(1000, broken(), "broken no version"),
         See(2000, broken(), ""),
@@ -218,7 +219,7 @@ fn a_broken_folder_is_told_once_and_again_after_it_was_well() {
 fn a_file_that_cannot_be_read_is_told_once_and_tried_again_when_it_changes() {
     let denied = |written| Observed::Unreadable(unread(model(&[2], written)), trouble("permission denied"));
     let rows = vec![
-        Loaded(0, model(&[1], 1), true),
+        Loaded(0, model(&[1], 1), Serves),
         See(0, here(&[2], 2), ""),
         Pass(1000, "read"),
         See(1000, denied(2), "broken permission denied"),
@@ -235,7 +236,7 @@ fn a_file_that_cannot_be_read_is_told_once_and_tried_again_when_it_changes() {
 #[test]
 fn what_serves_and_cannot_be_read_is_not_read_for_ever() {
     let rows = vec![
-        Loaded(0, unread(model(&[1], 1)), true),
+        Loaded(0, unread(model(&[1], 1)), Serves),
         Pass(1000, "read"),
         See(1000, Observed::Unreadable(unread(model(&[1], 1)), trouble("permission denied")), ""),
         See(2000, here(&[1], 1), ""),
@@ -247,11 +248,11 @@ fn what_serves_and_cannot_be_read_is_not_read_for_ever() {
 #[test]
 fn a_failed_load_waits_for_other_content() {
     let rows = vec![
-        Loaded(0, model(&[1], 1), true),
+        Loaded(0, model(&[1], 1), Serves),
         See(0, Observed::Here(model(&[1, 2], 1)), ""),
         Pass(1000, "read"),
         See(1000, read(&[1, 2], 1), "load +2"),
-        Loaded(1500, model(&[1, 2], 1), false),
+        Loaded(1500, model(&[1, 2], 1), Failed),
         See(2000, here(&[1, 2], 9), ""),
         Pass(3000, "read"),
         See(3000, read(&[1, 2], 9), ""),
@@ -260,7 +261,7 @@ fn a_failed_load_waits_for_other_content() {
         See(100_000, Observed::Here(model(&[1, 3, 4], 9)), ""),
         Pass(101_000, "read"),
         See(101_000, read(&[1, 3, 4], 9), "load +2 +3"),
-        Loaded(101_500, model(&[1, 3, 4], 9), false),
+        Loaded(101_500, model(&[1, 3, 4], 9), Failed),
         // Back to what serves: there is nothing to do.
         See(102_000, here(&[1], 10), ""),
         Pass(103_000, "read"),
@@ -276,15 +277,30 @@ fn a_failed_load_is_tried_again_where_that_is_wanted() {
         See(0, here(&[1], 1), ""),
         Pass(1000, "read"),
         See(1000, read(&[1], 1), "load +1"),
-        Loaded(1500, model(&[1], 1), false),
+        Loaded(1500, model(&[1], 1), Failed),
         Pass(6499, ""),
         Pass(6500, "read"),
         See(6500, read(&[1], 1), "load +1"),
         Pass(99_000, ""),
-        Loaded(99_000, model(&[1], 1), true),
+        Loaded(99_000, model(&[1], 1), Serves),
         Pass(199_000, ""),
     ];
     check(&Rules { retry_ns: Some(5000 * MS), ..Rules::default() }, rows);
+}
+
+#[test]
+fn a_load_that_files_changed_under_is_tried_again_when_they_are_quiet() {
+    let rows = vec![
+        See(0, here(&[1], 1), ""),
+        Pass(1000, "read"),
+        See(1000, read(&[1], 1), "load +1"),
+        Loaded(5000, model(&[1], 1), Stale),
+        See(5000, here(&[1], 2), ""),
+        Pass(5999, ""),
+        Pass(6000, "read"),
+        See(6000, read(&[1], 2), "load +1"),
+    ];
+    check(&Rules::default(), rows);
 }
 
 #[test]
@@ -295,7 +311,7 @@ fn a_change_during_a_load_waits_for_its_end() {
         See(1000, read(&[1], 1), "load +1"),
         See(2000, here(&[2], 2), ""),
         Pass(9000, ""),
-        Loaded(9500, model(&[1], 1), true),
+        Loaded(9500, model(&[1], 1), Serves),
         Pass(9500, "read"),
         See(9500, read(&[2], 2), "load ~1"),
     ];
@@ -305,7 +321,7 @@ fn a_change_during_a_load_waits_for_its_end() {
 #[test]
 fn what_somebody_unloads_stays_unloaded_until_it_changes() {
     let rows = vec![
-        Loaded(0, model(&[1], 1), true),
+        Loaded(0, model(&[1], 1), Serves),
         See(0, Observed::Here(model(&[1], 1)), ""),
         Unloaded,
         Pass(60_000, ""),
@@ -328,7 +344,7 @@ fn with_a_marker_nothing_else_says_when() {
         Pass(90_019, ""),
         Pass(90_020, "read"),
         See(90_020, Observed::Read(marked(&[1], 5, 5)), "load +1"),
-        Loaded(91_000, marked(&[1], 5, 5), true),
+        Loaded(91_000, marked(&[1], 5, 5), Serves),
         // A version goes: the files left are older than the marker, which is yet none for this state.
         See(92_000, here(&[], 5, 5), ""),
         Pass(150_000, ""),
@@ -338,7 +354,7 @@ fn with_a_marker_nothing_else_says_when() {
         Pass(190_020, "read"),
         See(190_020, Observed::Read(marked(&[1, 2], 6, 7)), "load +2"),
         See(191_000, Observed::Gone, ""),
-        Loaded(191_000, marked(&[1, 2], 6, 7), true),
+        Loaded(191_000, marked(&[1, 2], 6, 7), Serves),
         Pass(192_000, "unload"),
     ];
     check(&Rules { needs_marker: true, ..Rules::default() }, rows);
@@ -375,7 +391,7 @@ enum Event {
     Lose,
     Look,
     /// The load that runs ends.
-    End(bool),
+    End(Outcome),
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -385,7 +401,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Remove),
         1 => Just(Event::Lose),
         6 => Just(Event::Look),
-        2 => any::<bool>().prop_map(Event::End),
+        2 => prop_oneof![Just(Serves), Just(Failed), Just(Stale)].prop_map(Event::End),
     ]
 }
 
@@ -439,7 +455,7 @@ impl World {
         let quiet = self.quiet();
         let mut commands = self.watch.step(self.now, [("m".to_owned(), self.observed(false))]);
         if matches!(commands[..], [Command::Read { .. }]) {
-            commands = self.watch.step(self.now, [("m".to_owned(), self.observed(true))]);
+            commands = self.watch.answer(self.now, "m", self.observed(true)).into_iter().collect();
         }
         for command in commands {
             assert!(quiet >= SETTLE_NS, "{command:?} after {quiet} ns");
@@ -461,11 +477,14 @@ impl World {
         }
     }
 
-    fn end(&mut self, is_ok: bool) {
+    fn end(&mut self, outcome: Outcome) {
         if let Some((content, snapshot)) = self.loading.take() {
-            self.served = if is_ok { Some(content) } else { self.served };
-            self.failed = (!is_ok).then_some(content);
-            self.watch.loaded(self.now, "m", snapshot, is_ok);
+            match outcome {
+                Serves => (self.served, self.failed) = (Some(content), None),
+                Failed => self.failed = Some(content),
+                Stale => self.loads.clear(),
+            }
+            self.watch.loaded(self.now, "m", snapshot, outcome);
         }
         if std::mem::take(&mut self.is_unloading) {
             (self.served, self.failed) = (None, None);
@@ -502,7 +521,7 @@ proptest! {
                 Event::Remove => world.write(None),
                 Event::Lose => world.is_lost = !world.is_lost,
                 Event::Look => world.look(),
-                Event::End(is_ok) => world.end(is_ok),
+                Event::End(outcome) => world.end(outcome),
             }
             prop_assert!(world.loads.len() <= 1, "loaded {:?} without a write between", world.loads);
         }
@@ -511,7 +530,7 @@ proptest! {
         for _ in 0..4 {
             world.now += SETTLE_NS;
             world.look();
-            world.end(true);
+            world.end(Serves);
         }
         prop_assert!(world.loads.len() <= 1);
         // Only content that has failed before is left alone.
