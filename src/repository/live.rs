@@ -8,7 +8,7 @@
 //!
 //! Invariants: 1. An [`Order::Load`] holds the model as it was read, and nothing changed from before that until after.
 //! 2. A repository that cannot be listed, or suddenly holds nothing of several models, takes none of them down: that is
-//! told, once. 3. Configs are read for models that are to be loaded, files when their stamps no longer stand: to look at
+//! told, once. 3. Configs are read for models that are to be loaded, files when their stats no longer stand: to look at
 //! a thousand quiet models opens no file.
 //!
 //! Runs on the thread that calls it, and blocks on the file system; which files are open is seen to between two chunks.
@@ -19,7 +19,7 @@ use super::look::{Look, Unread};
 use super::name::Shown;
 use super::repositories::Repositories;
 use super::scan::{Place, Places, Root, places_of, sole};
-use super::snapshot::{Change, Snapshot, Stamp};
+use super::snapshot::{Change, Snapshot, Stat};
 use super::watch::{Command, Observed, Outcome, Rules, Watch};
 use crate::sync::Clock;
 use inferlay_backend_sdk::Error;
@@ -176,8 +176,8 @@ impl Live {
     fn list<'r>(&mut self, root: &'r Root<'r>) -> Result<Places<'r>, Error> {
         let mut places = Places::new();
         root.survey(&mut places, &mut Vec::new())?;
-        let identity = fs::metadata(root.path()).ok().map(|metadata| Stamp::of(&metadata));
-        let identity = identity.map(|stamp| (stamp.device, stamp.inode));
+        let identity = fs::metadata(root.path()).ok().map(|metadata| Stat::of(&metadata));
+        let identity = identity.map(|stat| (stat.device, stat.inode));
         let known = self.homes.values().filter(|home| *home == root.folder()).count();
         let listed = self.listed.entry(root.folder().to_owned()).or_default();
         let is_other = listed.identity.is_some() && listed.identity != identity;
@@ -297,7 +297,7 @@ impl Live {
             Err(Unread::Refused(error)) => Some(error),
         };
         let observed = match (place.look(), error) {
-            (Ok(look), None) => Observed::Here(look.snapshot),
+            (Ok(look), None) => Observed::Unsettled(look.snapshot),
             (Ok(look), Some(error)) => Observed::Unreadable(look.snapshot, error),
             (Err(error), _) => Observed::Broken(error),
         };
@@ -330,7 +330,7 @@ fn order(command: Command, model: Option<FoundModel>) -> Option<Order> {
     }
 }
 
-/// A model with its config and the sum of every file, all of which stood still meanwhile. Sums whose stamps stand are
+/// A model with its config and the sum of every file, all of which stood still meanwhile. Sums whose stats stand are
 /// taken over from `last`.
 fn read_whole(
     name: &str,
@@ -348,7 +348,7 @@ fn read_whole(
     look.read_sums(go_on)?;
     let snapshot = look.snapshot.clone();
     match place.look() {
-        Ok(after) if after.snapshot.has_stamps_of(&snapshot) => Ok((model, snapshot)),
+        Ok(after) if after.snapshot.has_stats_of(&snapshot) => Ok((model, snapshot)),
         _ => Err(Unread::Unsettled),
     }
 }

@@ -1,16 +1,16 @@
-//! One look at the folder of a model: its snapshot, and the way back to the files for reading what a stamp cannot tell.
+//! One look at the folder of a model: its snapshot, and the way back to the files for reading what a stat cannot tell.
 //!
 //! ```text
-//!   Look::at (stamps) --> borrow_sums (of files whose stamps stand) --> read_sums (of the rest) --> is_still_true
+//!   Look::at (stats) --> borrow_sums (of files whose stats stand) --> read_sums (of the rest) --> is_still_true
 //! ```
 //!
-//! Invariants: 1. A look opens no file; [`Look::read_sums`] does, and none of them twice while its stamp stands. 2. A
-//! sum belongs to the stamp beside it: a file that changes while it is read leaves [`Unread::Unsettled`] and no sum.
+//! Invariants: 1. A look opens no file; [`Look::read_sums`] does, and none of them twice while its stat stands. 2. A
+//! sum belongs to the stat beside it: a file that changes while it is read leaves [`Unread::Unsettled`] and no sum.
 //! 3. Files outside of the repository are neither looked at nor read.
 
 use super::disk::{self, Bounds};
 use super::files::FolderFiles;
-use super::snapshot::{FileMark, Part, Snapshot, Stamp, Sum, is_scratch};
+use super::snapshot::{FileMark, Part, Snapshot, Stat, Sum, is_scratch};
 use inferlay_backend_sdk::{Error, ErrorKind, ModelFiles};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -94,10 +94,10 @@ impl Look {
     /// Looks for a marker in `folder`; the latest counts.
     pub(super) fn add_marker(&mut self, folder: &Path, marker: Option<&str>) {
         let found = marker.and_then(|name| fs::symlink_metadata(folder.join(name)).ok());
-        let found = found.map(|metadata| Stamp::of(&metadata));
-        if let Some(stamp) = found.filter(|new| self.snapshot.marker.is_none_or(|old| old.changed_ns <= new.changed_ns))
+        let found = found.map(|metadata| Stat::of(&metadata));
+        if let Some(stat) = found.filter(|new| self.snapshot.marker.is_none_or(|old| old.changed_ns <= new.changed_ns))
         {
-            self.snapshot.marker = Some(stamp);
+            self.snapshot.marker = Some(stat);
         }
     }
 
@@ -108,7 +108,7 @@ impl Look {
         self
     }
 
-    /// Takes the sums of all files over whose stamps stand as they were in `before`.
+    /// Takes the sums of all files over whose stats stand as they were in `before`.
     pub(crate) fn borrow_sums(&mut self, before: &Snapshot) {
         borrow(&mut self.snapshot.config, &before.config);
         borrow(&mut self.snapshot.others, &before.others);
@@ -136,7 +136,7 @@ impl Look {
 
 fn borrow(part: &mut Part, before: &Part) {
     for (name, mark) in part {
-        let known = before.get(name).filter(|known| known.stamp == mark.stamp);
+        let known = before.get(name).filter(|known| known.stat == mark.stat);
         mark.sum = mark.sum.or(known.and_then(|known| known.sum));
     }
 }
@@ -144,14 +144,14 @@ fn borrow(part: &mut Part, before: &Part) {
 fn read(part: &mut Part, bounds: &Bounds, root: &Path, go_on: &dyn Fn() -> bool) -> Result<(), Unread> {
     for (name, mark) in part {
         if mark.sum.is_none() && mark.is_readable {
-            mark.sum = Some(sum(bounds, &root.join(name), &mark.stamp, go_on)?);
+            mark.sum = Some(sum(bounds, &root.join(name), &mark.stat, go_on)?);
         }
     }
     Ok(())
 }
 
-/// The sum of a file whose stamp stands, before and after it is read.
-fn sum(bounds: &Bounds, path: &Path, stamp: &Stamp, go_on: &dyn Fn() -> bool) -> Result<Sum, Unread> {
+/// The sum of a file whose stat stands, before and after it is read.
+fn sum(bounds: &Bounds, path: &Path, stat: &Stat, go_on: &dyn Fn() -> bool) -> Result<Sum, Unread> {
     let refused = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => Unread::Unsettled,
         _ => Unread::Refused(disk::refused(path, &error)),
@@ -163,10 +163,10 @@ fn sum(bounds: &Bounds, path: &Path, stamp: &Stamp, go_on: &dyn Fn() -> bool) ->
     })?;
     let mut file = File::open(real).map_err(refused)?;
     // Some file systems tell other numbers of an open file than of its name: only the file is compared with itself.
-    let stamp_of = |file: &File| file.metadata().map(|metadata| Stamp::of(&metadata)).map_err(refused);
-    let before = stamp_of(&file)?;
+    let stat_of = |file: &File| file.metadata().map(|metadata| Stat::of(&metadata)).map_err(refused);
+    let before = stat_of(&file)?;
     let sum = sum_of(&mut file, go_on).map_err(refused)?.ok_or(Unread::GivenUp)?;
-    match before.len == stamp.len && before == stamp_of(&file)? {
+    match before.len == stat.len && before == stat_of(&file)? {
         true => Ok(sum),
         false => Err(Unread::Unsettled),
     }
@@ -208,8 +208,8 @@ fn mark(bounds: &Bounds, path: &Path) -> Result<Option<FileMark>, Error> {
         true => bounds.resolve_file(path).ok().and_then(|real| fs::metadata(real).ok()),
         false => Some(own.clone()).filter(fs::Metadata::is_file),
     };
-    let stamp = Stamp::of(target.as_ref().unwrap_or(&own));
-    Ok(Some(FileMark { stamp, sum: None, is_readable: target.is_some() }))
+    let stat = Stat::of(target.as_ref().unwrap_or(&own));
+    Ok(Some(FileMark { stat, sum: None, is_readable: target.is_some() }))
 }
 
 #[cfg(test)]

@@ -162,7 +162,7 @@ impl Place<'_> {
     pub(super) fn read(&self, name: &str, warnings: &mut Vec<String>) -> Result<FoundModel, Error> {
         let reading = |folder: &ModelFolder<'_>| {
             let listing = folder.list(warnings)?;
-            // Looked at first: what changes while it is read has another stamp afterwards.
+            // Looked at first: what changes while it is read has another stat afterwards.
             let look = folder.look(&listing)?;
             let config = listing.config.map(|name| folder.config_text(name)).transpose()?;
             let shared = |(version, files)| (version, Arc::new(files) as Arc<dyn ModelFiles>);

@@ -6,11 +6,11 @@
 //!              |         |  1 -> files       |                   |
 //!              files     |  2 -> files       labels, warm-up     when the model was last said to be ready
 //!
-//!   FileMark = Stamp (length, times, place on the disk: from one look, cheap) + Sum (of the content: from reading it)
+//!   FileMark = Stat (length, times, place on the disk: from one look, cheap) + Sum (of the content: from reading it)
 //! ```
 //!
-//! Invariants: 1. Equal stamps mean equal content, so that a file whose stamp stands is never read again. 2. Unequal
-//! stamps mean nothing: two files with sums are equal when their sums are, however old they are. A touched file is thus
+//! Invariants: 1. Equal stats mean equal content, so that a file whose stat stands is never read again. 2. Unequal
+//! stats mean nothing: two files with sums are equal when their sums are, however old they are. A touched file is thus
 //! no change, and an older file put back is one. 3. What editors and copying programs leave beside the files is not in
 //! a snapshot: [`is_scratch`].
 
@@ -26,7 +26,7 @@ pub(crate) struct Sum(pub(crate) [u8; 32]);
 
 /// What the file system tells of a file without reading it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Stamp {
+pub(crate) struct Stat {
     /// Its length in bytes.
     pub(crate) len: u64,
     /// When its content was last written, in nanoseconds since 1970. Programs set this as they please.
@@ -39,13 +39,13 @@ pub(crate) struct Stamp {
     pub(crate) inode: u64,
 }
 
-impl Stamp {
+impl Stat {
     /// What `metadata` says.
     #[cfg(unix)]
     pub(crate) fn of(metadata: &Metadata) -> Self {
         use std::os::unix::fs::MetadataExt;
         let ns = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
-        Stamp {
+        Stat {
             len: metadata.len(),
             modified_ns: ns(metadata.mtime(), metadata.mtime_nsec()),
             changed_ns: ns(metadata.ctime(), metadata.ctime_nsec()),
@@ -59,7 +59,7 @@ impl Stamp {
     pub(crate) fn of(metadata: &Metadata) -> Self {
         let since = metadata.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
         let modified_ns = since.map_or(0, |since| since.as_nanos() as i128);
-        Stamp { len: metadata.len(), modified_ns, changed_ns: modified_ns, device: 0, inode: 0 }
+        Stat { len: metadata.len(), modified_ns, changed_ns: modified_ns, device: 0, inode: 0 }
     }
 }
 
@@ -67,7 +67,7 @@ impl Stamp {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FileMark {
     /// What the file system told of it.
-    pub(crate) stamp: Stamp,
+    pub(crate) stat: Stat,
     /// The sum of its content, where that was read.
     pub(crate) sum: Option<Sum>,
     /// Whether its content can be read at all: a link that leads nowhere or out of the repository has none.
@@ -77,7 +77,7 @@ pub(crate) struct FileMark {
 impl FileMark {
     fn holds_what(&self, other: &FileMark) -> bool {
         match (self.sum, other.sum) {
-            _ if self.stamp == other.stamp => true,
+            _ if self.stat == other.stat => true,
             (Some(one), Some(other)) => one == other,
             _ => false,
         }
@@ -95,16 +95,16 @@ pub(crate) struct Snapshot {
     /// where all but the config is version 1.
     pub(crate) others: Part,
     /// The latest of the files that say that all is there; see [`super::watch::Rules`].
-    pub(crate) marker: Option<Stamp>,
+    pub(crate) marker: Option<Stat>,
 }
 
 impl Snapshot {
     /// Whether nothing was touched between the two looks.
-    pub(crate) fn has_stamps_of(&self, other: &Snapshot) -> bool {
-        self.is_like(other, |one, other| one.stamp == other.stamp) && self.marker == other.marker
+    pub(crate) fn has_stats_of(&self, other: &Snapshot) -> bool {
+        self.is_like(other, |one, other| one.stat == other.stat) && self.marker == other.marker
     }
 
-    /// Whether the same names hold the same content, as far as sums and stamps tell.
+    /// Whether the same names hold the same content, as far as sums and stats tell.
     pub(crate) fn holds_what(&self, other: &Snapshot) -> bool {
         self.is_like(other, FileMark::holds_what)
     }
@@ -117,7 +117,7 @@ impl Snapshot {
     /// Whether a marker says that all is there: none of the files has been changed since it was written.
     pub(crate) fn is_marked(&self) -> bool {
         let marked = self.marker.map(|marker| marker.changed_ns);
-        marked.is_some_and(|marked| self.files().all(|mark| mark.stamp.changed_ns <= marked))
+        marked.is_some_and(|marked| self.files().all(|mark| mark.stat.changed_ns <= marked))
     }
 
     fn files(&self) -> impl Iterator<Item = &FileMark> {
@@ -212,8 +212,8 @@ pub(super) mod tests {
 
     /// A file of which nothing but its content is told apart; `look` is what a touch moves.
     pub(in crate::repository) fn mark(content: u8, look: u64) -> FileMark {
-        let stamp = Stamp { inode: look * 256 + u64::from(content), changed_ns: look.into(), ..Stamp::default() };
-        FileMark { stamp, sum: Some(Sum([content; 32])), is_readable: true }
+        let stat = Stat { inode: look * 256 + u64::from(content), changed_ns: look.into(), ..Stat::default() };
+        FileMark { stat, sum: Some(Sum([content; 32])), is_readable: true }
     }
 
     fn part(files: &[(&str, FileMark)]) -> Part {
@@ -255,14 +255,14 @@ pub(super) mod tests {
         let one = Snapshot { versions: [(1, part(&[("a", mark(1, 1))]))].into(), ..Snapshot::default() };
         let other = Snapshot { versions: [(1, part(&[("b", mark(1, 1))]))].into(), ..Snapshot::default() };
         assert_eq!(Change::between(Some(&one), &other).changed, [1]);
-        assert!(!one.holds_what(&other) && !one.has_stamps_of(&other));
+        assert!(!one.holds_what(&other) && !one.has_stats_of(&other));
     }
 
     #[test]
     fn without_sums_only_the_same_stamp_is_the_same_content() {
         let unread = |look| FileMark { sum: None, ..mark(1, look) };
         let (old, same, touched) = (model(unread(1), &[], unread(1)), model(unread(1), &[], mark(1, 1)), unread(2));
-        assert!(old.holds_what(&same) && old.has_stamps_of(&same) && !old.is_read());
+        assert!(old.holds_what(&same) && old.has_stats_of(&same) && !old.is_read());
         assert!(!old.holds_what(&model(touched, &[], unread(1))));
         assert!(model(mark(1, 1), &[(1, mark(1, 2))], mark(1, 1)).is_read());
         let dangling = FileMark { is_readable: false, ..unread(1) };
@@ -272,7 +272,7 @@ pub(super) mod tests {
     #[test]
     fn a_marker_vouches_for_files_that_are_not_newer() {
         let at = |marker: i128| Snapshot {
-            marker: Some(Stamp { changed_ns: marker, ..Stamp::default() }),
+            marker: Some(Stat { changed_ns: marker, ..Stat::default() }),
             ..model(mark(1, 5), &[(1, mark(1, 7))], mark(1, 3))
         };
         assert!(at(7).is_marked() && at(8).is_marked());

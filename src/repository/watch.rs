@@ -1,13 +1,13 @@
 //! When what lies in a repository is acted on. Pure: no file, no thread, no clock; callers bring `now` and what they saw.
 //!
 //! ```text
-//!   look --- Here ----> stamps as before? --- no --> quiet from now on
+//!   look --- Here ----> stats as before? --- no --> quiet from now on
 //!        |                   | yes, for settle_ns, or marked as ready
 //!        |                   v
 //!        |              content as commanded last? --- yes --> nothing (again after retry_ns, if that failed)
 //!        |                   | no
 //!        |                   v
-//!        |              Command::Read --- Read, stamps as before ---> Command::Load --> loaded(ok or failed)
+//!        |              Command::Read --- Read, stats as before ---> Command::Load --> loaded(ok or failed)
 //!        |--- Gone, for settle_ns ----------------------------------> Command::Unload --> unloaded
 //!        |--- Broken, for settle_ns --------------------------------> Command::Broken, once
 //!        '--- Unknown ----------------------------------------------> nothing: what serves goes on serving
@@ -51,12 +51,14 @@ impl Default for Rules {
 /// What a look at a model saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Observed {
-    /// The model, as far as its stamps tell.
+    /// The model, as far as its stats tell.
     Here(Snapshot),
     /// The model, with the sum of every file: the answer to [`Command::Read`].
     Read(Snapshot),
     /// The model, of which something cannot be read: the other answer to [`Command::Read`].
     Unreadable(Snapshot, Error),
+    /// The model, whose files changed while they were read: the third answer to [`Command::Read`].
+    Unsettled(Snapshot),
     /// A folder in which no model can be made out.
     Broken(Error),
     /// Nothing of that name, in repositories that could be listed.
@@ -232,13 +234,17 @@ impl Track {
         let (seen, is_read, error) = match observed {
             Observed::Here(snapshot) => (Seen::Here(Arc::new(snapshot)), false, None),
             Observed::Read(snapshot) => (Seen::Here(Arc::new(snapshot)), true, None),
+            Observed::Unsettled(snapshot) => {
+                self.seen = Seen::Unknown;
+                (Seen::Here(Arc::new(snapshot)), false, None)
+            }
             Observed::Unreadable(snapshot, error) => (Seen::Here(Arc::new(snapshot)), false, Some(error)),
             Observed::Broken(error) => (Seen::Broken(error), false, None),
             Observed::Gone => (Seen::Gone, false, None),
             Observed::Unknown => (Seen::Unknown, false, None),
         };
         let stands = match (&self.seen, &seen) {
-            (Seen::Here(before), Seen::Here(after)) => before.has_stamps_of(after),
+            (Seen::Here(before), Seen::Here(after)) => before.has_stats_of(after),
             (before, after) => before == after,
         };
         if !stands {
@@ -294,7 +300,7 @@ impl Track {
         }
     }
 
-    /// Follows a state that holds what was aimed for or serves, though its stamps or sums are others now.
+    /// Follows a state that holds what was aimed for or serves, though its stats or sums are others now.
     fn follow_back(&mut self, is_read: bool) {
         let Seen::Here(snapshot) = &self.seen else { return };
         if self.is_busy {

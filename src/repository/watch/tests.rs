@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::repository::snapshot::tests::mark;
-use crate::repository::snapshot::{FileMark, Stamp};
+use crate::repository::snapshot::{FileMark, Stat};
 use proptest::prelude::*;
 
 const MS: u64 = 1_000_000;
@@ -29,8 +29,8 @@ fn read(versions: &[u8], written: u64) -> Observed {
 }
 
 fn marked(versions: &[u8], written: u64, marker: u64) -> Snapshot {
-    let stamp = Stamp { changed_ns: marker.into(), ..Stamp::default() };
-    Snapshot { marker: Some(stamp), ..model(versions, written) }
+    let stat = Stat { changed_ns: marker.into(), ..Stat::default() };
+    Snapshot { marker: Some(stat), ..model(versions, written) }
 }
 
 fn trouble(what: &'static str) -> Error {
@@ -113,7 +113,10 @@ fn what_changes_while_it_is_read_starts_anew() {
         See(1000, read(&[1], 2), ""),
         See(1999, here(&[1], 2), ""),
         See(2000, here(&[1], 2), "read"),
-        See(2000, read(&[1], 2), "load +1"),
+        See(2000, Observed::Unsettled(unread(model(&[1], 2))), ""),
+        Pass(2999, ""),
+        Pass(3000, "read"),
+        See(3000, read(&[1], 2), "load +1"),
     ];
     check(&Rules::default(), rows);
 }
@@ -225,7 +228,7 @@ fn a_file_that_cannot_be_read_is_told_once_and_tried_again_when_it_changes() {
         See(1000, denied(2), "broken permission denied"),
         See(2000, here(&[2], 2), ""),
         Pass(9000, ""),
-        // What is permitted again has another stamp.
+        // What is permitted again has another stat.
         See(9000, here(&[2], 3), ""),
         Pass(10_000, "read"),
         See(10_000, read(&[2], 3), "load ~1"),

@@ -39,7 +39,7 @@ fn a_link_that_leads_out_is_neither_followed_nor_read() {
     let [Order::Load { snapshot, .. }] = &turn.orders[..] else { panic!("no load") };
     let mark = snapshot.versions[&1]["n"];
     assert!(!mark.is_readable && mark.sum.is_none());
-    assert_ne!(mark.stamp, Stamp::of(&fs::metadata(outside.join("secret")).unwrap()));
+    assert_ne!(mark.stat, Stat::of(&fs::metadata(outside.join("secret")).unwrap()));
 }
 
 #[test]
