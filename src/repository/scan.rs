@@ -10,10 +10,11 @@
 //! name. Names come sorted, so that two scans of the same files say the same.
 
 use super::disk::{self, Bounds, Entry};
-use super::files::{FileFiles, FolderFiles, MemoryFiles};
+use super::files::{FileFiles, FolderFiles};
 use super::look::Look;
 use super::name::{Shown, check_model_name};
 use super::repositories::{Repositories, Repository};
+use super::snapshot::Snapshot;
 use super::versions::{FolderName, folder_name};
 use super::{ConfigText, Found, FoundModel};
 use inferlay_backend_sdk::{Error, ErrorKind, ModelFiles};
@@ -27,7 +28,7 @@ use std::sync::Arc;
 pub(crate) const CONFIG_BYTES_MAX: u64 = 1 << 20;
 
 /// What a config may be called.
-const CONFIG_NAMES: [&str; 2] = ["config.yaml", "config.yml"];
+pub(super) const CONFIG_NAMES: [&str; 2] = ["config.yaml", "config.yml"];
 
 /// Finds the models of these folders, each a repository. A name that lies in two of them is broken in both.
 ///
@@ -75,6 +76,13 @@ pub(crate) fn scan_model(
     sole(name, &places)?.read(name, warnings).map(Some)
 }
 
+/// Whether a look at the model would see what `snapshot` saw: that none of its files was touched since.
+pub(crate) fn is_still_so(repositories: &Repositories, name: &str, snapshot: &Snapshot) -> bool {
+    let look = |roots: Vec<Root<'_>>| sole(name, &places_of(&roots, name)).and_then(Place::look);
+    let look = distinct(repositories, &mut Vec::new()).and_then(look);
+    look.is_ok_and(|look| look.snapshot.has_stats_of(snapshot))
+}
+
 /// The model in one file, as version 1, named by the file's stem: `digits` for `path/digits.onnx`, `model` for
 /// `model.onnx`. A config beside it is not looked for: whoever names a file means that file.
 ///
@@ -84,24 +92,7 @@ pub(crate) fn open_file(path: &Path) -> Result<FoundModel, Error> {
     let files: Arc<dyn ModelFiles> = Arc::new(FileFiles::open(path)?);
     let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
     check_model_name(&name).map_err(|error| error.at(Shown::path(path)))?;
-    Ok(FoundModel { name, config: None, versions: BTreeMap::from([(1, files)]), look: None })
-}
-
-/// The model in memory, as version 1; `config.yaml` among its files is its config.
-///
-/// # Errors
-/// For a name that no model may bear, a file name that climbs out, or a config that is not UTF-8.
-pub(crate) fn in_memory(name: &str, mut files: Vec<(String, Vec<u8>)>) -> Result<FoundModel, Error> {
-    check_model_name(name)?;
-    let at = files.iter().position(|(file, _)| CONFIG_NAMES.contains(&file.as_str()));
-    let config = at.map(|at| files.swap_remove(at)).map(|(file, content)| {
-        let label = format!("{name}/{file}");
-        let text = String::from_utf8(content);
-        text.map_err(|_| Error::invalid_arg(format!("{label}: is not UTF-8"))).map(|text| ConfigText { label, text })
-    });
-    let files: Arc<dyn ModelFiles> = Arc::new(MemoryFiles::new(files)?);
-    let versions = BTreeMap::from([(1, files)]);
-    Ok(FoundModel { name: name.to_owned(), config: config.transpose()?, versions, look: None })
+    Ok(FoundModel::new(&name, None, BTreeMap::from([(1, files)])))
 }
 
 /// The folders that bear each name, by the name that their models are served under.
@@ -167,7 +158,8 @@ impl Place<'_> {
             let config = listing.config.map(|name| folder.config_text(name)).transpose()?;
             let shared = |(version, files)| (version, Arc::new(files) as Arc<dyn ModelFiles>);
             let versions = listing.versions.into_iter().map(shared).collect();
-            Ok(FoundModel { name: name.to_owned(), config, versions, look: Some(look) })
+            let own_name = self.own.clone();
+            Ok(FoundModel { own_name, look: Some(look), ..FoundModel::new(name, config, versions) })
         };
         self.within(reading)
     }

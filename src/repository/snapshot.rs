@@ -14,6 +14,7 @@
 //! no change, and an older file put back is one. 3. What editors and copying programs leave beside the files is not in
 //! a snapshot: [`is_scratch`].
 
+use super::Stamp;
 use std::collections::BTreeMap;
 use std::fs::Metadata;
 
@@ -114,6 +115,11 @@ impl Snapshot {
         self.files().all(|mark| mark.sum.is_some() || !mark.is_readable)
     }
 
+    /// What tells the content of each version's files from any other; of the versions whose files were all read.
+    pub(crate) fn stamps(&self) -> BTreeMap<u64, Stamp> {
+        self.versions.iter().filter_map(|(version, part)| Some((*version, stamp(part)?))).collect()
+    }
+
     /// Whether a marker says that all is there: none of the files has been changed since it was written.
     pub(crate) fn is_marked(&self) -> bool {
         let marked = self.marker.map(|marker| marker.changed_ns);
@@ -130,6 +136,17 @@ impl Snapshot {
             && self.versions.iter().zip(&other.versions).all(|(a, b)| a.0 == b.0 && is_like(a.1, b.1, same));
         versions && is_like(&self.config, &other.config, same) && is_like(&self.others, &other.others, same)
     }
+}
+
+/// The hash of names and sums; `None` where one is missing.
+fn stamp(part: &Part) -> Option<Stamp> {
+    let mut hasher = blake3::Hasher::new();
+    for (name, mark) in part.iter().filter(|(_, mark)| mark.is_readable) {
+        hasher.update(&(name.len() as u64).to_le_bytes());
+        hasher.update(name.as_bytes());
+        hasher.update(&mark.sum?.0);
+    }
+    Some(Stamp(*hasher.finalize().as_bytes()))
 }
 
 fn is_like(one: &Part, other: &Part, same: fn(&FileMark, &FileMark) -> bool) -> bool {
@@ -267,6 +284,26 @@ pub(super) mod tests {
         assert!(model(mark(1, 1), &[(1, mark(1, 2))], mark(1, 1)).is_read());
         let dangling = FileMark { is_readable: false, ..unread(1) };
         assert!(model(dangling, &[], mark(1, 1)).is_read());
+    }
+
+    #[test]
+    fn a_version_has_the_stamp_of_its_names_and_contents() {
+        let of = |files: &[(&str, FileMark)]| {
+            Snapshot { versions: [(7, part(files))].into(), ..Snapshot::default() }.stamps().get(&7).copied()
+        };
+        let stamp = of(&[("a", mark(1, 1)), ("b", mark(2, 1))]);
+        assert!(stamp.is_some());
+        assert_eq!(stamp, of(&[("a", mark(1, 9)), ("b", mark(2, 8))]));
+        let others: [&[(&str, FileMark)]; 4] = [
+            &[("a", mark(1, 1))],
+            &[("a", mark(2, 1)), ("b", mark(1, 1))],
+            &[("a", mark(1, 1)), ("c", mark(2, 1))],
+            &[],
+        ];
+        for other in others {
+            assert_ne!(stamp, of(other));
+        }
+        assert_eq!(of(&[("a", FileMark { sum: None, ..mark(1, 1) })]), None);
     }
 
     #[test]
