@@ -6,12 +6,21 @@
 //!        '-- Live::wake_at ------------ Live::loaded, Live::unloaded <-- the server <-- Order --------'
 //! ```
 //!
+//! The hall's part is a loop on a thread of its own:
+//!
+//! ```text
+//!   hints = watcher.wait(clock, live.wake_at())                  a waker ends it: for a stop, an outcome, a repository
+//!   turn  = live.turn(clock, hints, watcher, not stopping)
+//!   each order: load beside what serves; afterwards is_still_so(...)? -> live.loaded(Serves | Failed | Stale)
+//!               or unload                                            -> live.unloaded
+//! ```
+//!
 //! Invariants: 1. An [`Order::Load`] holds the model as it was read, and nothing changed from before that until after.
 //! 2. A repository that cannot be listed, or suddenly holds nothing of several models, takes none of them down: that is
 //! told, once. 3. Configs are read for models that are to be loaded, files when their stats no longer stand: to look at
 //! a thousand quiet models opens no file.
 //!
-//! Runs on the thread that calls it, and blocks on the file system; which files are open is seen to between two chunks.
+//! Runs on the thread that calls it, and blocks on the file system; reading can be given up between two chunks.
 
 use super::FoundModel;
 use super::events::{Hint, Watcher};
@@ -149,6 +158,8 @@ impl Live {
         reports: &mut Vec<String>,
     ) -> Vec<(String, Observed)> {
         let (mut places, mut folders) = (Places::new(), Vec::new());
+        let is_known = |folder: &PathBuf| self.repositories.folders().any(|(_, known)| known == folder);
+        self.listed.retain(|folder, _| is_known(folder));
         for root in roots {
             match self.list(root) {
                 Ok(listed) => listed.into_iter().for_each(|(name, here)| places.entry(name).or_default().extend(here)),

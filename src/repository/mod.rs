@@ -9,6 +9,8 @@
 //!   scan(folders) ----.
 //!                      >--> FoundModel --> choose(versions) --> detect(files, backends) --> backend, file name
 //!   open_file(file) --'
+//!
+//!   Watcher (what the system tells) --> Live (looks, rules) --> Order: load this, unload that
 //! ```
 //!
 //! Invariants: 1. One bad model takes nothing else down: it is listed in `Found::broken` with its reason. 2. A name is
