@@ -28,7 +28,7 @@ pub(crate) fn in_memory(name: &str, mut files: Vec<File>) -> Result<FoundModel, 
     for (version, files) in by_version(name, files)? {
         versions.insert(version, Arc::new(MemoryFiles::new(files)?));
     }
-    Ok(FoundModel { name: name.to_owned(), config: config.transpose()?, versions, stamps: BTreeMap::new() })
+    Ok(FoundModel::new(name, config.transpose()?, versions))
 }
 
 fn by_version(name: &str, files: Vec<File>) -> Result<BTreeMap<u64, Vec<File>>, Error> {

@@ -9,6 +9,8 @@
 //!   scan(folders) ----.
 //!                      >--> FoundModel --> choose(versions) --> detect(files, backends) --> backend, file name
 //!   open_file(file) --'
+//!
+//!   Watcher (what the system tells) --> Live (looks, rules) --> Order: load this, unload that
 //! ```
 //!
 //! Invariants: 1. One bad model takes nothing else down: it is listed in `Found::broken` with its reason. 2. A name is
@@ -19,23 +21,37 @@
 //!
 //! Runs on the thread that calls it, and blocks on the file system.
 
+#![allow(dead_code, unused_imports, reason = "the hall scans repositories at its start and does not watch them yet")]
+
 mod detect;
 mod disk;
+mod events;
 mod files;
 mod in_memory;
+mod live;
+mod look;
 mod name;
+mod repositories;
 mod scan;
+mod snapshot;
 #[cfg(test)]
 mod temp;
 #[cfg(test)]
 mod tests;
 mod versions;
+mod watch;
 
 pub(crate) use detect::detect;
+pub(crate) use events::{Hint, Periods, Waker, Watcher};
 pub(crate) use in_memory::in_memory;
+pub(crate) use live::{Live, Order, Turn};
+pub(crate) use look::Look;
 pub(crate) use name::check_model_name;
-pub(crate) use scan::{open_file, scan};
+pub(crate) use repositories::{Repositories, Repository};
+pub(crate) use scan::{is_still_so, open_file, scan, scan_all, scan_model};
+pub(crate) use snapshot::{Change, Snapshot};
 pub(crate) use versions::{Choice, choose};
+pub(crate) use watch::{Outcome, Rules};
 
 use inferlay_backend_sdk::{Error, ModelFiles};
 use std::collections::BTreeMap;
@@ -54,14 +70,26 @@ pub(crate) struct Found {
 
 /// The config and the versions of one model.
 pub(crate) struct FoundModel {
-    /// Its name, checked by [`check_model_name`].
+    /// The name it is served under, each part of it checked by [`check_model_name`].
     pub(crate) name: String,
+    /// The name of its folder, which its config may repeat.
+    pub(crate) own_name: String,
     /// Its config, where it has one.
     pub(crate) config: Option<ConfigText>,
     /// The files of every version, at least one.
     pub(crate) versions: BTreeMap<u64, Arc<dyn ModelFiles>>,
     /// What tells the content of a version's files from any other, where that is known.
     pub(crate) stamps: BTreeMap<u64, Stamp>,
+    /// Its files as they were when they were listed; `None` for a single file and for files in memory.
+    pub(crate) look: Option<Look>,
+}
+
+impl FoundModel {
+    /// A model of which no more is known.
+    fn new(name: &str, config: Option<ConfigText>, versions: BTreeMap<u64, Arc<dyn ModelFiles>>) -> Self {
+        let (name, own_name) = (name.to_owned(), name.to_owned());
+        FoundModel { name, own_name, config, versions, stamps: BTreeMap::new(), look: None }
+    }
 }
 
 /// A hash of the content of files.
