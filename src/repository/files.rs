@@ -50,6 +50,12 @@ impl FolderFiles {
         Ok(FolderFiles { folder: Folder { root, bounds }, names, unlisted, folders })
     }
 
+    /// The files of `root`, a folder without symlinks, by their names alone: none is listed.
+    pub(super) fn unlisted_in(root: &Path, bounds: &Bounds) -> Self {
+        let folder = Folder { root: root.to_owned(), bounds: bounds.clone() };
+        FolderFiles { folder, names: Vec::new(), unlisted: Vec::new(), folders: Vec::new() }
+    }
+
     /// The folders in which something may happen that changes what lies here: its own, those in it, and those that
     /// links lead through. Without symlinks.
     pub(super) fn folders(&self) -> &[PathBuf] {

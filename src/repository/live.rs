@@ -358,7 +358,6 @@ fn read_whole(
     }
     look.read_sums(go_on)?;
     let snapshot = look.snapshot.clone();
-    model.stamps = snapshot.stamps();
     match place.look() {
         Ok(after) if after.snapshot.has_stats_of(&snapshot) => Ok((model, snapshot)),
         _ => Err(Unread::Unsettled),

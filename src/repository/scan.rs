@@ -34,6 +34,7 @@ pub(super) const CONFIG_NAMES: [&str; 2] = ["config.yaml", "config.yml"];
 ///
 /// # Errors
 /// When a repository is not there, is no folder, or cannot be listed.
+#[cfg(test)]
 pub(crate) fn scan(folders: &[PathBuf]) -> Result<Found, Error> {
     scan_all(&Repositories::of_folders(folders))
 }
@@ -159,7 +160,9 @@ impl Place<'_> {
             let shared = |(version, files)| (version, Arc::new(files) as Arc<dyn ModelFiles>);
             let versions = listing.versions.into_iter().map(shared).collect();
             let own_name = self.own.clone();
-            Ok(FoundModel { own_name, look: Some(look), ..FoundModel::new(name, config, versions) })
+            let beside: Arc<dyn ModelFiles> = Arc::new(FolderFiles::unlisted_in(&folder.root, folder.bounds));
+            let (look, beside) = (Some(look), Some(beside));
+            Ok(FoundModel { own_name, look, beside, ..FoundModel::new(name, config, versions) })
         };
         self.within(reading)
     }

@@ -14,7 +14,6 @@
 //! no change, and an older file put back is one. 3. What editors and copying programs leave beside the files is not in
 //! a snapshot: [`is_scratch`].
 
-use super::Stamp;
 use std::collections::BTreeMap;
 use std::fs::Metadata;
 
@@ -115,11 +114,6 @@ impl Snapshot {
         self.files().all(|mark| mark.sum.is_some() || !mark.is_readable)
     }
 
-    /// What tells the content of each version's files from any other; of the versions whose files were all read.
-    pub(crate) fn stamps(&self) -> BTreeMap<u64, Stamp> {
-        self.versions.iter().filter_map(|(version, part)| Some((*version, stamp(part)?))).collect()
-    }
-
     /// Whether a marker says that all is there: none of the files has been changed since it was written.
     pub(crate) fn is_marked(&self) -> bool {
         let marked = self.marker.map(|marker| marker.changed_ns);
@@ -138,15 +132,29 @@ impl Snapshot {
     }
 }
 
-/// The hash of names and sums; `None` where one is missing.
-fn stamp(part: &Part) -> Option<Stamp> {
-    let mut hasher = blake3::Hasher::new();
-    for (name, mark) in part.iter().filter(|(_, mark)| mark.is_readable) {
-        hasher.update(&(name.len() as u64).to_le_bytes());
-        hasher.update(name.as_bytes());
-        hasher.update(&mark.sum?.0);
+/// A hash of the content of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp([u8; 32]);
+
+impl Stamp {
+    /// Of files in memory, each with its name, in the order of names.
+    pub(super) fn of(files: &[(String, Vec<u8>)]) -> Self {
+        let mut sorted: Vec<_> = files.iter().collect();
+        sorted.sort_unstable();
+        let mut hasher = blake3::Hasher::new();
+        for (name, content) in sorted {
+            for part in [name.as_bytes(), content] {
+                hasher.update(&(part.len() as u64).to_le_bytes());
+                hasher.update(part);
+            }
+        }
+        Stamp(*hasher.finalize().as_bytes())
     }
-    Some(Stamp(*hasher.finalize().as_bytes()))
+}
+
+/// Whether the same names hold the same content, as far as sums and stats tell.
+pub(super) fn holds_what(one: &Part, other: &Part) -> bool {
+    is_like(one, other, FileMark::holds_what)
 }
 
 fn is_like(one: &Part, other: &Part, same: fn(&FileMark, &FileMark) -> bool) -> bool {
@@ -287,23 +295,19 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_version_has_the_stamp_of_its_names_and_contents() {
-        let of = |files: &[(&str, FileMark)]| {
-            Snapshot { versions: [(7, part(files))].into(), ..Snapshot::default() }.stamps().get(&7).copied()
-        };
-        let stamp = of(&[("a", mark(1, 1)), ("b", mark(2, 1))]);
-        assert!(stamp.is_some());
-        assert_eq!(stamp, of(&[("a", mark(1, 9)), ("b", mark(2, 8))]));
+    fn the_content_of_one_version_is_compared_by_names_and_sums() {
+        let of = |files: &[(&str, FileMark)]| part(files);
+        let one = of(&[("a", mark(1, 1)), ("b", mark(2, 1))]);
+        assert!(holds_what(&one, &of(&[("a", mark(1, 9)), ("b", mark(2, 8))])));
         let others: [&[(&str, FileMark)]; 4] = [
             &[("a", mark(1, 1))],
-            &[("a", mark(2, 1)), ("b", mark(1, 1))],
+            &[("a", mark(2, 2)), ("b", mark(1, 2))],
             &[("a", mark(1, 1)), ("c", mark(2, 1))],
             &[],
         ];
         for other in others {
-            assert_ne!(stamp, of(other));
+            assert!(!holds_what(&one, &of(other)), "{other:?}");
         }
-        assert_eq!(of(&[("a", FileMark { sum: None, ..mark(1, 1) })]), None);
     }
 
     #[test]

@@ -45,9 +45,9 @@ pub(super) fn warm_up(
         lane.add_instance(cell);
         for (warmup, sample) in config.warmups.iter().zip(&samples) {
             for _ in 0..warmup.count {
-                let request = sample.iter().fold(Request::new(), |request, (name, tensor)| {
-                    request.input(name.as_str(), tensor.clone())
-                });
+                let request = sample
+                    .iter()
+                    .fold(Request::new(), |request, (name, tensor)| request.input(name.as_str(), tensor.clone()));
                 execute(&lane, request).map_err(|error| at(warmup, error))?;
             }
         }
