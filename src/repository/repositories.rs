@@ -95,6 +95,7 @@ impl Repositories {
     }
 
     /// A repository for each of `folders`.
+    #[cfg(test)]
     pub(crate) fn of_folders(folders: &[PathBuf]) -> Self {
         Repositories { list: folders.iter().cloned().map(Repository::at).collect(), marker: None }
     }

@@ -176,6 +176,24 @@ pub(crate) struct Change {
     pub(crate) changed: Vec<u64>,
 }
 
+impl std::fmt::Display for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let listed = |versions: &[u64]| versions.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+        let of_versions = |what: &str, versions: &[u64]| match versions {
+            [] => None,
+            _ => Some(format!("version {} {what}", listed(versions))),
+        };
+        let parts = [
+            self.config.then(|| "config".to_owned()),
+            self.others.then(|| "files beside the versions".to_owned()),
+            of_versions("new", &self.added),
+            of_versions("changed", &self.changed),
+            of_versions("gone", &self.removed),
+        ];
+        f.write_str(&parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+    }
+}
+
 impl Change {
     /// From `before`, or from nothing, to `after`.
     pub(crate) fn between(before: Option<&Snapshot>, after: &Snapshot) -> Self {
@@ -198,6 +216,7 @@ impl Change {
     }
 
     /// Whether nothing is different.
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         *self == Change::default()
     }

@@ -331,6 +331,8 @@ impl Inner {
         }
         let course = Course::new(self, found.models.len() + found.broken.len());
         for (name, error) in found.broken {
+            let told = error.clone().at(format_args!("model '{}'", name.escape_debug()));
+            self.services.log.write(LogLevel::Error, told.message());
             self.catalog.entry_or_new(&name).fail(0, &error, &self.catalog.events);
             course.finish(&name, &[(0, Some(error))]);
         }

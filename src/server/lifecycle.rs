@@ -209,7 +209,7 @@ impl Inner {
         let is_other = partial.backend.as_ref().is_some_and(|backend| *backend != current.config.backend);
         let Some(model) = current.weights.model().filter(|_| !is_other) else { return Ok(None) };
         partial.decoupled.get_or_insert(model.is_decoupled());
-        let config = partial.complete(&source.found.name, &current.config.backend, model.signature())?;
+        let config = source.complete(partial, &current.config.backend, model.signature())?;
         match Change::of(&current.config, &config) {
             Change::Nothing => Ok(Some(current.clone())),
             Change::Instances => self.resize(current, &model, config).map(Some),
@@ -284,10 +284,6 @@ impl Inner {
         };
         if self.options.is_strict {
             partial = partial.strict()?;
-        }
-        // In a namespace, or under another name, a config may still name its folder.
-        if partial.name.as_deref() == Some(&found.own_name) {
-            partial.name = None;
         }
         for warning in partial.warnings() {
             self.services.log.write(LogLevel::Warning, &warning.to_string());

@@ -97,7 +97,7 @@ impl Loader<'_> {
                 Err(error) => return Err(error),
                 Ok(loaded) => {
                     partial.decoupled.get_or_insert(loaded.is_decoupled());
-                    let config = partial.complete(&model.name, backend.name(), loaded.signature())?;
+                    let config = source.complete(partial, backend.name(), loaded.signature())?;
                     return Ok(Opened { model: loaded.into(), config, attributes: backend.attributes() });
                 }
             }
@@ -116,7 +116,7 @@ impl Loader<'_> {
         let is_known = signature.inputs.iter().chain(&signature.outputs).all(|tensor| tensor.dims.is_some());
         // A model that is not said to be decoupled may be so all the same.
         partial.decoupled.get_or_insert(false);
-        let config = partial.complete(&source.found.name, backend.name(), &signature).ok()?;
+        let config = source.complete(partial, backend.name(), &signature).ok()?;
         (is_whole && is_known).then(|| (config, backend.attributes()))
     }
 

@@ -6,11 +6,11 @@
 use super::budget::Use;
 use super::paging::Room;
 use crate::backend::Line;
-use crate::config::{ModelConfig, PartialConfig};
+use crate::config::{ConfigErrors, ModelConfig, PartialConfig};
 use crate::flow::Lane;
 use crate::repository::{FoundModel, Mark};
 use crate::sync::Mutex;
-use inferlay_backend_sdk::{Attributes, Model, ModelFiles};
+use inferlay_backend_sdk::{Attributes, Model, ModelFiles, Signature};
 use std::sync::Arc;
 
 /// A version that serves.
@@ -54,6 +54,21 @@ pub(super) struct Source {
 impl Source {
     pub(super) fn mark(&self) -> Option<Mark> {
         self.found.mark(self.version)
+    }
+
+    /// The complete config, from what the model says. Its name is the folder's, as far as its text goes, and then the one that
+    /// it is served under.
+    ///
+    /// # Errors
+    /// All contradictions at once.
+    pub(super) fn complete(
+        &self,
+        partial: PartialConfig,
+        backend: &str,
+        signature: &Signature,
+    ) -> Result<ModelConfig, ConfigErrors> {
+        let config = partial.complete(&self.found.own_name, backend, signature)?;
+        Ok(ModelConfig { name: self.found.name.clone(), ..config })
     }
 
     /// What lies beside the versions.

@@ -367,7 +367,11 @@ impl Round {
 
     fn obey(&mut self, order: Order) {
         match order {
-            Order::Load { model, snapshot, .. } => self.load(*model, snapshot),
+            Order::Load { model, change, snapshot } => {
+                let message = format!("model '{}': loading, as found: {change}", model.name);
+                self.inner.services.log.write(LogLevel::Info, &message);
+                self.load(*model, snapshot);
+            }
             Order::Unload(name) => {
                 if let Ok(entry) = self.inner.catalog.entry(&name) {
                     self.inner.unload(&entry, false).then(move |_| entry.forget());

@@ -16,7 +16,6 @@ mod callback;
 mod clock;
 mod doorbell;
 mod inbox;
-#[allow(dead_code, reason = "nobody watches folders yet")]
 pub(crate) mod inotify;
 mod lock;
 #[cfg(all(test, loom))]
