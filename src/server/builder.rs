@@ -616,6 +616,7 @@ impl ServerBuilder {
             pager: (!self.budget.is_empty()).then(|| Pager::new(self.budget, self.pinned)),
             repositories: Mutex::new(repositories),
             watching: Watching::default(),
+            polls: matches!(self.control, Control::Poll(_)),
             is_explicit: matches!(self.control, Control::Explicit(_)),
             is_stopping: AtomicBool::new(false),
             stop_until: AtomicU64::new(u64::MAX),

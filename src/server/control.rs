@@ -269,6 +269,10 @@ impl Inner {
         for warning in &warnings {
             self.services.log.write(LogLevel::Warning, warning);
         }
+        let found = found.map(|mut found| {
+            self.read_sums(&mut found);
+            found
+        });
         found.ok_or_else(|| {
             let all = repository::scan_all(&repositories).unwrap_or_default();
             let known: Vec<_> = all.models.keys().chain(all.broken.keys()).map(String::as_str).collect();
@@ -278,6 +282,14 @@ impl Inner {
                 known.join(", ")
             ))
         })
+    }
+
+    /// Reads the sums of all files, by which they are known again when they were touched and not changed. What cannot be
+    /// read is for the backend to tell.
+    fn read_sums(&self, found: &mut FoundModel) {
+        if let Some(look) = &mut found.look {
+            let _unread = look.read_sums(&|| !self.is_stopping());
+        }
     }
 
     /// Loads what was found, and tells whoever watches.
@@ -342,7 +354,10 @@ impl Inner {
         let work = || {
             loop {
                 let next = models.lock().pop();
-                let Some(found) = next else { return };
+                let Some(mut found) = next else { return };
+                if self.polls {
+                    self.read_sums(&mut found);
+                }
                 let entry = self.catalog.entry_or_new(&found.name);
                 let turn = entry.turn();
                 let wish = Wish { found: Arc::new(found), config: None, versions: None, turn };

@@ -124,6 +124,8 @@ pub(crate) struct Inner {
     repositories: Mutex<Repositories>,
     watching: Watching,
     is_explicit: bool,
+    /// Whether it watches its repositories from the start.
+    polls: bool,
     is_stopping: AtomicBool,
     /// When a stop ends all waiting for lanes to drain, also that of whoever removes a model.
     stop_until: AtomicU64,
