@@ -164,7 +164,7 @@ def test_a_function_that_leaves_on_progress_leaves_nothing_behind() -> None:
 
         with pytest.raises(SystemExit):
             inferlay.Server(models=PAIR, progress=leave)
-    assert not queue.reports and queue._thread.is_alive()
+    assert not queue.reports and queue._watcher.thread.is_alive()
     inferlay.Server(models=PAIR, progress=False).close()
 
 

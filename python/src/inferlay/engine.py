@@ -89,7 +89,7 @@ def nanoseconds(seconds: float) -> int:
 # What cancels requests that nobody can wait for any more, before the servers stop: only what runs is waited for.
 before_end: List[Callable[[], None]] = []
 # What ends after the servers have stopped, in order.
-at_end: List[Callable[[], None]] = []
+at_end: List[Callable[[], object]] = []
 _ended: List[bool] = []
 
 

@@ -10,15 +10,15 @@ from __future__ import annotations
 import ctypes
 import json
 import logging
-import os
-import select
+import shutil
 import sys
 import threading
 from typing import Any, Callable, Dict, NamedTuple, Optional, TextIO, Union
 
 from . import _ffi, engine
 from ._library import functions
-from .errors import check
+from .errors import InvalidArgument, check
+from .watcher import Only, Watcher
 
 logger = logging.getLogger("inferlay")
 logger.addHandler(logging.NullHandler())
@@ -86,30 +86,8 @@ class Notices:
         self.reports: Dict[int, Report] = {}
         self._taking = threading.RLock()
         self._event = _ffi.Event(ctypes.sizeof(_ffi.Event))
-        self._waker = os.pipe()
-        self._thread = threading.Thread(target=self._run, name="inferlay-notices", daemon=True)
-        self._thread.start()
-        self._pid = os.getpid()
-        engine.at_end.append(self.close)
-
-    def _run(self) -> None:
-        poll = select.poll()
-        poll.register(int(functions.queue_fd(self.handle)), select.POLLIN)
-        poll.register(self._waker[0], select.POLLIN)
-        while all(fd != self._waker[0] for fd, _ in poll.poll()):
-            try:
-                self.take_all()
-            except SystemExit:
-                # What listens may say so; the lines after it are still told.
-                logger.exception("telling of a notice")
-
-    def close(self) -> None:
-        """Tells of what is left, and ends the thread; that of the parent is not a forked child's to end."""
-        if self._pid != os.getpid():
-            return
-        self.take_all()
-        os.write(self._waker[1], b"x")
-        self._thread.join(1)
+        self._watcher = Watcher("inferlay-notices", int(functions.queue_fd(self.handle)), self.take_all)
+        engine.at_end.append(self._watcher.close)
 
     def take_all(self) -> None:
         """Tells of all that is there."""
@@ -140,17 +118,7 @@ class Notices:
             logger.exception("telling of %r", text)
 
 
-_notices: Optional[Notices] = None
-_making = threading.Lock()
-
-
-def notices() -> Notices:
-    """The one of this process."""
-    global _notices
-    with _making:
-        if _notices is None:
-            _notices = Notices()
-        return _notices
+notices = Only(Notices)
 
 
 class Told:
