@@ -105,8 +105,6 @@ def test_options_are_a_mapping_or_a_text() -> None:
         inferlay.Server("a\0b")
     with pytest.raises(inferlay.NotFound):
         inferlay.Server("/nowhere/at/all")
-    with pytest.raises(inferlay.InvalidArgument, match="found int, expected a path"):
-        inferlay.Server(models={"a": 1})  # type: ignore[dict-item]
 
 
 def test_a_model_of_one_file_has_a_server_of_its_own(tmp_path: Path) -> None:
@@ -114,6 +112,10 @@ def test_a_model_of_one_file_has_a_server_of_its_own(tmp_path: Path) -> None:
         inferlay.load(tmp_path / "none.onnx")
     with pytest.raises(inferlay.Error):
         inferlay.load(b"no model")
+    with pytest.raises(inferlay.NotFound, match="model 'a': .*none.onnx: No such file"):
+        inferlay.Server(models={"a": tmp_path / "none.onnx"}, progress=False)
+    with pytest.raises(inferlay.InvalidArgument, match="model 'a': .*: Is a directory"):
+        inferlay.Server(models={"a": tmp_path}, progress=False)
 
 
 def test_progress_is_told_to_a_function_and_drawn_on_a_terminal() -> None:

@@ -192,12 +192,25 @@ def _free(capsule: Any, name: bytes) -> None:
     Deleter(deleter)(address)
 
 
-def give(tensor: int, version: int) -> Any:
+def pair(what: str, value: Any) -> Tuple[int, int]:
+    """Two numbers, such as a device or a version; what is wrong is the error that DLPack has for all there is.
+
+    >>> pair("dl_device", (1, 0))
+    (1, 0)
+    """
+    try:
+        first, second = value
+        return int(first), int(second)
+    except (TypeError, ValueError):
+        raise BufferError(f"{what}: found {value!r}, expected two numbers") from None
+
+
+def give(tensor: int, is_versioned: bool) -> Any:
     """A capsule for a tensor of the library, which the caller keeps."""
     sweep()
     managed = ctypes.c_void_p()
-    check(functions.tensor_to_dlpack(tensor, version, ctypes.byref(managed)))
-    capsule = _new(managed, VERSIONED if version else PLAIN, None)
+    check(functions.tensor_to_dlpack(tensor, int(is_versioned), ctypes.byref(managed)))
+    capsule = _new(managed, VERSIONED if is_versioned else PLAIN, None)
     _given.append(capsule)
     return capsule
 

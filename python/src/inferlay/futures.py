@@ -12,11 +12,12 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Deque, Iterable, Iterator, List, Mapping, Optional, Union
 
 from . import engine
+from .checks import iterator
 from .completions import EVENTS_MAX, TURN_NS, Completions, Receiver, Single, keep_orphans, sweep
 from .errors import Error
 from .response import Response
-
 from .watcher import Only, Watcher
+
 if TYPE_CHECKING:
     from .calls import Call
     from .model import Model
@@ -75,8 +76,8 @@ class Service:
         with self._draining:
             while self.completions.drain() == EVENTS_MAX:
                 pass
-
         sweep()
+
     def close(self) -> None:
         """Tells who still waits, and keeps what the engine did not let go."""
         if self._watcher.close() and self.completions.table:
@@ -90,7 +91,7 @@ def submit(model: "Model", inputs: Any, asking: Mapping[str, Any]) -> Future:
     """Sends a request; the future is answered on the thread that serves them all."""
     completions = service().completions
     future = Future()
-    completions.submit(Promised(model.prepare(inputs, asking), future))
+    completions.submit(Promised(model._prepare(inputs, asking), future))
     return future
 
 
@@ -126,12 +127,13 @@ def infer_many(
     model: "Model", requests: Iterable[Any], asking: Mapping[str, Any], return_errors: bool
 ) -> List[Union[Response, Error]]:
     """Sends all requests, so that the engine may join them into batches, and waits for all answers."""
+    given = iterator("requests", requests, "a list of the inputs of each")
     completions = _take()
     results: List[Any] = []
     try:
-        for index, inputs in enumerate(requests):
+        for index, inputs in enumerate(given):
             results.append(None)
-            completions.submit(Listed(model.prepare(inputs, asking), results, index))
+            completions.submit(Listed(model._prepare(inputs, asking), results, index))
         completions.wait()
     except BaseException:
         completions.abandon()
@@ -166,7 +168,7 @@ class Queued(Receiver):
 def stream(model: "Model", inputs: Any, asking: Mapping[str, Any]) -> Iterator[Response]:
     """Sends a request and yields its responses; who stops early cancels it."""
     completions = _take()
-    receiver = Queued(model.prepare(inputs, asking))
+    receiver = Queued(model._prepare(inputs, asking))
     completions.submit(receiver)
     try:
         while not receiver.is_final or receiver.responses:

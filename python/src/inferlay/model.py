@@ -24,7 +24,8 @@ from typing import (
 
 from . import aio, futures, html
 from ._library import functions
-from .calls import Call, Variant, encode, whole
+from .calls import Call, Variant
+from .checks import encode, iterator, mapping, whole
 from .dtypes import DataType
 from .engine import Engine
 from .errors import InvalidArgument, NotFound, check, take
@@ -89,7 +90,7 @@ class Model:
 
     def __init__(self, engine: Engine, name: str, version: int = 0, owns: bool = False) -> None:
         self.name = name
-        self._encoded = encode(name)
+        self._encoded = encode("model", name)
         self._wanted = whole("version", version, 64)
         self._engine = engine
         self._owns = owns
@@ -154,7 +155,7 @@ class Model:
         ...     server.model("echo").infer({"x": [1, 2]}, timeout=5.0).tensor("x").tolist()
         [1.0, 2.0]
         """
-        call = self.prepare(inputs, asking)
+        call = self._prepare(inputs, asking)
         try:
             status = functions.infer(self._engine.handle, call.request, call.place_at)
             if status:
@@ -206,7 +207,7 @@ class Model:
         """
         return futures.stream(self, inputs, asking)
 
-    def prepare(self, inputs: Union[Inputs, Any], asking: Mapping[str, Any]) -> Call:
+    def _prepare(self, inputs: Union[Inputs, Any], asking: Mapping[str, Any]) -> Call:
         """A request that is ready to be sent, which is the caller's until it is given back."""
         if type(inputs) is not dict and not isinstance(inputs, abc.Mapping):
             inputs = self._named((inputs,), {})
@@ -316,12 +317,11 @@ def wanted_outputs(wanted: Asking, model: Model) -> Tuple[str, ...]:
     """The outputs that are named; where some are to be written to memory of the caller, all of them are."""
     if wanted.outputs is None:
         return (*model.outputs,) if wanted.out else ()
-    if isinstance(wanted.outputs, str):
-        raise InvalidArgument(f"outputs: found {wanted.outputs!r}, expected a list of names")
-    for name in wanted.outputs:
-        if name not in model.outputs:
+    names = (*iterator("outputs", wanted.outputs, "a list of names"),)
+    for name in names:
+        if not isinstance(name, str) or name not in model.outputs:
             raise NotFound(f"model {model.name!r}: no output {name!r}; it has {listed(model.outputs)}")
-    return (*wanted.outputs,)
+    return names
 
 
 def describe(call: Call, wanted: Asking, model: Model) -> None:
@@ -330,20 +330,18 @@ def describe(call: Call, wanted: Asking, model: Model) -> None:
     request = call.request
     if wanted.out is not None:
         call.set_out(wanted.out, {name: port.dtype for name, port in model.outputs.items()})
-    check(functions.request_set_id(request, encode(wanted.id)))
+    check(functions.request_set_id(request, encode("id", wanted.id)))
     check(functions.request_set_priority(request, whole("priority", wanted.priority, 32)))
     check(functions.request_set_traced(request, wanted.traced))
     if wanted.sequence is not None:
-        flags = wanted.sequence_start * 1 + wanted.sequence_end * 2
+        flags = bool(wanted.sequence_start) * 1 + bool(wanted.sequence_end) * 2
         if isinstance(wanted.sequence, str):
-            check(functions.request_set_sequence_text(request, encode(wanted.sequence), flags))
+            check(functions.request_set_sequence_text(request, encode("sequence", wanted.sequence), flags))
         else:
             check(functions.request_set_sequence(request, whole("sequence", wanted.sequence, 64), flags))
-    parameters = wanted.parameters or {}
-    if not isinstance(parameters, abc.Mapping):
-        raise InvalidArgument(f"parameters: found {parameters!r}, expected a mapping from names to values")
+    parameters = {} if wanted.parameters is None else mapping("parameters", wanted.parameters, "names to values")
     for name, value in parameters.items():
-        set_parameter(request, encode(name), value)
+        set_parameter(request, encode("parameters", name), value)
 
 
 def set_parameter(request: int, name: bytes, value: Union[str, int, float, bool]) -> None:
@@ -357,4 +355,4 @@ def set_parameter(request: int, name: bytes, value: Union[str, int, float, bool]
     elif isinstance(value, float):
         check(functions.request_set_parameter_double(request, name, value))
     else:
-        check(functions.request_set_parameter_string(request, name, encode(value)))
+        check(functions.request_set_parameter_string(request, name, encode(f"parameter {name.decode()!r}", value)))

@@ -157,3 +157,5 @@ def reporter(progress: Union[bool, Report, None]) -> Optional[Report]:
     if progress is True and sys.stderr is not None:
         return Bar(sys.stderr)
     return progress if callable(progress) else None
+    if not isinstance(progress, bool) and not callable(progress):
+        raise InvalidArgument(f"progress: found {type(progress).__name__}, expected True, False or a function")

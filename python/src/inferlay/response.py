@@ -108,10 +108,12 @@ class Response(Mapping[str, Any]):
         arrays = self._arrays
         if arrays is None:
             arrays = self._arrays = {}
-        array = arrays.get(name)
-        if array is None:
-            tensor = self.tensor(name)
-            array = arrays[name] = tensor if numpy is None else tensor.numpy()
+        try:
+            return arrays[name]
+        except (KeyError, TypeError):
+            pass
+        tensor = self.tensor(name)
+        array = arrays[name] = tensor if numpy is None else tensor.numpy()
         return array
 
     def __iter__(self) -> Iterator[str]:
@@ -134,7 +136,7 @@ class Response(Mapping[str, Any]):
         """An output as a :class:`Tensor`; raises :class:`NotFound`, which is a ``KeyError``, for another name."""
         try:
             return self._read()[name]
-        except KeyError:
+        except (KeyError, TypeError):
             known = ", ".join(repr(other) for other in self._read())
             raise NotFound(f"no output {name!r} in the response of model {self.model!r}; it has {known}") from None
 

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Mapping, Optional, Union
 
 from . import html, onnxruntime, registry
 from ._library import functions
-from .calls import encode, whole
+from .checks import encode, path, whole
 from .engine import Engine, after
 from .errors import Error, check
 from .model import CLOSE_S, Inputs, Model, signature
@@ -61,15 +61,17 @@ class Server:
 
         Raises :class:`NotFound`, a ``KeyError`` that lists the models there are, or :class:`Unavailable`.
         """
-        found = self._models.get((name, version))
-        if found is None:
-            found = self._models[name, version] = Model(self._engine, name, version)
-        return found
+        try:
+            return self._models[name, version]
+        except (KeyError, TypeError):
+            # The latter for what is no name or number, as which it is refused now.
+            pass
+        made = Model(self._engine, name, version)
+        return self._models.setdefault((made.name, made._wanted), made)
 
     def infer(self, model: str, inputs: Union[Inputs, Any], *, version: int = 0, **asking: Any) -> Response:
         """Asks a model and waits for the answer, see :meth:`Model.infer`."""
-        found = self._models.get((model, version)) or self.model(model, version)
-        return found.infer(inputs, **asking)
+        return self.model(model, version).infer(inputs, **asking)
 
     async def infer_async(self, model: str, inputs: Union[Inputs, Any], *, version: int = 0, **asking: Any) -> Response:
         """Asks a model and awaits the answer, see :meth:`Model.infer_async`."""
@@ -132,7 +134,7 @@ class Server:
     def remove(self, model: str, *, drain: float = CLOSE_S) -> None:
         """Stops serving a model, after so many seconds for requests on their way at most."""
         try:
-            check(functions.model_remove(self._engine.handle, encode(model), after(drain)))
+            check(functions.model_remove(self._engine.handle, encode("model", model), after(drain)))
         finally:
             # Others may have asked for it meanwhile.
             for key in [key for key in list(self._models) if key[0] == model]:
@@ -224,7 +226,14 @@ class Server:
         raise TypeError("inferlay.Server: it lives in this process and is not pickled; start one where it is used")
 
 
-def load(model: Union[Path, bytes], **options: Any) -> Model:
+def load(
+    model: Union[Path, bytes],
+    *,
+    backends: Optional[Paths] = None,
+    backend_options: Optional[Mapping[str, Mapping[str, Any]]] = None,
+    options: Union[str, Mapping[str, Any], None] = None,
+    progress: Union[bool, Report, None] = None,
+) -> Model:
     """Serves one model, of a file or of the bytes of an ONNX file, on a server of its own.
 
     The keywords are those of :class:`Server`. The model is ready to be called; :meth:`Model.close` stops its server,
@@ -232,8 +241,25 @@ def load(model: Union[Path, bytes], **options: Any) -> Model:
     """
     if isinstance(model, (bytes, bytearray)):
         name = "model"
-        server = Server(models={name: {"model.onnx": bytes(model)}}, strict=True, **options)
+        models: Union[str, Mapping[str, Files]] = {name: {"model.onnx": bytes(model)}}
     else:
-        name = os.path.splitext(os.path.basename(os.fspath(model)))[0]
-        server = Server(models=model, strict=True, **options)
+        models = path("model", model, "a path, or the bytes of an ONNX file")
+        name = stem(models)
+    server = Server(
+        models=models,
+        backends=backends,
+        backend_options=backend_options,
+        options=options,
+        strict=True,
+        progress=progress,
+    )
     return Model(server._engine, name, owns=True)
+
+
+def stem(place: str) -> str:
+    """The name of the model that a file is.
+
+    >>> stem("models/digits.onnx")
+    'digits'
+    """
+    return os.path.splitext(os.path.basename(place))[0]

@@ -189,7 +189,7 @@ class Tensor:
         copy: Optional[bool] = None,
     ) -> Any:
         """A capsule of DLPack that shares the memory, which must not be written."""
-        if dl_device is not None and (int(dl_device[0]), int(dl_device[1])) != (dlpack.CPU, 0):
+        if dl_device is not None and dlpack.pair("dl_device", dl_device) != (dlpack.CPU, 0):
             raise BufferError(f"found device {dl_device}, expected host memory (1, 0)")
         if copy:
             raise BufferError("found copy=True; the tensor is handed on as it is, copy what you made of it")
@@ -197,11 +197,12 @@ class Tensor:
             raise Unsupported(f"output {self.name!r}: it lies in memory that the request brought; use that")
         if not isinstance(self._memory, Memory):
             raise Unsupported(f"input {self.name!r}: it lies in memory of its request; use memoryview() or tolist()")
+        is_versioned = max_version is not None and dlpack.pair("max_version", max_version) >= (1, 0)
         tensor = ctypes.c_void_p()
         name = self.name.encode()
         check(functions.response_detach(self._memory.handle, name, ctypes.byref(tensor)))
         try:
-            return dlpack.give(tensor.value or 0, 1 if max_version is not None and max_version[0] >= 1 else 0)
+            return dlpack.give(tensor.value or 0, is_versioned)
         finally:
             functions.tensor_free(tensor)
 
