@@ -377,3 +377,23 @@ def test_an_output_of_no_name_is_not_found(server: inferlay.Server) -> None:
     for wrong in (5, None, ["x"], {}):
         with pytest.raises(inferlay.NotFound, match="it has 'x'"):
             response[wrong]  # type: ignore[index]
+
+
+MASKED = numpy.ma.array([1, 2], mask=[False, True], dtype=numpy.float32)
+
+
+@each_way
+@pytest.mark.parametrize("value", [MASKED, [MASKED]], ids=["array", "list"])
+def test_an_array_that_hides_elements_is_refused(server: inferlay.Server, way: str, value: Any) -> None:
+    model = server.model("pair" if value is MASKED else "rows")
+    with pytest.raises(inferlay.InvalidArgument, match="input 'x': .*1 of 2 elements masked, expected none; `filled`"):
+        WAYS[way](model, {"x": value})
+    assert model.infer([MASKED.filled(3)] if isinstance(value, list) else MASKED.filled(3))["x"].ravel()[1] == 3
+
+
+def test_an_array_whose_mask_hides_nothing_is_an_array(server: inferlay.Server) -> None:
+    for mask in (numpy.ma.nomask, [False, False]):
+        value = numpy.ma.array([1, 2], mask=mask, dtype=numpy.float32)
+        assert server.infer("pair", value)["x"].tolist() == [1, 2]
+    with pytest.raises(inferlay.InvalidArgument, match="1 of 2 elements masked"):
+        server.infer("pair", [1, 2], out={"x": MASKED})

@@ -18,7 +18,7 @@ from .checks import encode, mapping
 from .dtypes import FROM_NUMPY, TO_NUMPY, DataType
 from .engine import Engine, nanoseconds
 from .errors import Error, InvalidArgument, check
-from .inputs import DENSE, RANK_MAX, Array, Held, Lent, address_of_array, lend
+from .inputs import DENSE, RANK_MAX, Array, Held, Lent, address_of_array, lend, refuse_mask
 from .response import VIEW
 
 # What follows the size of a view's struct.
@@ -189,6 +189,7 @@ class Call:
 def writable(name: str, value: Any, kind: Optional[DataType]) -> Tuple[int, int, Any]:
     """Memory that an output of a type may be written to: its address, its bytes and what keeps it."""
     if numpy is not None and isinstance(value, numpy.ndarray):
+        refuse_mask(value)
         found = FROM_NUMPY.get(value.dtype)
         raw = (DataType.UINT8, DataType.UINT16) if kind is DataType.BF16 else (DataType.UINT8,)
         if kind is not None and value.dtype != TO_NUMPY[kind] and found not in raw:

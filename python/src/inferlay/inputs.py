@@ -75,6 +75,8 @@ def lend(value: Any, kind: Optional[DataType]) -> Lent:
 
 def lend_array(value: Any, kind: Optional[DataType]) -> Lent:
     """An array of numpy."""
+    if type(value) is not Array:
+        refuse_mask(value)
     found = FROM_NUMPY.get(value.dtype)
     if found is None:
         return lend_odd_array(value, kind)
@@ -83,6 +85,13 @@ def lend_array(value: Any, kind: Optional[DataType]) -> Lent:
     if kind is DataType.BF16 and found is DataType.UINT16:
         found = DataType.BF16
     return found, address_of_array(value), value.nbytes, value.shape, 0, 0, value
+
+
+def refuse_mask(value: Any) -> None:
+    """Refuses a masked array that hides elements: the engine would compute with what lies behind the mask."""
+    if numpy is not None and numpy.ma.is_masked(value):
+        hidden = f"{numpy.ma.count_masked(value)} of {value.size} elements masked"
+        raise InvalidArgument(f"found an array with {hidden}, expected none; `filled` gives them a value")
 
 
 def lend_odd_array(value: Any, kind: Optional[DataType]) -> Lent:
@@ -216,6 +225,9 @@ def lend_list(value: Any, kind: Optional[DataType]) -> Lent:
 
 def lend_numbers(value: Any, kind: DataType) -> Lent:
     """Nested lists of numbers, by numpy."""
+    for item in value if isinstance(value, (list, tuple)) else ():
+        if isinstance(item, Array):
+            refuse_mask(item)
     try:
         found = numpy.asarray(value)
         if found.dtype.kind not in "biufOV" or (found.dtype.kind in "fO" and not may_be(kind, value)):
