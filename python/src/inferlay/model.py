@@ -28,7 +28,7 @@ from .calls import Call, Variant
 from .checks import encode, iterator, mapping, whole
 from .dtypes import DataType
 from .engine import Engine
-from .errors import InvalidArgument, NotFound, check, take
+from .errors import Error, InvalidArgument, NotFound, check, take
 from .response import Response
 from .tensors import Memory
 
@@ -86,7 +86,18 @@ class Model:
     Calling it asks it: with one input, ``model(array)``; with names, ``model(image=array)``; and see :meth:`infer`.
     """
 
-    __slots__ = ("name", "_encoded", "_wanted", "_engine", "_owns", "_ports", "_variants", "_lock", "__weakref__")
+    __slots__ = (
+        "name",
+        "_encoded",
+        "_wanted",
+        "_engine",
+        "_owns",
+        "_ports",
+        "_change",
+        "_variants",
+        "_lock",
+        "__weakref__",
+    )
 
     def __init__(self, engine: Engine, name: str, version: int = 0, owns: bool = False) -> None:
         self.name = name
@@ -95,6 +106,8 @@ class Model:
         self._engine = engine
         self._owns = owns
         self._ports: Optional[Tuple[Dict[str, Port], Dict[str, Port]]] = None
+        # What the server had changed last when the ports were asked for.
+        self._change: object = None
         self._variants: Dict[Tuple[Tuple[str, ...], Tuple[str, ...]], Variant] = {}
         self._lock = threading.Lock()
         self._ask_ports()
@@ -215,6 +228,8 @@ class Model:
         if asking:
             wanted = made(asking)
             outputs = wanted_outputs(wanted, self)
+        if self._engine.change is not self._change:
+            self._ask_ports()
         variant = self._variants.get((names, outputs)) or self._variant(names, outputs)
         call = variant.take()
         try:
@@ -229,13 +244,15 @@ class Model:
         return call
 
     def _variant(self, names: Tuple[str, ...], outputs: Tuple[str, ...]) -> Variant:
+        # Before the ports, which another thread may be changing: they are as new as this at least.
+        variants = self._variants
         kinds = {name: port.dtype for name, port in self.inputs.items()}
         for name in names:
             if name not in kinds:
                 raise NotFound(f"model {self.name!r}: no input {name!r}; it has {listed(kinds)}")
         variant = Variant(self._engine, (self._encoded, self._wanted), names, kinds, outputs)
         with self._lock:
-            return self._variants.setdefault((names, outputs), variant)
+            return variants.setdefault((names, outputs), variant)
 
     def _named(self, arrays: Sequence[Any], named: Mapping[str, Any]) -> Inputs:
         if not arrays:
@@ -257,10 +274,21 @@ class Model:
         return self._engine.json(function, self._encoded, self._wanted)  # type: ignore[no-any-return]
 
     def _ask_ports(self) -> Tuple[Dict[str, Port], Dict[str, Port]]:
-        if self._ports is None:
+        change, known = self._engine.change, self._ports
+        if change is self._change and known is not None:
+            return known
+        try:
             told = self.metadata
-            self._ports = (ports(told["inputs"]), ports(told["outputs"]))
-        return self._ports
+        except Error:
+            if known is None:
+                raise
+            # It is gone, which asking it says, and still shows what it was.
+            return known
+        found = (ports(told["inputs"]), ports(told["outputs"]))
+        if found != known:
+            self._ports, self._variants = found, {}
+        self._change = change
+        return found
 
     def close(self) -> None:
         """Stops the server of a model that came from :func:`inferlay.load`; that of others goes on."""

@@ -79,8 +79,10 @@ class Server:
 
     def load(self, file: Path) -> Model:
         """Loads one more model, of one file, named by the file's stem."""
-        check(functions.model_load(self._engine.handle, encode(os.fspath(file))))
-        return self.model(os.path.splitext(os.path.basename(os.fspath(file)))[0])
+        place = path("file", file)
+        check(functions.model_load(self._engine.handle, encode("file", place)))
+        self._engine.change = object()
+        return self.model(stem(place))
 
     def register(
         self,
@@ -136,6 +138,7 @@ class Server:
         try:
             check(functions.model_remove(self._engine.handle, encode("model", model), after(drain)))
         finally:
+            self._engine.change = object()
             # Others may have asked for it meanwhile.
             for key in [key for key in list(self._models) if key[0] == model]:
                 self._models.pop(key, None)
