@@ -13,6 +13,7 @@ import logging
 import shutil
 import sys
 import threading
+import time
 from typing import Any, Callable, Dict, NamedTuple, Optional, TextIO, Union
 
 from . import _ffi, engine
@@ -45,21 +46,21 @@ Report = Callable[[Progress], None]
 
 
 class Bar:
-    """A line on a terminal that tells how far loading is."""
+    """A line on a terminal that tells how far loading is, since when, and how fast it goes."""
 
-    WIDTH = 30
+    WIDTH = 20
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
+        self._clock = clock
+        self._begun_s = clock()
         self._is_drawn = False
 
     def __call__(self, progress: Progress) -> None:
         """Draws it."""
-        filled = self.WIDTH * progress.done // max(1, progress.total)
-        bar = "#" * filled + "-" * (self.WIDTH - filled)
-        state = "failed: " if progress.reason else ""
-        line = f"loading models |{bar}| {progress.done}/{progress.total} {state}{progress.model}"
-        self._stream.write("\r\x1b[K" + line)
+        line = drawn(progress, self._clock() - self._begun_s, self.WIDTH)
+        # A line that goes on below is not drawn over the next time.
+        self._stream.write("\r\x1b[K" + line[: shutil.get_terminal_size().columns - 1])
         self._stream.flush()
         self._is_drawn = True
 
@@ -68,6 +69,43 @@ class Bar:
         if self._is_drawn:
             self._stream.write("\n")
             self._stream.flush()
+
+
+def drawn(progress: Progress, elapsed_s: float, width: int) -> str:
+    """The line of a bar so many characters wide.
+
+    >>> drawn(Progress("digits", 1, 3, 4, ""), 6.0, 8)
+    'loading models  75%|######--| 3/4 [00:06<00:02, 2.00 s/model] digits'
+    """
+    done, total = progress.done, max(1, progress.total)
+    filled = width * done // total
+    left_s = elapsed_s / max(1, done) * (total - done)
+    times = f"{minutes(elapsed_s)}<{minutes(left_s)}, {rate(done, elapsed_s)}"
+    state = "failed: " if progress.reason else ""
+    bar = "#" * filled + "-" * (width - filled)
+    return f"loading models {100 * done // total:3}%|{bar}| {done}/{progress.total} [{times}] {state}{progress.model}"
+
+
+def minutes(seconds: float) -> str:
+    """A time as clocks show it.
+
+    >>> minutes(75.4), minutes(3600 * 30)
+    ('01:15', '30:00:00')
+    """
+    rest, whole_s = divmod(int(seconds), 60)
+    hours, rest = divmod(rest, 60)
+    return f"{hours}:{rest:02}:{whole_s:02}" if hours else f"{rest:02}:{whole_s:02}"
+
+
+def rate(done: int, elapsed_s: float) -> str:
+    """How many in a second, or, where that is less than one, how many seconds for one.
+
+    >>> rate(3, 2.0), rate(1, 2.0)
+    ('1.50 models/s', '2.00 s/model')
+    """
+    if elapsed_s > done > 0:
+        return f"{elapsed_s / done:.2f} s/model"
+    return f"{done / elapsed_s:.2f} models/s" if elapsed_s > 0 else "? models/s"
 
 
 def level_min() -> Optional[int]:
@@ -154,8 +192,8 @@ def reporter(progress: Union[bool, Report, None]) -> Optional[Report]:
     """Who is told: a function, a bar, or nobody; ``None`` decides by whether stderr is a terminal."""
     if progress is None:
         progress = sys.stderr is not None and sys.stderr.isatty()
+    if not isinstance(progress, bool) and not callable(progress):
+        raise InvalidArgument(f"progress: found {type(progress).__name__}, expected True, False or a function")
     if progress is True and sys.stderr is not None:
         return Bar(sys.stderr)
     return progress if callable(progress) else None
-    if not isinstance(progress, bool) and not callable(progress):
-        raise InvalidArgument(f"progress: found {type(progress).__name__}, expected True, False or a function")
