@@ -31,7 +31,11 @@ UNBOUNDED = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
-    """Runs a command; what it exits with."""
+    """Runs a command; what it exits with.
+
+    >>> main(["models", "nowhere"])
+    1
+    """
     said = parser().parse_args(arguments)
     path = said.repository
     where: Dict[str, Any] = {"models": path} if os.path.isfile(path) else {"repository": path}
@@ -201,3 +205,6 @@ def need_numpy(path: str) -> Any:
     if numpy is None:
         raise InvalidArgument(f"{path}: arrays in files need numpy, which is not installed; JSON does without")
     return numpy
+
+
+__all__ = ["main"]

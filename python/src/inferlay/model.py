@@ -36,7 +36,11 @@ Inputs = Mapping[str, Any]
 
 
 class Port(NamedTuple):
-    """An input or output of a model: its name, its type, and its shape, where -1 stands for any size."""
+    """An input or output of a model: its name, its type, and its shape, where -1 stands for any size.
+
+    >>> model.inputs["x"]
+    Port(name='x', dtype=DataType.FP32, shape=(2,))
+    """
 
     name: str
     dtype: DataType
@@ -51,6 +55,11 @@ class Asking(NamedTuple):
     response or a view of it does. ``timeout`` is in seconds. ``priority`` goes from 1, the most urgent; 0 is the
     model's default. ``sequence`` is a number or a text, ``sequence_start`` and ``sequence_end`` mark its ends.
     ``parameters`` go to the backend; ``traced`` keeps a trace of the request for :attr:`Server.traces`.
+
+    These are keywords of every way to ask.
+
+    >>> model.infer([1.0, 2.0], timeout=0.5, priority=1, id="first")["x"].tolist()
+    [1.0, 2.0]
     """
 
     outputs: Optional[Sequence[str]] = None
@@ -65,7 +74,11 @@ class Asking(NamedTuple):
     traced: bool = False
 
     def is_plain(self) -> bool:
-        """Whether it says nothing that stays with a request."""
+        """Whether it says nothing that stays with a request.
+
+        >>> inferlay.Asking(timeout=0.5).is_plain(), inferlay.Asking(id="first").is_plain()
+        (True, False)
+        """
         return not (
             self.priority
             or self.id
@@ -84,6 +97,10 @@ class Model:
     """A model, by name, of one version or of the highest that serves.
 
     Calling it asks it: with one input, ``model(array)``; with names, ``model(image=array)``; and see :meth:`infer`.
+
+    >>> model = server.model("echo")
+    >>> model(x=[1.0, 2.0])["x"].tolist()
+    [1.0, 2.0]
     """
 
     __slots__ = (
@@ -114,41 +131,75 @@ class Model:
 
     @property
     def metadata(self) -> Dict[str, Any]:
-        """Name, versions, platform, inputs and outputs, in the form of KServe v2."""
+        """Name, versions, platform, inputs and outputs, in the form of KServe v2.
+
+        >>> model.metadata["inputs"]
+        [{'name': 'x', 'datatype': 'FP32', 'shape': [2]}]
+        """
         return self._json(functions.model_metadata)
 
     @property
     def config(self) -> Dict[str, Any]:
-        """The complete config, with Triton's keys."""
+        """The complete config, with Triton's keys.
+
+        >>> model.config["backend"], model.config["max_batch_size"]
+        ('null', 0)
+        """
         return self._json(functions.model_config)
 
     @property
     def statistics(self) -> Dict[str, Any]:
-        """What it has done since it was loaded; times are sums over requests, in nanoseconds."""
+        """What it has done since it was loaded; times are sums over requests, in nanoseconds.
+
+        >>> before = model.statistics["inference_count"]
+        >>> response = model([1.0, 2.0])
+        >>> model.statistics["inference_count"] - before
+        1
+        """
         return self._json(functions.model_statistics)
 
     @property
     def versions(self) -> List[int]:
-        """The versions that serve."""
+        """The versions that serve.
+
+        >>> model.versions
+        [1]
+        """
         return [int(version) for version in self.metadata["versions"]]
 
     @property
     def is_ready(self) -> bool:
-        """Whether it serves now."""
+        """Whether it serves now.
+
+        >>> model.is_ready
+        True
+        """
         return bool(functions.model_is_ready(self._engine.handle, self._encoded, self._wanted))
 
     @property
     def inputs(self) -> Dict[str, Port]:
-        """Its inputs by name."""
+        """Its inputs by name.
+
+        >>> model.inputs["x"].shape
+        (2,)
+        """
         return self._ask_ports()[0]
 
     @property
     def outputs(self) -> Dict[str, Port]:
-        """Its outputs by name."""
+        """Its outputs by name.
+
+        >>> model.outputs["x"].dtype
+        DataType.FP32
+        """
         return self._ask_ports()[1]
 
     def __call__(self, /, *arrays: Any, **named: Any) -> Response:
-        """Asks with arrays in the order of the inputs, or by name; see :meth:`infer` for more than that."""
+        """Asks with arrays in the order of the inputs, or by name; see :meth:`infer` for more than that.
+
+        >>> model([1.0, 2.0])["x"].tolist(), model(x=[3.0, 4.0])["x"].tolist()
+        ([1.0, 2.0], [3.0, 4.0])
+        """
         return self.infer(self._named(arrays, named))
 
     def infer(self, inputs: Union[Inputs, Any], **asking: Any) -> Response:
@@ -162,11 +213,11 @@ class Model:
         output that the model does not have, :class:`Timeout` after ``timeout``, :class:`ResourceExhausted` when the
         queue is full, :class:`Unavailable` when the model or the server has stopped, and what the backend fails with.
 
-        >>> from inferlay import Server
-        >>> echo = {"config.yaml": {"backend": "null", "input": [{"name": "x", "data_type": "TYPE_FP32", "dims": [2]}]}}
-        >>> with Server(models={"echo": echo}) as server:
-        ...     server.model("echo").infer({"x": [1, 2]}, timeout=5.0).tensor("x").tolist()
+        >>> model.infer({"x": [1, 2]}, timeout=5.0)["x"].tolist()
         [1.0, 2.0]
+        >>> model.infer({"x": [1, 2, 3]})
+        Traceback (most recent call last):
+        inferlay.errors.InvalidArgument: model 'echo' version 1: input 'x': found shape [3], expected [2]
         """
         call = self._prepare(inputs, asking)
         try:
@@ -183,6 +234,12 @@ class Model:
         """Sends a request and awaits the answer: ``await model.infer_async(inputs)``, else as :meth:`infer`.
 
         A task that is cancelled cancels its request; the arrays that it lent are kept until the engine has let them go.
+
+        >>> import asyncio
+        >>> async def both():
+        ...     return await asyncio.gather(model.infer_async([1.0, 2.0]), model.infer_async([3.0, 4.0]))
+        >>> [response["x"].tolist() for response in asyncio.run(both())]
+        [[1.0, 2.0], [3.0, 4.0]]
         """
         return aio.infer(self, inputs, asking)
 
@@ -191,6 +248,12 @@ class Model:
 
         The request is sent when the first response is asked for, and cancelled by who stops early. Errors are those of
         :meth:`infer`, raised after the responses that came before.
+
+        >>> import asyncio
+        >>> async def all_of(responses):
+        ...     return [response["x"].tolist() async for response in responses]
+        >>> asyncio.run(all_of(model.stream_async([1.0, 2.0])))
+        [[1.0, 2.0]]
         """
         return aio.stream(self, inputs, asking)
 
@@ -199,6 +262,9 @@ class Model:
 
         What is wrong with the inputs is raised at once, the rest by ``result()``. What ``add_done_callback`` adds is
         called on the one thread that answers all futures: it must not wait for another answer.
+
+        >>> model.submit([1.0, 2.0]).result(timeout=5.0)["x"].tolist()
+        [1.0, 2.0]
         """
         return futures.submit(self, inputs, asking)
 
@@ -209,6 +275,9 @@ class Model:
 
         The first error is raised when all are there; with ``return_errors`` errors stand in the place of responses.
         What is wrong with the inputs of one is raised at once, and cancels those that were sent.
+
+        >>> [response["x"].tolist() for response in model.infer_many([[1.0, 2.0], [3.0, 4.0]])]
+        [[1.0, 2.0], [3.0, 4.0]]
         """
         return futures.infer_many(self, requests, asking, return_errors)
 
@@ -217,6 +286,9 @@ class Model:
 
         The request is sent when the first is asked for, and cancelled by who stops early. Errors are those of
         :meth:`infer`, raised after the responses that came before.
+
+        >>> [response["x"].tolist() for response in model.stream([1.0, 2.0])]
+        [[1.0, 2.0]]
         """
         return futures.stream(self, inputs, asking)
 
@@ -291,7 +363,12 @@ class Model:
         return found
 
     def close(self) -> None:
-        """Stops the server of a model that came from :func:`inferlay.load`; that of others goes on."""
+        """Stops the server of a model that came from :func:`inferlay.load`; that of others goes on.
+
+        >>> model.close()
+        >>> model.is_ready
+        True
+        """
         if self._owns:
             self._engine.stop(CLOSE_S)
 

@@ -33,7 +33,11 @@ LEVELS = {
 
 
 class Progress(NamedTuple):
-    """A model that was loaded, or failed to for ``reason``, while a server starts."""
+    """A model that was loaded, or failed to for ``reason``, while a server starts.
+
+    >>> inferlay.Server(models={"echo": echo}, progress=print).close()
+    Progress(model='echo', version=1, done=1, total=1, reason='')
+    """
 
     model: str
     version: int

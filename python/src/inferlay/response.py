@@ -89,6 +89,12 @@ class Response(Mapping[str, Any]):
 
     With numpy, each output is a read-only array that is a view of the response's memory and keeps it alive; without, it
     is a :class:`Tensor`, which :meth:`tensor` gives in either case.
+
+    >>> response = model([1.0, 2.0])
+    >>> response
+    <inferlay.Response of 'echo' version 1: x: FP32 [2]>
+    >>> list(response), response["x"].tolist()
+    (['x'], [1.0, 2.0])
     """
 
     __slots__ = ("_memory", "_tensors", "_arrays", "__weakref__")
@@ -133,7 +139,14 @@ class Response(Mapping[str, Any]):
         return id(self)
 
     def tensor(self, name: str) -> Tensor:
-        """An output as a :class:`Tensor`; raises :class:`NotFound`, which is a ``KeyError``, for another name."""
+        """An output as a :class:`Tensor`; raises :class:`NotFound`, which is a ``KeyError``, for another name.
+
+        >>> response.tensor("x")
+        <inferlay.Tensor 'x': FP32 [2]>
+        >>> response.tensor("y")
+        Traceback (most recent call last):
+        inferlay.errors.NotFound: no output 'y' in the response of model 'echo'; it has 'x'
+        """
         try:
             return self._read()[name]
         except (KeyError, TypeError):
@@ -142,13 +155,21 @@ class Response(Mapping[str, Any]):
 
     @property
     def model(self) -> str:
-        """The name of the model that answered."""
+        """The name of the model that answered.
+
+        >>> response.model
+        'echo'
+        """
         text: bytes = functions.response_model(self._memory.handle)
         return text.decode()
 
     @property
     def version(self) -> int:
-        """The version of the model that answered."""
+        """The version of the model that answered.
+
+        >>> response.version
+        1
+        """
         return int(functions.response_version(self._memory.handle))
 
     def __repr__(self) -> str:
