@@ -581,16 +581,9 @@ impl Inner {
             }
             self.services.clock.wait(&self.services.drained, Some(until));
         }
-        let names: Vec<_> = left.iter().map(|lane| lane.spec.place()).collect();
+        let places: Vec<_> = left.iter().map(|lane| lane.spec.place()).collect();
         lanes.iter().for_each(Served::end_stop);
-        if names.is_empty() {
-            return Ok(());
-        }
-        let message = format!(
-            "after {within:?} requests were left, unanswered (now with errors) or unreleased: {}",
-            names.join(", ")
-        );
-        Err(Error::new(ErrorKind::Timeout, message))
+        if places.is_empty() { Ok(()) } else { Err(status::left_behind(within, &places)) }
     }
 }
 
