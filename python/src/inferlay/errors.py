@@ -214,6 +214,15 @@ def take(status: int) -> Error:
     return CLASSES.get(code, Unknown)(advised(text.decode("utf-8", "replace")))
 
 
+def line_of(error: BaseException) -> str:
+    """What an exception of others says, in one line.
+
+    >>> line_of(ValueError("no such thing\\nsee elsewhere"))
+    'no such thing'
+    """
+    return str(error).partition("\n")[0]
+
+
 def check(status: Optional[int]) -> None:
     """Raises what a status tells of; ``None`` is success."""
     if status:
