@@ -81,6 +81,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Examples())
 
 
+def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
+    """Puts last what imports libraries whose threads stay: other tests fork, which such threads do not survive."""
+    items.sort(key=lambda item: item.path.stem in ("test_jax", "test_torch"))
+
+
 @pytest.fixture
 def server() -> Iterator[inferlay.Server]:
     """A server of models that echo: `pair` of two floats, `rows` in batches, and one for each type."""
