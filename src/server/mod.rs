@@ -588,7 +588,7 @@ impl Inner {
         // Waits once more for workers: one may have come out of its backend before it was muted.
         self.services.stop();
         if !has_loaded {
-            let message = format!("after {within:?} a backend was still loading a model");
+            let message = format!("after {:?} a backend was still loading a model", status::rounded(within));
             return drained.and(Err(Error::new(ErrorKind::Timeout, message)));
         }
         drained

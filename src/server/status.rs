@@ -216,7 +216,7 @@ pub(super) fn left_behind(within: Duration, places: &[String]) -> Error {
 
 /// The nearest time of three digits. Who asks through C says until when, of which a little has passed when it is read:
 /// this is what was asked for again.
-fn rounded(within: Duration) -> Duration {
+pub(super) fn rounded(within: Duration) -> Duration {
     let nanos = within.as_nanos();
     let unit = 10_u128.pow(nanos.checked_ilog10().unwrap_or(0).saturating_sub(2));
     Duration::from_nanos(u64::try_from((nanos + unit / 2) / unit * unit).unwrap_or(u64::MAX))
