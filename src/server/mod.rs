@@ -606,7 +606,7 @@ impl Inner {
         // Waits once more for workers: one may have come out of its backend before it was muted.
         self.services.stop();
         if !has_loaded {
-            let message = format!("after {within:?} a backend was still loading a model");
+            let message = format!("after {:?} a backend was still loading a model", status::rounded(within));
             return drained.and(Err(Error::new(ErrorKind::Timeout, message)));
         }
         drained
@@ -631,16 +631,9 @@ impl Inner {
             }
             self.services.clock.wait(&bell, Some(until));
         }
-        let names: Vec<_> = left.iter().map(|lane| lane.spec.place()).collect();
+        let places: Vec<_> = left.iter().map(|lane| lane.spec.place()).collect();
         lanes.iter().for_each(Served::end_stop);
-        if names.is_empty() {
-            return Ok(());
-        }
-        let message = format!(
-            "after {within:?} requests were left, unanswered (now with errors) or unreleased: {}",
-            names.join(", ")
-        );
-        Err(Error::new(ErrorKind::Timeout, message))
+        if places.is_empty() { Ok(()) } else { Err(status::left_behind(within, &places)) }
     }
 }
 
