@@ -134,7 +134,10 @@ pub use inferlay_backend_sdk::{
     Backend, DataType, Device, Error, ErrorKind, LogLevel, ParameterValue, RequestInfo, Responder, ResponseFlags,
     TensorMut,
 };
-pub use observe::{Cut, DurationStatistics, LogRecord, ModelStatistics, Trace, TraceEnd};
+pub use observe::{
+    BatchStatistics, Cut, DurationStatistics, LogRecord, MetricCounter, MetricGauge, MetricHistogram, ModelStatistics,
+    Trace, TraceEnd,
+};
 pub use server::{
     BackendStatus, ModelHandle, ModelMetadata, ModelState, ModelStatus, Progress, ResponseFuture, Responses,
     ServerBuilder, ServerHandle, TensorMetadata,

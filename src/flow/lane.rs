@@ -19,7 +19,7 @@ use super::spec::LaneSpec;
 use super::task::{Notify, Task, Ticket};
 use super::timekeeper::Timed;
 use super::word::{Refusal, Word};
-use crate::observe::{ModelStatistics, Tally};
+use crate::observe::{Bounds, ModelMetrics, ModelStatistics, Saturation, Tally, Totals};
 use crate::sync::{
     AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Doorbell, Home, Inbox, Mutex, Ordering, Pool,
 };
@@ -45,6 +45,8 @@ pub(crate) struct Lane {
     pub(super) core: Mutex<Core>,
     pub(super) tasks: Pool<Lane>,
     pub(crate) refusals: Refusals,
+    /// How long loading took, in nanoseconds.
+    load_ns: Count,
     /// Batches that are owed answers though their instance is back: a backend has taken their requests, or a caller who
     /// led has not told the others yet.
     pub(super) flights: AtomicUsize,
@@ -63,6 +65,7 @@ pub(super) struct Core {
     pub(super) room: Room<Ticket>,
     pub(super) instances: Instances,
     pub(super) tally: Tally,
+    saturation: Saturation,
 }
 
 /// Requests that were not run, by reason.
@@ -71,6 +74,8 @@ pub(crate) struct Refusals {
     pub(crate) full: Count,
     pub(crate) expired: Count,
     pub(crate) cancelled: Count,
+    /// They contradicted the spec, or the lane stopped.
+    pub(crate) other: Count,
 }
 
 /// A relaxed counter.
@@ -89,6 +94,10 @@ impl Count {
 
     pub(crate) fn read(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+
+    fn write(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
     }
 }
 
@@ -111,8 +120,12 @@ impl Home for Lane {
 impl Lane {
     /// A lane without instances; [`Lane::add_instance`] brings them.
     pub(crate) fn new(spec: LaneSpec, services: Arc<Services>) -> Arc<Self> {
-        let core =
-            Core { room: Room::new(spec.levels), instances: Instances::default(), tally: Tally::new(spec.rows_max) };
+        let core = Core {
+            room: Room::new(spec.levels),
+            instances: Instances::default(),
+            tally: Tally::new(spec.rows_max),
+            saturation: Saturation::new(services.clock.now()),
+        };
         Arc::new(Lane {
             word: Word::new(),
             // Answered requests may still lie in the inbox beside the live ones.
@@ -122,6 +135,7 @@ impl Lane {
             core: Mutex::new(core),
             tasks: Pool::new(2 * spec.queued_max),
             refusals: Refusals::default(),
+            load_ns: Count::default(),
             flights: AtomicUsize::new(0),
             taken: Mutex::new(Vec::new()),
             // Models of the corridor look at the quick way, which has more to go wrong.
@@ -176,7 +190,10 @@ impl Lane {
     ) -> Result<Entry<Ticket>, Refused<'a>> {
         let checked = match check(&request, &self.spec) {
             Ok(checked) => checked,
-            Err(error) => return Err(Refused { error, request }),
+            Err(error) => {
+                self.refusals.other.add_one();
+                return Err(Refused { error, request });
+            }
         };
         let now = self.services.clock.now();
         let deadline = self.due(&request, now);
@@ -235,8 +252,10 @@ impl Lane {
                 self.refusals.full.add_one();
                 QUEUE_FULL
             }
-            Refusal::Stopping if self.is_stuck() => STUCK,
-            Refusal::Stopping => STOPPING,
+            Refusal::Stopping => {
+                self.refusals.other.add_one();
+                if self.is_stuck() { STUCK } else { STOPPING }
+            }
         }
     }
 
@@ -332,13 +351,60 @@ impl Lane {
 
     /// What the lane has done since it was made.
     pub(crate) fn statistics(&self) -> ModelStatistics {
-        let mut statistics = self.core.lock().tally.read();
+        let core = self.core.lock();
+        let (mut statistics, last) = (core.tally.read(), core.tally.last());
+        drop(core);
+        statistics.last_inference = last.map_or(0, |at| self.services.clock.epoch_ms(at));
         (statistics.name, statistics.version) = (self.spec.model.clone(), self.spec.version);
         statistics.refused_count = self.refusals.full.read();
         statistics.expired_count = self.refusals.expired.read();
         statistics.cancelled_count = self.refusals.cancelled.read();
+        statistics.other_count = self.refusals.other.read();
         statistics.queue_len = self.word.read().queued() as u64;
         statistics
+    }
+
+    /// What its metrics show.
+    pub(crate) fn metrics(&self) -> ModelMetrics {
+        let statistics = self.statistics();
+        let mut core = self.core.lock();
+        let (bounds, now) = (self.bounds(&core), self.services.clock.now());
+        let totals = Totals {
+            at: now,
+            busy_ns: core.instances.busy_ns(now),
+            executions: statistics.execution_count,
+            rows: core.tally.rows(),
+            requests: statistics.queue.count,
+            waited_ns: statistics.queue.ns,
+            turned_away: statistics.refused_count + statistics.expired_count,
+        };
+        let saturation = core.saturation.look(&totals, &bounds);
+        let durations = core.tally.durations();
+        drop(core);
+        ModelMetrics {
+            statistics,
+            durations,
+            saturation,
+            tags: self.spec.metric_tags.clone(),
+            rows_max: self.spec.rows_max,
+            is_decoupled: self.spec.credit_max.is_some(),
+            load_ns: self.load_ns.read(),
+        }
+    }
+
+    fn bounds(&self, core: &Core) -> Bounds {
+        Bounds {
+            instances: core.instances.len(),
+            rows_max: self.spec.policy.rows_max.max(1),
+            wait_ns_max: self.spec.timeout_default,
+            queue_len: self.word.read().queued(),
+            queue_len_max: self.spec.queued_max,
+        }
+    }
+
+    /// Loading it took so long.
+    pub(crate) fn set_load_ns(&self, ns: u64) {
+        self.load_ns.write(ns);
     }
 }
 

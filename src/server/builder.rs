@@ -3,6 +3,7 @@
 use super::catalog::Catalog;
 use super::gate::OpenGate;
 use super::load::Loader;
+use super::metrics::Metrics;
 use super::status::Progress;
 use super::{Inner, ServerHandle};
 use crate::backend::{self, BackendOptions, Surroundings, TrustedTable};
@@ -479,8 +480,9 @@ impl ServerBuilder {
         let (is_stopping, stop_until, stopper) = (AtomicBool::new(false), AtomicU64::new(u64::MAX), Mutex::new(false));
         let (leaving, abandoned) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
         let catalog = Catalog::new();
-        let (options, serial) = (self.options, Mutex::new(()));
-        let inner = Inner { services, options, catalog, is_stopping, stop_until, stopper, leaving, abandoned, serial };
+        let (options, serial, metrics) = (self.options, Mutex::new(()), Metrics::default());
+        let inner =
+            Inner { services, options, catalog, is_stopping, stop_until, stopper, leaving, abandoned, serial, metrics };
         let loader = Loader { services: &inner.services, options: &inner.options, serial: &inner.serial };
         loader.load_all(found, &inner.catalog)?;
         Ok(ServerHandle { inner: Arc::new(inner) })

@@ -84,12 +84,14 @@ impl Loader<'_> {
             }
         };
         let load = |version: u64| {
+            let begun = self.services.clock.now();
             let contained = AssertUnwindSafe(|| self.load_version(model, version, partial.clone()));
             catch_unwind(contained)
                 .unwrap_or_else(|panic| {
                     let said = format!("the backend panicked: {}", thread::panic_text(&*panic));
                     Err(Error::new(ErrorKind::Panic, said))
                 })
+                .inspect(|served| served.lane.set_load_ns(self.services.clock.now().saturating_sub(begun)))
                 .map_or_else(Version::Unavailable, Version::Ready)
         };
         chosen.into_iter().map(|version| (version, load(version))).collect()
