@@ -32,6 +32,8 @@ from .errors import (
     Unknown,
     Unsupported,
 )
+from .metrics import CONTENT_TYPE as METRICS_CONTENT_TYPE
+from .metrics import MetricCounter, MetricGauge, MetricHistogram
 from .model import Asking, Model, Port
 from .notices import Progress
 from .response import Response
@@ -49,6 +51,10 @@ __all__ = [
     "FailedPrecondition",
     "Internal",
     "InvalidArgument",
+    "METRICS_CONTENT_TYPE",
+    "MetricCounter",
+    "MetricGauge",
+    "MetricHistogram",
     "Model",
     "NotFound",
     "Panic",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, List, Mapping, Optional, Union
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 from . import html, onnxruntime, registry
 from ._library import functions
 from .calls import encode, whole
 from .engine import Engine, after
 from .errors import Error, check
+from .metrics import MetricCounter, MetricGauge, MetricHistogram
 from .model import CLOSE_S, Inputs, Model, signature
 from .notices import Report, Told
 from .options import Files, Options, Path, Paths
@@ -151,7 +152,7 @@ class Server:
 
     @property
     def statistics(self) -> List[Dict[str, Any]]:
-        """What every model has done since it was loaded."""
+        """What every model has done since it was loaded, in the form of Triton's statistics."""
         return self._engine.json(functions.server_statistics)["model_stats"]  # type: ignore[no-any-return]
 
     @property
@@ -166,8 +167,41 @@ class Server:
 
     @property
     def metrics(self) -> str:
-        """The statistics in the text format of Prometheus."""
+        """What the models have done and how they are, in the text format of Prometheus.
+
+        The machine and the application's own metrics stand there too. Nothing listens: serve the text, whose type is
+        :data:`METRICS_CONTENT_TYPE`, from a port of your own.
+
+        >>> with Server() as server:
+        ...     "# TYPE nv_inference_count counter" in server.metrics
+        True
+        """
         return self._engine.text(functions.server_metrics)
+
+    def metric_counter(self, name: str, help: str = "", labels: Optional[Mapping[str, str]] = None) -> MetricCounter:
+        """A counter of the application, shown in :attr:`metrics` as long as anything refers to it.
+
+        Whoever asks for the same name and labels gets the same counter. Raises :class:`InvalidArgument` for a name that
+        Prometheus does not read or that starts with ``nv_`` or ``inferlay_``, and :class:`AlreadyExists` for a name
+        that is another kind's.
+
+        >>> with Server() as server:
+        ...     pages = server.metric_counter("app_pages_total", "Pages that were read", {"format": "pdf"})
+        ...     pages.increment()
+        ...     'app_pages_total{format="pdf"} 1' in server.metrics
+        True
+        """
+        return MetricCounter(self._engine, name, help, labels)
+
+    def metric_gauge(self, name: str, help: str = "", labels: Optional[Mapping[str, str]] = None) -> MetricGauge:
+        """A gauge of the application, see :meth:`metric_counter`."""
+        return MetricGauge(self._engine, name, help, labels)
+
+    def metric_histogram(
+        self, name: str, help: str = "", labels: Optional[Mapping[str, str]] = None, *, bounds: Sequence[float]
+    ) -> MetricHistogram:
+        """A histogram of the application with these upper bounds, see :meth:`metric_counter`."""
+        return MetricHistogram(self._engine, name, help, labels, bounds)
 
     @property
     def traces(self) -> Dict[str, Any]:

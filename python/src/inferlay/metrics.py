@@ -1,0 +1,118 @@
+"""Metrics of the application, shown beside those of the engine in :attr:`Server.metrics`."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any, Mapping, Optional, Sequence
+
+from . import _ffi
+from ._library import functions
+from .calls import encode
+from .engine import Engine
+from .errors import InvalidArgument, check
+
+# What `Server.metrics` is, for the header `Content-Type` of whoever serves it.
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class _Metric:
+    """A handle of a metric: the last one to go takes it out of the server's metrics."""
+
+    __slots__ = ("_handle", "__weakref__")
+    _kind = _ffi.METRIC_COUNTER
+
+    def __init__(
+        self,
+        engine: Engine,
+        name: str,
+        help: str,
+        labels: Optional[Mapping[str, str]],
+        bounds: Sequence[float] = (),
+    ) -> None:
+        texts = [encode(text) for pair in (labels or {}).items() for text in pair]
+        held = (ctypes.c_char_p * len(texts))(*texts)
+        numbers = (ctypes.c_double * len(bounds))(*(number("bounds", bound) for bound in bounds))
+        name_text, help_text = ctypes.c_char_p(encode(name)), ctypes.c_char_p(encode(help))
+        definition = _ffi.MetricDefinition(
+            struct_size=ctypes.sizeof(_ffi.MetricDefinition),
+            kind=self._kind,
+            name=ctypes.cast(name_text, ctypes.c_void_p),
+            help=ctypes.cast(help_text, ctypes.c_void_p),
+            labels=ctypes.cast(held, ctypes.c_void_p),
+            labels_len=len(texts) // 2,
+            bounds=ctypes.cast(numbers, ctypes.c_void_p),
+            bounds_len=len(numbers),
+        )
+        place = ctypes.c_void_p()
+        check(functions.metric_new(engine.handle, ctypes.byref(definition), ctypes.byref(place)))
+        self._handle = place.value or 0
+
+    def __del__(self, free: Any = functions.metric_free) -> None:
+        if hasattr(self, "_handle"):
+            free(self._handle)
+
+    def __reduce__(self) -> Any:
+        raise TypeError(f"inferlay.{type(self).__name__}: it lives in this process and is not pickled")
+
+
+class _Valued(_Metric):
+    """A metric of one value."""
+
+    __slots__ = ()
+
+    def increment(self, by: float = 1.0) -> None:
+        """Adds to it; a counter never falls."""
+        check(functions.metric_increment(self._handle, number("by", by)))
+
+    @property
+    def value(self) -> float:
+        """Its value."""
+        place = ctypes.c_double()
+        check(functions.metric_value(self._handle, ctypes.byref(place)))
+        return place.value
+
+    def __repr__(self) -> str:
+        return f"<inferlay.{type(self).__name__} {self.value:g}>"
+
+
+class MetricCounter(_Valued):
+    """A metric that only rises, such as a number of events; see :meth:`Server.metric_counter`."""
+
+    __slots__ = ()
+
+
+class MetricGauge(_Valued):
+    """A metric that rises and falls, such as a number of sessions; see :meth:`Server.metric_gauge`."""
+
+    __slots__ = ()
+    _kind = _ffi.METRIC_GAUGE
+
+    def set(self, value: float) -> None:
+        """Sets it."""
+        check(functions.metric_set(self._handle, number("value", value)))
+
+
+class MetricHistogram(_Metric):
+    """A metric that counts values by their size; see :meth:`Server.metric_histogram`."""
+
+    __slots__ = ()
+    _kind = _ffi.METRIC_HISTOGRAM
+
+    def observe(self, value: float) -> None:
+        """Counts a value."""
+        check(functions.metric_observe(self._handle, number("value", value)))
+
+    def __repr__(self) -> str:
+        return "<inferlay.MetricHistogram>"
+
+
+def number(what: str, value: Any) -> float:
+    """A number as a double; also one of numpy.
+
+    >>> number("value", 2)
+    2.0
+    """
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise InvalidArgument(f"{what}: found {type(value).__name__}, expected a number") from None
