@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 import gc
+import json
+import os
 import pickle
-from typing import Any
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import warnings
+from pathlib import Path
+from typing import Any, Callable, Iterator
 
 import pytest
 
@@ -84,3 +96,67 @@ def test_values_that_cannot_be_are_refused(server: inferlay.Server) -> None:
     with pytest.raises(inferlay.InvalidArgument, match="bounds"):
         server.metric_histogram("app_seconds", bounds=[2, 1])
     assert counter.value == 0
+
+
+@pytest.fixture
+def exported(repository_root: Path) -> Iterator[str]:
+    """The address that the example ``exporter.py`` says."""
+    package = str(Path(inferlay.__file__).parents[1])
+    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
+    program = [sys.executable, str(repository_root / "examples" / "python" / "exporter.py"), "0"]
+    with subprocess.Popen(
+        program, env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE, text=True
+    ) as exporter:
+        assert exporter.stdout is not None
+        yield exporter.stdout.readline().strip()
+        exporter.kill()
+
+
+@pytest.mark.once
+def test_the_exporter_answers_with_the_metrics(exported: str) -> None:
+    with urllib.request.urlopen(exported, timeout=60) as answer:
+        assert answer.headers["Content-Type"] == inferlay.METRICS_CONTENT_TYPE
+        assert "app_scrapes_total 1\n" in answer.read().decode()
+
+
+@pytest.mark.once
+def test_prometheus_scrapes_the_exporter(exported: str, tmp_path: Path) -> None:
+    folder = os.environ.get("INFERLAY_PROMETHEUS")
+    program = os.path.join(folder, "prometheus") if folder else shutil.which("prometheus")
+    if not program or not os.path.exists(program):
+        warnings.warn("PROMETHEUS IS NOT THERE: nothing scrapes the metrics (apt install prometheus)", stacklevel=1)
+        pytest.skip("prometheus is not there")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    scraped = urllib.parse.urlparse(exported).netloc
+    config = tmp_path / "prometheus.yml"
+    config.write_text(
+        "global: {scrape_interval: 200ms, scrape_timeout: 200ms}\n"
+        f"scrape_configs: [{{job_name: inferlay, static_configs: [{{targets: ['{scraped}']}}]}}]\n"
+    )
+    with open(tmp_path / "log", "w") as log:
+        arguments = [f"--config.file={config}", f"--storage.tsdb.path={tmp_path}", f"--web.listen-address={address}"]
+        with subprocess.Popen([program, *arguments], stdout=log, stderr=log) as prometheus:
+            try:
+                ask(address, "app_scrapes_total", lambda value: value >= 2)
+                ask(address, 'inferlay_model_state{model="zero",state="READY"}', lambda value: value == 1)
+                ask(address, "inferlay_saturation", lambda value: 0 <= value <= 1)
+            finally:
+                prometheus.kill()
+
+
+def ask(address: str, query: str, is_it: Callable[[float], bool]) -> None:
+    """Asks Prometheus until the value is right."""
+    url = f"http://{address}/api/v1/query?query={urllib.parse.quote(query)}"
+    end, found = time.monotonic() + 120, None
+    while time.monotonic() < end:
+        try:
+            with urllib.request.urlopen(url, timeout=60) as answer:
+                found = json.load(answer)["data"]["result"]
+        except (urllib.error.URLError, ConnectionError):
+            pass  # It has not opened its port yet.
+        if found and is_it(float(found[0]["value"][1])):
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"{query}: found {found}")
