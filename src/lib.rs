@@ -151,3 +151,8 @@ pub use tensor::{IntoTensor, ToNdarray};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The examples of the page for whoever runs the engine, as well.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/operations.md")]
+struct Operations;

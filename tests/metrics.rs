@@ -8,6 +8,7 @@ mod streams;
 
 use common::{Gate, PATIENCE, ask, double, doubling, finishes, gated, receive};
 use inferlay::{Error, ManualClock, Request, ServerHandle, Tensor};
+use std::path::Path;
 use std::time::Duration;
 use streams::{LAST, MORE, MS, decoupled, send};
 
@@ -141,6 +142,20 @@ fn states_and_loading_times_are_shown() {
     assert_eq!(sample(&server, &of_m("inferlay_model_state", ",state=\"UNAVAILABLE\"")), 0.0);
     let broken = "inferlay_model_state{model=\"broken\",version=\"1\",state=\"UNAVAILABLE\"}";
     assert_eq!(sample(&server, broken), 1.0);
+}
+
+#[test]
+fn every_metric_stands_in_the_documentation_with_its_kind() {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md")).unwrap();
+    let server = ServerHandle::builder().start().unwrap();
+    let text = server.metrics_text();
+    let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let families: Vec<_> = families.map(|(name, kind)| format!("| `{name}` | {kind} | ")).collect();
+    let missing: Vec<_> = families.iter().filter(|row| !page.contains(&row[..])).collect();
+    assert!(missing.is_empty() && families.len() > 20, "docs/operations.md: {missing:#?}");
+    let rows = page.lines().filter(|line| line.starts_with("| `nv_inf") || line.starts_with("| `inferlay_"));
+    let unknown: Vec<_> = rows.filter(|row| !families.iter().any(|family| row.starts_with(&family[..]))).collect();
+    assert!(unknown.is_empty(), "docs/operations.md has what no server shows: {unknown:#?}");
 }
 
 #[test]

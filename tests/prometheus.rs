@@ -69,6 +69,18 @@ fn the_checker_finds_no_fault_but_in_names_that_are_tritons() {
     assert!(ours.is_empty(), "{ours:#?}");
 }
 
+#[test]
+fn the_alerts_of_the_documentation_are_rules() {
+    let Some(promtool) = tool("promtool") else { return };
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md")).unwrap();
+    let rules =
+        page.split("```").find_map(|block| block.strip_prefix("yaml\n").filter(|text| text.starts_with("groups:")));
+    let folder = Folder::with(&[("rules.yml", rules.unwrap())]);
+    let output = Command::new(promtool).args(["check", "rules"]).arg(folder.path().join("rules.yml")).output().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && said.contains("SUCCESS: 7 rules found"), "{said}");
+}
+
 /// A Prometheus that scrapes one address every 200 ms, ended when dropped.
 struct Prometheus {
     process: Child,
