@@ -129,7 +129,8 @@ fn number(value: f64) -> String {
     if value.is_infinite() {
         return if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
     }
-    value.to_string()
+    // The sum of nothing is -0.
+    (value + 0.0).to_string()
 }
 
 #[cfg(all(test, not(loom)))]
@@ -153,7 +154,9 @@ mod tests {
 
     #[test]
     fn numbers_are_those_of_the_format() {
-        for (value, expected) in [(0.0, "0"), (1e21, "1000000000000000000000"), (-0.5, "-0.5"), (1e-9, "0.000000001")] {
+        for (value, expected) in
+            [(0.0, "0"), (-0.0, "0"), (1e21, "1000000000000000000000"), (-0.5, "-0.5"), (1e-9, "0.000000001")]
+        {
             assert_eq!(number(value), expected);
         }
         assert_eq!([number(f64::INFINITY), number(f64::NEG_INFINITY)], ["+Inf", "-Inf"]);

@@ -1,11 +1,13 @@
 //! The metrics of a server: what its models and the machine say, under Triton's names where it has them (`nv_*`), else
 //! under our own (`inferlay_*`). Pure: values in, text out.
 //!
-//! A model's metrics are labelled with its name and version, and with the tags of its config. Triton's labels for GPUs
-//! (`gpu_uuid`) come with the devices; this build has none.
+//! A model's metrics are labelled with its name and version, and with the tags of its config. Each family that belongs to
+//! something else than models has a file of its own.
 
 use super::exposition::{Distribution, Exposition, Kind, Labels, is_label_name};
-use super::{Durations, ModelStatistics, PagingCounts};
+use super::gpu::{self, GpuMetrics};
+use super::paging::{self, PagingCounts};
+use super::{Cut, Durations, ModelStatistics};
 use std::collections::BTreeMap;
 
 /// What a model version has to show.
@@ -38,6 +40,7 @@ pub(crate) struct ServerMetrics {
     pub(crate) models: Vec<ModelMetrics>,
     pub(crate) states: Vec<StateMetrics>,
     pub(crate) paging: Vec<PagingCounts>,
+    pub(crate) gpus: Vec<GpuMetrics>,
     pub(crate) worker_threads: u64,
     pub(crate) pool_bytes: u64,
     /// Of the container, else of the machine; `None` where that is not known.
@@ -171,19 +174,6 @@ const FAILURES: [(&str, Failure); 4] = [
     ("OTHER", |of| of.other_count),
 ];
 
-/// The value of a device that pages.
-type PagingRead = fn(&PagingCounts) -> u64;
-
-const PAGING: [(&str, Kind, &str, PagingRead); 7] = [
-    ("inferlay_paging_loads_total", Kind::Counter, "Models loaded because a request asked for them", |of| of.loads),
-    ("inferlay_paging_evictions_total", Kind::Counter, "Models evicted to make room", |of| of.evictions),
-    ("inferlay_paging_hits_total", Kind::Counter, "Requests that found their model loaded", |of| of.hits),
-    ("inferlay_paging_waits_total", Kind::Counter, "Requests that waited for their model", |of| of.waits),
-    ("inferlay_paging_thrashes_total", Kind::Counter, "Loads of models that were just evicted", |of| of.thrashes),
-    ("inferlay_paging_used_bytes", Kind::Gauge, "Bytes that models use or have reserved", |of| of.bytes_used),
-    ("inferlay_paging_budget_bytes", Kind::Gauge, "The most bytes that models may use", |of| of.bytes_max),
-];
-
 impl ServerMetrics {
     /// Writes all of it.
     pub(crate) fn write(&self, text: &mut Exposition) {
@@ -205,8 +195,10 @@ impl ServerMetrics {
         }
         let mut family = text.family("inferlay_batch_cuts_total", Kind::Counter, "Batches by why they were closed");
         for (labels, model) in models() {
-            for (reason, count) in &model.statistics.cuts {
-                family.sample(&labels.with("reason", reason), *count as f64);
+            // All of them from the start: a counter that appears later seems to begin there.
+            for reason in Cut::ALL.map(Cut::name) {
+                let count = model.statistics.cuts.get(reason).copied().unwrap_or(0);
+                family.sample(&labels.with("reason", reason), count as f64);
             }
         }
         for Spread { name, help, read } in &SPREADS {
@@ -216,7 +208,8 @@ impl ServerMetrics {
             }
         }
         self.write_states(text);
-        self.write_paging(text);
+        paging::write(text, &self.paging);
+        gpu::write(text, &self.gpus);
         self.write_server(text);
     }
 
@@ -227,15 +220,6 @@ impl ServerMetrics {
             let labels = Labels::new([("model", &of.model[..]), ("version", &of.version.to_string())]);
             for state in STATES {
                 family.sample(&labels.with("state", state), f64::from(u8::from(of.state == state)));
-            }
-        }
-    }
-
-    fn write_paging(&self, text: &mut Exposition) {
-        for (name, kind, help, read) in PAGING.iter().filter(|_| !self.paging.is_empty()) {
-            let mut family = text.family(name, *kind, help);
-            for device in &self.paging {
-                family.sample(&Labels::new([("device", &device.device[..])]), read(device) as f64);
             }
         }
     }
@@ -390,13 +374,7 @@ mod tests {
         assert!(["nv_cpu", "inferlay_paging", "nv_gpu"].iter().all(|name| !silence.contains(name)), "{silence}");
         check(
             &told,
-            &[
-                "nv_cpu_utilization 0.5",
-                "nv_cpu_memory_total_bytes 1073741824",
-                "nv_cpu_memory_used_bytes 1048576",
-                "inferlay_paging_loads_total{device=\"host\"} 3",
-                "inferlay_paging_budget_bytes{device=\"host\"} 64",
-            ],
+            &["nv_cpu_utilization 0.5", "nv_cpu_memory_total_bytes 1073741824", "nv_cpu_memory_used_bytes 1048576"],
         );
     }
 }

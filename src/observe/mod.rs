@@ -4,12 +4,13 @@
 //!   tally        told of every execution under a lane's lock: sums, and histograms of durations
 //!   statistics   what it is read as; saturation   how near a model is to its most, from two readings
 //!   metrics      all of a server as text for Prometheus; exposition   the grammar; registry   the application's own
-//!   machine      processors and memory that may be used; paging   what another part counts
+//!   machine      processors and memory that may be used; paging gpu   what others count
 //!   cut trace log
 //! ```
 
 mod cut;
 mod exposition;
+mod gpu;
 mod histogram;
 mod log;
 mod machine;
@@ -23,6 +24,7 @@ mod trace;
 
 pub use cut::Cut;
 pub(crate) use exposition::{CONTENT_TYPE, Exposition};
+pub(crate) use gpu::GpuMetrics;
 pub(crate) use log::Log;
 pub use log::LogRecord;
 pub(crate) use machine::{CpuTime, cpu_time, memory};

@@ -1,6 +1,8 @@
-//! What paging has done on one device: models that were loaded when they were asked for, and evicted to make room.
+//! What paging has done on each device: models that were loaded when they were asked for, and evicted to make room.
 
-/// The counts of one device, as they are shown by `inferlay_paging_*`; sums since the server started.
+use super::exposition::{Exposition, Kind, Labels};
+
+/// The counts of one device; sums since the server started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(dead_code, reason = "whoever pages fills it; a server that does not page has none")]
 pub(crate) struct PagingCounts {
@@ -20,4 +22,54 @@ pub(crate) struct PagingCounts {
     pub(crate) bytes_used: u64,
     /// The most bytes that they may use.
     pub(crate) bytes_max: u64,
+}
+
+/// One value of a device.
+type Read = fn(&PagingCounts) -> u64;
+
+const FAMILIES: [(&str, Kind, &str, Read); 7] = [
+    ("inferlay_paging_loads_total", Kind::Counter, "Models loaded because a request asked for them", |of| of.loads),
+    ("inferlay_paging_evictions_total", Kind::Counter, "Models evicted to make room", |of| of.evictions),
+    ("inferlay_paging_hits_total", Kind::Counter, "Requests that found their model loaded", |of| of.hits),
+    ("inferlay_paging_waits_total", Kind::Counter, "Requests that waited for their model", |of| of.waits),
+    ("inferlay_paging_thrashes_total", Kind::Counter, "Loads of models that were just evicted", |of| of.thrashes),
+    ("inferlay_paging_used_bytes", Kind::Gauge, "Bytes that models use or have reserved", |of| of.bytes_used),
+    ("inferlay_paging_budget_bytes", Kind::Gauge, "The most bytes that models may use", |of| of.bytes_max),
+];
+
+/// Writes the counts of all devices; nothing where nothing is paged.
+pub(super) fn write(text: &mut Exposition, devices: &[PagingCounts]) {
+    for (name, kind, help, read) in FAMILIES.iter().filter(|_| !devices.is_empty()) {
+        let mut family = text.family(name, *kind, help);
+        for device in devices {
+            family.sample(&Labels::new([("device", &device.device[..])]), read(device) as f64);
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_device_that_pages_shows_its_counts() {
+        let mut text = Exposition::default();
+        write(&mut text, &[]);
+        assert_eq!(text.into_text(), "");
+        let device = |name: &str, loads| PagingCounts { device: name.to_owned(), loads, ..PagingCounts::default() };
+        let host = PagingCounts { evictions: 4, bytes_used: 5, bytes_max: 64, ..device("host", 3) };
+        let mut text = Exposition::default();
+        write(&mut text, &[host, device("cuda:0", 7)]);
+        let text = text.into_text();
+        for line in [
+            "# TYPE inferlay_paging_loads_total counter",
+            "inferlay_paging_loads_total{device=\"host\"} 3",
+            "inferlay_paging_loads_total{device=\"cuda:0\"} 7",
+            "inferlay_paging_evictions_total{device=\"host\"} 4",
+            "inferlay_paging_used_bytes{device=\"host\"} 5",
+            "inferlay_paging_budget_bytes{device=\"host\"} 64",
+        ] {
+            assert!(text.contains(&format!("{line}\n")), "{line} in\n{text}");
+        }
+    }
 }

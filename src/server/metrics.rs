@@ -8,8 +8,8 @@ use super::ServerHandle;
 use super::catalog::Served;
 use super::status::ModelStatus;
 use crate::observe::{
-    CONTENT_TYPE, CpuTime, Definition, Exposition, MetricCounter, MetricGauge, MetricHistogram, PagingCounts, Registry,
-    ServerMetrics, StateMetrics, cpu_time, memory,
+    CONTENT_TYPE, CpuTime, Definition, Exposition, GpuMetrics, MetricCounter, MetricGauge, MetricHistogram,
+    PagingCounts, Registry, ServerMetrics, StateMetrics, cpu_time, memory,
 };
 use crate::sync::{Clock, Mutex};
 use inferlay_backend_sdk::Error;
@@ -80,6 +80,7 @@ impl ServerHandle {
             models: served.iter().map(|Served { lane, .. }| lane.metrics()).collect(),
             states: states.into_iter().map(state).collect(),
             paging: self.paging(),
+            gpus: self.gpus(),
             worker_threads: self.workers_len() as u64,
             pool_bytes: self.pool_bytes() as u64,
             cpu_utilization: cpu.lock().look(now, cpu_time(&read, now)),
@@ -157,6 +158,11 @@ impl ServerHandle {
 
     /// What paging has done, by device; this server does not page.
     fn paging(&self) -> Vec<PagingCounts> {
+        Vec::new()
+    }
+
+    /// What the GPUs say; this build serves on CPUs only.
+    fn gpus(&self) -> Vec<GpuMetrics> {
         Vec::new()
     }
 }
