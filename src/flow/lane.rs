@@ -10,6 +10,7 @@
 //! a callback; inside it only a pool's free list and an instance's flights may be locked.
 
 use super::answer;
+use super::doze::Demand;
 use super::instance::{InstanceCell, Instances};
 use super::queue::{Entry, Room};
 use super::request::{Checked, Refused, Request, check};
@@ -54,6 +55,10 @@ pub(crate) struct Lane {
     pub(super) taken: Mutex<Vec<Ticket>>,
     /// How slow answering has been of late; see [`Lane::answers_quickly`].
     pub(super) slowness: AtomicU32,
+    /// Whether it has no instances but would be given some; see `doze`.
+    pub(super) doze: AtomicU32,
+    /// Who gives them.
+    pub(super) demand: Mutex<Option<Arc<dyn Demand>>>,
     /// Set once an execution took longer than the config allows.
     pub(super) is_stuck: AtomicBool,
     /// Set when a stop no longer waits: whatever still runs is not wanted any more.
@@ -74,7 +79,7 @@ pub(crate) struct Refusals {
     pub(crate) full: Count,
     pub(crate) expired: Count,
     pub(crate) cancelled: Count,
-    /// They contradicted the spec, or the lane stopped.
+    /// They contradicted the spec, or the lane stopped while they waited.
     pub(crate) other: Count,
 }
 
@@ -140,6 +145,8 @@ impl Lane {
             taken: Mutex::new(Vec::new()),
             // Models of the corridor look at the quick way, which has more to go wrong.
             slowness: AtomicU32::new(if cfg!(loom) { 0 } else { slowness::NEW }),
+            doze: AtomicU32::new(0),
+            demand: Mutex::new(None),
             is_stuck: AtomicBool::new(false),
             has_ended: AtomicBool::new(false),
             spec,
@@ -166,16 +173,33 @@ impl Lane {
         notify: Notify,
         manner: Manner,
     ) -> Result<(Ticket, bool), Refused<'a>> {
+        self.submit_with(request, || notify, manner)
+    }
+
+    /// As [`Lane::submit`]; `notify` is called only if the request is taken, so that it is not lost with a refusal.
+    ///
+    /// # Errors
+    /// As for [`Lane::submit`].
+    pub(super) fn submit_with<'a>(
+        self: &Arc<Self>,
+        request: Request<'a>,
+        notify: impl FnOnce() -> Notify,
+        manner: Manner,
+    ) -> Result<(Ticket, bool), Refused<'a>> {
         let entry = self.accept(request, notify, manner)?;
         let ticket = entry.item.clone();
         Ok((ticket, self.enqueue(entry, manner)))
     }
 
-    /// As [`Lane::submit`], for a caller who keeps no hold of the request.
+    /// As [`Lane::submit_with`], for a caller who keeps no hold of the request.
     ///
     /// # Errors
     /// As for [`Lane::submit`].
-    pub(crate) fn post<'a>(self: &Arc<Self>, request: Request<'a>, notify: Notify) -> Result<(), Refused<'a>> {
+    pub(crate) fn post<'a>(
+        self: &Arc<Self>,
+        request: Request<'a>,
+        notify: impl FnOnce() -> Notify,
+    ) -> Result<(), Refused<'a>> {
         let entry = self.accept(request, notify, Manner::Async)?;
         self.enqueue(entry, Manner::Async);
         Ok(())
@@ -185,7 +209,7 @@ impl Lane {
     fn accept<'a>(
         self: &Arc<Self>,
         mut request: Request<'a>,
-        notify: Notify,
+        notify: impl FnOnce() -> Notify,
         manner: Manner,
     ) -> Result<Entry<Ticket>, Refused<'a>> {
         let checked = match check(&request, &self.spec) {
@@ -205,7 +229,7 @@ impl Lane {
             return Err(Refused { error: self.refusal(refusal), request });
         }
         let token = request.take_cancel_token();
-        let ticket = self.fill(&mut request, &checked, (now, deadline), notify);
+        let ticket = self.fill(&mut request, &checked, (now, deadline), notify());
         ticket.state.queue(checked.is_lent, manner == Manner::Blocking);
         if let Some(deadline) = deadline {
             // The key must be in its place before anybody can answer, and the answer looks for it there.
@@ -252,10 +276,9 @@ impl Lane {
                 self.refusals.full.add_one();
                 QUEUE_FULL
             }
-            Refusal::Stopping => {
-                self.refusals.other.add_one();
-                if self.is_stuck() { STUCK } else { STOPPING }
-            }
+            // Not counted: another version may take it.
+            Refusal::Stopping if self.is_stuck() => STUCK,
+            Refusal::Stopping => STOPPING,
         }
     }
 
@@ -292,6 +315,8 @@ impl Lane {
             if missed > 0 && missed <= rows {
                 self.bell.ring();
             }
+        } else {
+            self.ask_if_dozing(before);
         }
         false
     }
@@ -388,7 +413,7 @@ impl Lane {
             tags: self.spec.metric_tags.clone(),
             rows_max: self.spec.rows_max,
             is_decoupled: self.spec.credit_max.is_some(),
-            load_ns: self.load_ns.read(),
+            load_ns: self.load_ns(),
         }
     }
 
@@ -400,6 +425,11 @@ impl Lane {
             queue_len: self.word.read().queued(),
             queue_len_max: self.spec.queued_max,
         }
+    }
+
+    /// How long loading its model took.
+    pub(crate) fn load_ns(&self) -> u64 {
+        self.load_ns.read()
     }
 
     /// Loading it took so long.

@@ -84,7 +84,8 @@ pub struct ModelStatistics {
     pub expired_count: u64,
     /// Requests that were cancelled before they were answered.
     pub cancelled_count: u64,
-    /// Requests that were not run for another reason: they contradicted the config, or the model or server stopped.
+    /// Requests that were not answered well for another reason: they contradicted the config, or the model or server
+    /// stopped meanwhile.
     pub other_count: u64,
     /// Requests that wait now.
     pub queue_len: u64,

@@ -22,6 +22,7 @@
 mod detect;
 mod disk;
 mod files;
+mod in_memory;
 mod name;
 mod scan;
 #[cfg(test)]
@@ -31,8 +32,9 @@ mod tests;
 mod versions;
 
 pub(crate) use detect::detect;
+pub(crate) use in_memory::in_memory;
 pub(crate) use name::check_model_name;
-pub(crate) use scan::{in_memory, open_file, scan};
+pub(crate) use scan::{open_file, scan};
 pub(crate) use versions::{Choice, choose};
 
 use inferlay_backend_sdk::{Error, ModelFiles};
@@ -58,7 +60,13 @@ pub(crate) struct FoundModel {
     pub(crate) config: Option<ConfigText>,
     /// The files of every version, at least one.
     pub(crate) versions: BTreeMap<u64, Arc<dyn ModelFiles>>,
+    /// What tells the content of a version's files from any other, where that is known.
+    pub(crate) stamps: BTreeMap<u64, Stamp>,
 }
+
+/// A hash of the content of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp(pub(crate) [u8; 32]);
 
 /// A config as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
