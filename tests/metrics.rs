@@ -147,7 +147,7 @@ fn states_and_loading_times_are_shown() {
 #[test]
 fn every_metric_stands_in_the_documentation_with_its_kind() {
     let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md")).unwrap();
-    let server = ServerHandle::builder().start().unwrap();
+    let server = ServerHandle::builder().memory_budget(1 << 30).start().unwrap();
     let text = server.metrics_text();
     let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
     let families: Vec<_> = families.map(|(name, kind)| format!("| `{name}` | {kind} | ")).collect();

@@ -71,6 +71,8 @@ pub(super) struct Core {
     pub(super) instances: Instances,
     pub(super) tally: Tally,
     saturation: Saturation,
+    /// When its last execution ended.
+    pub(super) last_used: u64,
 }
 
 /// Requests that were not run, by reason.
@@ -130,6 +132,7 @@ impl Lane {
             instances: Instances::default(),
             tally: Tally::new(spec.rows_max),
             saturation: Saturation::new(services.clock.now()),
+            last_used: 0,
         };
         Arc::new(Lane {
             word: Word::new(),
@@ -372,6 +375,11 @@ impl Lane {
 
     pub(crate) fn now(&self) -> u64 {
         self.services.clock.now()
+    }
+
+    /// When its last execution ended; 0: never.
+    pub(crate) fn last_used(&self) -> u64 {
+        self.core.lock().last_used
     }
 
     /// What the lane has done since it was made.

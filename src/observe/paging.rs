@@ -4,7 +4,6 @@ use super::exposition::{Exposition, Kind, Labels};
 
 /// The counts of one device; sums since the server started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[allow(dead_code, reason = "whoever pages fills it; a server that does not page has none")]
 pub(crate) struct PagingCounts {
     /// `host`, or the name of a device.
     pub(crate) device: String,
@@ -12,12 +11,12 @@ pub(crate) struct PagingCounts {
     pub(crate) loads: u64,
     /// Models that were evicted to make room.
     pub(crate) evictions: u64,
-    /// Requests that found their model there.
-    pub(crate) hits: u64,
-    /// Requests that waited until their model was there.
-    pub(crate) waits: u64,
     /// Loads of a model that was evicted only just before.
     pub(crate) thrashes: u64,
+    /// Loads that found no room.
+    pub(crate) exhausted: u64,
+    /// Models that are there now.
+    pub(crate) resident: u64,
     /// Bytes that models use or have reserved now.
     pub(crate) bytes_used: u64,
     /// The most bytes that they may use.
@@ -30,9 +29,9 @@ type Read = fn(&PagingCounts) -> u64;
 const FAMILIES: [(&str, Kind, &str, Read); 7] = [
     ("inferlay_paging_loads_total", Kind::Counter, "Models loaded because a request asked for them", |of| of.loads),
     ("inferlay_paging_evictions_total", Kind::Counter, "Models evicted to make room", |of| of.evictions),
-    ("inferlay_paging_hits_total", Kind::Counter, "Requests that found their model loaded", |of| of.hits),
-    ("inferlay_paging_waits_total", Kind::Counter, "Requests that waited for their model", |of| of.waits),
     ("inferlay_paging_thrashes_total", Kind::Counter, "Loads of models that were just evicted", |of| of.thrashes),
+    ("inferlay_paging_exhausted_total", Kind::Counter, "Loads that found no room", |of| of.exhausted),
+    ("inferlay_paging_resident_models", Kind::Gauge, "Model versions that are loaded now", |of| of.resident),
     ("inferlay_paging_used_bytes", Kind::Gauge, "Bytes that models use or have reserved", |of| of.bytes_used),
     ("inferlay_paging_budget_bytes", Kind::Gauge, "The most bytes that models may use", |of| of.bytes_max),
 ];

@@ -5,7 +5,7 @@
 //! then too. Any thread.
 
 use super::ServerHandle;
-use super::catalog::Served;
+use super::served::Served;
 use super::status::ModelStatus;
 use crate::observe::{
     CONTENT_TYPE, CpuTime, Definition, Exposition, GpuMetrics, MetricCounter, MetricGauge, MetricHistogram,
@@ -79,7 +79,7 @@ impl ServerHandle {
         let server = ServerMetrics {
             models: served.iter().map(|Served { lane, .. }| lane.metrics()).collect(),
             states: states.into_iter().map(state).collect(),
-            paging: self.paging(),
+            paging: self.paging_counts(),
             gpus: self.gpus(),
             worker_threads: self.workers_len() as u64,
             pool_bytes: self.pool_bytes() as u64,
@@ -156,9 +156,20 @@ impl ServerHandle {
         self.inner.metrics.registry.histogram(Definition { name, help, labels }, bounds)
     }
 
-    /// What paging has done, by device; this server does not page.
-    fn paging(&self) -> Vec<PagingCounts> {
-        Vec::new()
+    /// What paging has done, by device; nothing of a server that does not page.
+    fn paging_counts(&self) -> Vec<PagingCounts> {
+        let told = self.inner.paging();
+        let host = PagingCounts {
+            device: "host".to_owned(),
+            loads: told.loads,
+            evictions: told.evictions,
+            thrashes: told.thrashes,
+            exhausted: told.exhausted,
+            resident: told.resident_count,
+            bytes_used: told.used_bytes,
+            bytes_max: told.budget_bytes,
+        };
+        if told.budget_bytes > 0 { vec![host] } else { Vec::new() }
     }
 
     /// What the GPUs say; this build serves on CPUs only.
