@@ -71,8 +71,6 @@ pub(super) struct Core {
     pub(super) instances: Instances,
     pub(super) tally: Tally,
     saturation: Saturation,
-    /// When its last execution ended.
-    pub(super) last_used: u64,
 }
 
 /// Requests that were not run, by reason.
@@ -132,7 +130,6 @@ impl Lane {
             instances: Instances::default(),
             tally: Tally::new(spec.rows_max),
             saturation: Saturation::new(services.clock.now()),
-            last_used: 0,
         };
         Arc::new(Lane {
             word: Word::new(),
@@ -379,7 +376,7 @@ impl Lane {
 
     /// When its last execution ended; 0: never.
     pub(crate) fn last_used(&self) -> u64 {
-        self.core.lock().last_used
+        self.core.lock().tally.last().unwrap_or(0)
     }
 
     /// What the lane has done since it was made.

@@ -126,7 +126,7 @@ impl Tally {
         size.infer_ns += lasted.saturating_sub(record.gathered);
         size.output_ns += record.scattered;
         self.cuts[why as usize] += 1;
-        self.last = record.ended;
+        self.last = record.ended.max(self.last);
     }
 
     /// Adds a request that its backend took and has answered now, `ns` after its submission.
