@@ -140,7 +140,8 @@ pub use observe::{
 };
 pub use server::{
     BackendStatus, LoadOptions, ModelHandle, ModelMetadata, ModelState, ModelStatus, Operation, PagingStatistics,
-    Progress, ResponseFuture, Responses, ServerBuilder, ServerHandle, Subscription, TensorMetadata,
+    PollOptions, Progress, Repository, ResponseFuture, Responses, ServerBuilder, ServerHandle, Subscription,
+    TensorMetadata,
 };
 pub use sync::ManualClock;
 pub use tensor::{Buffer, Element, Input, OutputMemory, Shape, Tensor, TensorRef};
