@@ -145,6 +145,14 @@ fn states_and_loading_times_are_shown() {
 }
 
 #[test]
+fn the_tags_of_a_config_are_labels() {
+    let config = "{backend: 'null', input: {name: x, data_type: FP32, dims: 2}, metric_tags: {team: vision}}";
+    let files = [("config.yaml", config.as_bytes().to_vec())];
+    let server = ServerHandle::builder().model_in_memory("m", files).start().unwrap();
+    assert_eq!(sample(&server, &of_m("nv_inference_count", ",team=\"vision\"")), 0.0);
+}
+
+#[test]
 fn every_metric_stands_in_the_documentation_with_its_kind() {
     let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md")).unwrap();
     let server = ServerHandle::builder().memory_budget(1 << 30).start().unwrap();

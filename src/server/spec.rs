@@ -4,7 +4,6 @@ use super::builder::Options;
 use crate::config::{self, InstanceGroup, InstanceKind, ModelConfig, TensorConfig};
 use crate::flow::{CallerRuns, INSTANCES_MAX, LaneSpec, Policy, Port, QUEUED_MAX};
 use inferlay_backend_sdk::{Attributes, Device, Error, ErrorKind, Signature, TensorSpec};
-use std::collections::BTreeMap;
 
 /// The model's own signature, or the config's where the model says nothing.
 pub(super) fn signature_of(config: &ModelConfig, model: &Signature) -> Signature {
@@ -67,7 +66,7 @@ pub(super) fn lane_spec(
         caller_runs: caller_runs(config, options, attributes),
         is_thread_bound: attributes.contains(Attributes::INSTANCE_THREAD),
         credit_max: config.decoupled.then_some(config.response_credit_max),
-        metric_tags: BTreeMap::new(),
+        metric_tags: config.metric_tags.clone(),
     })
 }
 

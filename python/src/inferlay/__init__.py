@@ -36,7 +36,7 @@ from .errors import (
     Unknown,
     Unsupported,
 )
-from .metrics import CONTENT_TYPE as METRICS_CONTENT_TYPE
+from .metrics import METRICS_CONTENT_TYPE as METRICS_CONTENT_TYPE
 from .metrics import MetricCounter, MetricGauge, MetricHistogram
 from .model import Asking, Model, Port
 from .notices import Progress
@@ -55,7 +55,6 @@ __all__ = [
     "FailedPrecondition",
     "Internal",
     "InvalidArgument",
-    "METRICS_CONTENT_TYPE",
     "MetricCounter",
     "MetricGauge",
     "MetricHistogram",

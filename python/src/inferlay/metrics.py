@@ -7,12 +7,12 @@ from typing import Any, Mapping, Optional, Sequence
 
 from . import _ffi
 from ._library import functions
-from .calls import encode
+from .checks import encode
 from .engine import Engine
 from .errors import InvalidArgument, check
 
 # What `Server.metrics` is, for the header `Content-Type` of whoever serves it.
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+METRICS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class _Metric:
@@ -29,10 +29,10 @@ class _Metric:
         labels: Optional[Mapping[str, str]],
         bounds: Sequence[float] = (),
     ) -> None:
-        texts = [encode(text) for pair in (labels or {}).items() for text in pair]
+        texts = [encode("labels", text) for pair in (labels or {}).items() for text in pair]
         held = (ctypes.c_char_p * len(texts))(*texts)
         numbers = (ctypes.c_double * len(bounds))(*(number("bounds", bound) for bound in bounds))
-        name_text, help_text = ctypes.c_char_p(encode(name)), ctypes.c_char_p(encode(help))
+        name_text, help_text = ctypes.c_char_p(encode("name", name)), ctypes.c_char_p(encode("help", help))
         definition = _ffi.MetricDefinition(
             struct_size=ctypes.sizeof(_ffi.MetricDefinition),
             kind=self._kind,
@@ -61,12 +61,22 @@ class _Valued(_Metric):
     __slots__ = ()
 
     def increment(self, by: float = 1.0) -> None:
-        """Adds to it; a counter never falls."""
+        """Adds to it; a counter never falls.
+
+        >>> pages = server.metric_counter("app_pages_total")
+        >>> pages.increment(2)
+        >>> pages.value
+        2.0
+        """
         check(functions.metric_increment(self._handle, number("by", by)))
 
     @property
     def value(self) -> float:
-        """Its value."""
+        """Its value.
+
+        >>> server.metric_gauge("app_sessions").value
+        0.0
+        """
         place = ctypes.c_double()
         check(functions.metric_value(self._handle, ctypes.byref(place)))
         return place.value
@@ -76,30 +86,54 @@ class _Valued(_Metric):
 
 
 class MetricCounter(_Valued):
-    """A metric that only rises, such as a number of events; see :meth:`Server.metric_counter`."""
+    """A metric that only rises, such as a number of events; see :meth:`Server.metric_counter`.
+
+    >>> server.metric_counter("app_pages_total", labels={"format": "pdf"})
+    <inferlay.MetricCounter 0>
+    """
 
     __slots__ = ()
 
 
 class MetricGauge(_Valued):
-    """A metric that rises and falls, such as a number of sessions; see :meth:`Server.metric_gauge`."""
+    """A metric that rises and falls, such as a number of sessions; see :meth:`Server.metric_gauge`.
+
+    >>> server.metric_gauge("app_sessions", "Sessions that are open")
+    <inferlay.MetricGauge 0>
+    """
 
     __slots__ = ()
     _kind = _ffi.METRIC_GAUGE
 
     def set(self, value: float) -> None:
-        """Sets it."""
+        """Sets it.
+
+        >>> sessions = server.metric_gauge("app_sessions")
+        >>> sessions.set(3)
+        >>> sessions.value
+        3.0
+        """
         check(functions.metric_set(self._handle, number("value", value)))
 
 
 class MetricHistogram(_Metric):
-    """A metric that counts values by their size; see :meth:`Server.metric_histogram`."""
+    """A metric that counts values by their size; see :meth:`Server.metric_histogram`.
+
+    >>> server.metric_histogram("app_seconds", bounds=[0.1, 1])
+    <inferlay.MetricHistogram>
+    """
 
     __slots__ = ()
     _kind = _ffi.METRIC_HISTOGRAM
 
     def observe(self, value: float) -> None:
-        """Counts a value."""
+        """Counts a value.
+
+        >>> seconds = server.metric_histogram("app_seconds", bounds=[0.1, 1])
+        >>> seconds.observe(0.5)
+        >>> 'app_seconds_bucket{le="1"} 1' in server.metrics
+        True
+        """
         check(functions.metric_observe(self._handle, number("value", value)))
 
     def __repr__(self) -> str:

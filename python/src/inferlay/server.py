@@ -240,22 +240,33 @@ class Server:
         Prometheus does not read or that starts with ``nv_`` or ``inferlay_``, and :class:`AlreadyExists` for a name
         that is another kind's.
 
-        >>> with Server() as server:
-        ...     pages = server.metric_counter("app_pages_total", "Pages that were read", {"format": "pdf"})
-        ...     pages.increment()
-        ...     'app_pages_total{format="pdf"} 1' in server.metrics
+        >>> pages = server.metric_counter("app_pages_total", "Pages that were read", {"format": "pdf"})
+        >>> pages.increment()
+        >>> 'app_pages_total{format="pdf"} 1' in server.metrics
         True
         """
         return MetricCounter(self._engine, name, help, labels)
 
     def metric_gauge(self, name: str, help: str = "", labels: Optional[Mapping[str, str]] = None) -> MetricGauge:
-        """A gauge of the application, see :meth:`metric_counter`."""
+        """A gauge of the application, see :meth:`metric_counter`.
+
+        >>> sessions = server.metric_gauge("app_sessions", "Sessions that are open")
+        >>> sessions.set(3)
+        >>> "app_sessions 3" in server.metrics
+        True
+        """
         return MetricGauge(self._engine, name, help, labels)
 
     def metric_histogram(
         self, name: str, help: str = "", labels: Optional[Mapping[str, str]] = None, *, bounds: Sequence[float]
     ) -> MetricHistogram:
-        """A histogram of the application with these upper bounds, see :meth:`metric_counter`."""
+        """A histogram of the application with these upper bounds, see :meth:`metric_counter`.
+
+        >>> seconds = server.metric_histogram("app_seconds", "Time for parsing", bounds=[0.1, 1])
+        >>> seconds.observe(0.5)
+        >>> 'app_seconds_bucket{le="1"} 1' in server.metrics
+        True
+        """
         return MetricHistogram(self._engine, name, help, labels, bounds)
 
     @property
