@@ -6,6 +6,7 @@ use super::control::Control;
 use super::events::Events;
 use super::gate::OpenGate;
 use super::jobs::Jobs;
+use super::metrics::Metrics;
 use super::paging::Pager;
 use super::retire::Retiring;
 use super::status::Progress;
@@ -622,6 +623,7 @@ impl ServerBuilder {
             stop_until: AtomicU64::new(u64::MAX),
             stopper: Mutex::new(false),
             serial: Mutex::new(()),
+            metrics: Metrics::default(),
             options: self.options,
             services,
         });
