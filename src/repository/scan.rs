@@ -8,6 +8,7 @@
 //! Invariant: only a repository that cannot be listed fails a scan; whatever is wrong with one model is told under its
 //! name. Names come sorted, so that two scans of the same files say the same.
 
+use super::config_file::{self, CONFIG_NAMES, CONFIGS_FOLDER};
 use super::disk::{self, Bounds, Entry};
 use super::files::{FileFiles, FolderFiles};
 use super::name::{Shown, check_model_name};
@@ -23,17 +24,15 @@ use std::sync::Arc;
 /// The most bytes of a config; more is somebody's data under the wrong name.
 pub(crate) const CONFIG_BYTES_MAX: u64 = 1 << 20;
 
-/// What a config may be called.
-pub(super) const CONFIG_NAMES: [&str; 2] = ["config.yaml", "config.yml"];
-
-/// Finds the models of all repositories. A name that lies in two of them is broken in both.
+/// Finds the models of all repositories. A name that lies in two of them is broken in both. With a config name, the
+/// configs of that name are read where models have one.
 ///
 /// # Errors
 /// When a repository is not there, is no folder, or cannot be listed.
-pub(crate) fn scan(repositories: &[PathBuf]) -> Result<Found, Error> {
+pub(crate) fn scan(repositories: &[PathBuf], config_name: Option<&str>) -> Result<Found, Error> {
     let mut found = Found::default();
     let mut sightings = BTreeMap::new();
-    for repository in distinct(repositories, &mut found.warnings)? {
+    for repository in distinct(repositories, config_name, &mut found.warnings)? {
         repository.survey(&mut sightings, &mut found.warnings)?;
     }
     for (name, seen) in sightings {
@@ -76,20 +75,25 @@ fn sole(name: &str, mut seen: Vec<Sighting>) -> Result<FoundModel, Error> {
     Err(Error::new(ErrorKind::AlreadyExists, message))
 }
 
-struct Repository {
+struct Repository<'a> {
     /// As the caller spelt it.
     folder: PathBuf,
     bounds: Bounds,
+    config_name: Option<&'a str>,
 }
 
-fn distinct(folders: &[PathBuf], warnings: &mut Vec<String>) -> Result<Vec<Repository>, Error> {
-    let mut repositories: Vec<Repository> = Vec::new();
+fn distinct<'a>(
+    folders: &[PathBuf],
+    config_name: Option<&'a str>,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<Repository<'a>>, Error> {
+    let mut repositories: Vec<Repository<'a>> = Vec::new();
     for folder in folders {
         let bounds = Bounds::of_folder(folder).map_err(not_listed)?;
         let shown = Shown::path(folder);
         match repositories.iter().find(|earlier| earlier.bounds.root() == bounds.root()) {
             Some(earlier) => warnings.push(format!("repository {shown}: same as {}", Shown::path(&earlier.folder))),
-            None => repositories.push(Repository { folder: folder.clone(), bounds }),
+            None => repositories.push(Repository { folder: folder.clone(), bounds, config_name }),
         }
     }
     Ok(repositories)
@@ -99,7 +103,7 @@ fn not_listed(error: Error) -> Error {
     Error::new(error.kind(), format!("repository {}", error.message()))
 }
 
-impl Repository {
+impl Repository<'_> {
     /// Adds every model of this repository to `sightings`.
     fn survey(&self, sightings: &mut BTreeMap<String, Vec<Sighting>>, warnings: &mut Vec<String>) -> Result<(), Error> {
         let entries = disk::entries(self.bounds.root()).map_err(not_listed)?;
@@ -133,7 +137,7 @@ impl Repository {
         if root == self.bounds.root() {
             return Err(at(Error::not_found("found a link to the repository itself, expected a folder inside of it")));
         }
-        let reading = ModelFolder { root, shown: &folder, bounds: &self.bounds };
+        let reading = ModelFolder { root, shown: &folder, bounds: &self.bounds, config_name: self.config_name };
         let (config, versions) = reading.read(warnings).map_err(at)?;
         Ok(Some(FoundModel { name: name.to_owned(), config, versions, stamps: BTreeMap::new() }))
     }
@@ -171,6 +175,7 @@ struct ModelFolder<'a> {
     /// As the caller spelt it.
     shown: &'a Path,
     bounds: &'a Bounds,
+    config_name: Option<&'a str>,
 }
 
 /// What lies in the folder of a model.
@@ -188,17 +193,18 @@ impl ModelFolder<'_> {
     fn read(&self, warnings: &mut Vec<String>) -> Result<(Option<ConfigText>, Versions), Error> {
         let entries = disk::entries(&self.root)?;
         let contents = self.contents(&entries);
-        let config = self.config(&entries)?;
+        let config = self.config(&entries, &contents)?;
         // A config alone is enough: not every backend needs a file. Not so beside a version that was misspelt.
         let enough = !contents.files.is_empty() || (config.is_some() && contents.almost.is_empty());
         if contents.versions.is_empty() && !enough {
             return Err(self.empty(&contents));
         }
         let shadowed = self.shadowed(&contents);
-        let foreign = foreign_config(&contents).filter(|_| config.is_none());
-        let passed_over = contents.almost.iter().chain(&shadowed).chain(&foreign);
+        let doubtful = contents.has_own_json(&entries).then(own_json);
+        let passed_over = contents.almost.iter().chain(&shadowed).chain(&doubtful);
         warnings.extend(passed_over.map(|why| format!("model {}: passed over: {why}", Shown::path(self.shown))));
-        Ok((config, self.versions(&contents, warnings)?))
+        let own: &[&str] = if doubtful.is_some() { &[JSON] } else { &[] };
+        Ok((config, self.versions(&contents, own, warnings)?))
     }
 
     fn contents<'e>(&self, entries: &'e [Entry]) -> Contents<'e> {
@@ -218,14 +224,16 @@ impl ModelFolder<'_> {
         contents
     }
 
-    fn versions(&self, contents: &Contents<'_>, warnings: &mut Vec<String>) -> Result<Versions, Error> {
+    /// The files of each version; `own` are names of configs that are files of the model.
+    fn versions(&self, contents: &Contents<'_>, own: &[&str], warnings: &mut Vec<String>) -> Result<Versions, Error> {
         let open = |name: &str| FolderFiles::open_within(&self.root.join(name), self.bounds.clone());
         let mut opened = Vec::new();
         for (version, name) in &contents.versions {
             opened.push((*version, open(name).map_err(|error| error.at(format_args!("version {version}")))?));
         }
         if opened.is_empty() {
-            opened.push((1, open("")?.without(&CONFIG_NAMES)));
+            let configs = CONFIG_NAMES.iter().copied().filter(|name| !own.contains(name));
+            opened.push((1, open("")?.without(&configs.collect::<Vec<_>>())));
         }
         for (_, files) in &opened {
             warnings.extend_from_slice(files.unlisted());
@@ -234,15 +242,16 @@ impl ModelFolder<'_> {
     }
 
     /// The config, if there is one. A file that is there and cannot be read is an error, never silence.
-    fn config(&self, entries: &[Entry]) -> Result<Option<ConfigText>, Error> {
-        let mut names = CONFIG_NAMES.iter().filter(|name| entries.iter().any(|entry| entry.name == **name));
-        match (names.next(), names.next()) {
-            (None, _) => Ok(None),
-            (Some(name), None) => self.config_text(name).map(Some),
-            (Some(one), Some(other)) => {
-                Err(Error::invalid_arg(format!("found {one} and {other}, expected one config")))
+    fn config(&self, entries: &[Entry], contents: &Contents<'_>) -> Result<Option<ConfigText>, Error> {
+        let has_own_json = contents.has_own_json(entries);
+        let is_there = |name: &str| match name.split_once('/') {
+            None => entries.iter().any(|entry| entry.name == *name) && !(name == JSON && has_own_json),
+            Some((folder, _)) => {
+                debug_assert_eq!(folder, CONFIGS_FOLDER);
+                fs::symlink_metadata(self.root.join(name)).is_ok()
             }
-        }
+        };
+        config_file::choose(is_there, self.config_name)?.map(|name| self.config_text(&name)).transpose()
     }
 
     fn config_text(&self, name: &str) -> Result<ConfigText, Error> {
@@ -287,8 +296,19 @@ impl ModelFolder<'_> {
     }
 }
 
-/// Triton's own config is the one that a folder from elsewhere is most likely to bring along.
-fn foreign_config(contents: &Contents<'_>) -> Option<String> {
-    let file = contents.files.iter().find(|file| **file == "config.pbtxt")?;
-    Some(format!("found {file}, which is not read, expected {}", CONFIG_NAMES[0]))
+impl Contents<'_> {
+    /// Whether `config.json` is a file of the model: beside one without a folder of its version, it is more likely to be
+    /// that of the model's own framework.
+    fn has_own_json(&self, entries: &[Entry]) -> bool {
+        self.versions.is_empty() && !self.files.is_empty() && entries.iter().any(|entry| entry.name == *JSON)
+    }
+}
+
+const JSON: &str = "config.json";
+
+fn own_json() -> String {
+    format!(
+        "found {JSON} beside the files of a model, which counts as one of them, expected {} or a folder named 1",
+        CONFIG_NAMES[0]
+    )
 }

@@ -55,6 +55,8 @@ pub(super) struct Options {
     /// Options of plugins, by the name of the backend.
     backend_options: Arc<BackendOptions>,
     pub(super) is_strict: bool,
+    /// Which of the configs of a model is read, where it has several.
+    pub(super) config_name: Option<String>,
     pub(super) caller_runs: CallerRuns,
     pub(super) load_threads_max: usize,
     pub(super) execution_threads_max: usize,
@@ -101,6 +103,7 @@ impl Default for ServerBuilder {
             directories: backend::Directories::default(),
             backend_options: Arc::default(),
             is_strict: false,
+            config_name: None,
             caller_runs: CallerRuns::OwnRequest,
             load_threads_max: thread::cores().saturating_sub(1).max(1),
             execution_threads_max: 1,
@@ -286,6 +289,26 @@ impl ServerBuilder {
     /// ```
     pub fn retire_timeout(mut self, timeout: Duration) -> Self {
         self.options.retire_timeout = timeout;
+        self
+    }
+
+    /// Reads `configs/<name>.yaml` of each model that has it (also `.yml`, `.json` or `.pbtxt`) in the place of its
+    /// `config.yaml`: one repository for machines that differ.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::ServerHandle;
+    /// let config = |size| {
+    ///     let x = "{name: x, data_type: FP32, dims: 2}";
+    ///     format!("{{backend: 'null', max_batch_size: {size}, input: {x}}}").into_bytes()
+    /// };
+    /// let files = || [("config.yaml", config(1)), ("configs/large.yaml", config(64))];
+    /// let server = ServerHandle::builder().model_in_memory("m", files()).config_name("large").strict().start()?;
+    /// assert_eq!(server.model("m")?.config()?.max_batch_size, 64);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn config_name(mut self, name: impl Into<String>) -> Self {
+        self.options.config_name = Some(name.into());
         self
     }
 
@@ -493,10 +516,15 @@ impl ServerBuilder {
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn start(mut self) -> Result<ServerHandle, Error> {
-        let mut found =
-            if self.repositories.is_empty() { Found::default() } else { repository::scan(&self.repositories)? };
+        let config_name = self.options.config_name.as_deref();
+        config_name.map_or(Ok(()), repository::check_config_name)?;
+        let mut found = match self.repositories[..] {
+            [] => Found::default(),
+            _ => repository::scan(&self.repositories, config_name)?,
+        };
         let files = self.files.iter().map(|file| repository::open_file(file));
-        let in_memory = self.in_memory.into_iter().map(|(name, files)| repository::in_memory(&name, files));
+        let in_memory =
+            self.in_memory.into_iter().map(|(name, files)| repository::in_memory(&name, files, config_name));
         for model in files.chain(in_memory) {
             let model = model?;
             let name = model.name.clone();

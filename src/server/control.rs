@@ -220,7 +220,7 @@ impl Inner {
         }
         let LoadOptions { config, versions, files } = options;
         let found = match files {
-            Some(files) => repository::in_memory(name, files)?,
+            Some(files) => repository::in_memory(name, files, self.options.config_name.as_deref())?,
             None => self.find_in_repositories(name)?,
         };
         let config = config.map(|text| ConfigText { label: format!("the config given for '{name}'"), text });
@@ -229,7 +229,7 @@ impl Inner {
 
     fn find_in_repositories(&self, name: &str) -> Result<FoundModel, Error> {
         let repositories = self.repositories.lock().clone();
-        let mut found = repository::scan(&repositories)?;
+        let mut found = repository::scan(&repositories, self.options.config_name.as_deref())?;
         if let Some(error) = found.broken.remove(name) {
             return Err(error);
         }

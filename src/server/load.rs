@@ -6,7 +6,7 @@
 use super::builder::Options;
 use super::catalog::{Served, Weights};
 use super::spec::{device, lane_spec, signature_of};
-use crate::config::{ModelConfig, PartialConfig};
+use crate::config::{ModelConfig, PartialConfig, default_file_names};
 use crate::flow::{InstanceCell, Lane, Services};
 use crate::observe::Log;
 use crate::repository::{self, FoundModel};
@@ -176,7 +176,16 @@ fn detect(
     partial: &PartialConfig,
 ) -> Result<(usize, String), Error> {
     let patterns: Vec<_> = backends.iter().map(|backend| (backend.name(), backend.file_names())).collect();
-    repository::detect(files, &patterns, partial.default_model_filename.as_deref())
+    let found = repository::detect(files, &patterns, partial.default_model_filename.as_deref());
+    match (&found, backends) {
+        (Ok((_, name)), _) if !name.is_empty() => found,
+        // What Triton calls the model's file, where the backend does not say.
+        (_, [backend]) if partial.default_model_filename.is_none() => {
+            let names = default_file_names(partial.platform.as_deref(), backend.name());
+            repository::first_of(files, names).map(|name| (0, name)).map_or(found, Ok)
+        }
+        _ => found,
+    }
 }
 
 /// Makes the lane of a loaded model and its instances.
