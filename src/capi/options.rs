@@ -252,8 +252,8 @@ pub unsafe extern "C" fn inferlay_options_free(options: *mut Options) {
 /// `backend_options` (by backend and name), `strict`, `caller_runs` (never, own_request, batch), `load_threads_max`,
 /// `execution_threads_max`, `spin_max`, `small_output_len_max`, `trace_every`; they mean what the functions of these
 /// names mean. `config_name` reads `configs/<name>.yaml` of each model that has it (also .yml, .json or .pbtxt) in the
-/// place of its `config.yaml`. `text`: borrowed for the call. On failure (INVALID_ARG with every error and its line) the options are as
-/// before.
+/// place of its `config.yaml`. `text`: borrowed for the call. On failure (INVALID_ARG with every error and its line) the
+/// options are as before.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn inferlay_options_set_text(options: *mut Options, text: *const c_char) -> *mut Status {

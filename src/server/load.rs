@@ -112,6 +112,7 @@ impl Loader<'_> {
     ) -> Result<Box<dyn Model>, Error> {
         let signature = partial.signature();
         let host = BackendHost { log: self.services.log.clone(), threads_max: self.options.execution_threads_max };
+        let config_json = partial.to_json().to_string();
         let source = ModelSource {
             name: &model.name,
             version,
@@ -120,6 +121,7 @@ impl Loader<'_> {
             config: &signature,
             batch_size_max: partial.max_batch_size,
             parameters: &partial.parameters,
+            config_json: &config_json,
             host: &host,
         };
         let is_parallel = backend.attributes().contains(Attributes::PARALLEL_LOAD);
