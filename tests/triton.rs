@@ -44,14 +44,14 @@ fn a_repository_is_served_and_what_is_not_yet_is_told_in_the_log() {
     assert_eq!((config.instance_groups[0].count, &*config.parameters["threads"]), (2, "1"));
     let lines = lines.lock().unwrap();
     assert_eq!(lines.len(), 1, "{lines:?}");
-    assert!(lines[0].contains("config.pbtxt:7:53: output[0].label_filename: is not served yet"), "{lines:?}");
+    assert!(lines[0].contains("config.pbtxt:7:55: output[0].label_filename: is not served yet"), "{lines:?}");
 }
 
 #[test]
 fn a_strict_server_refuses_what_is_not_served_yet() {
     let folder = Folder::with(&[("echo/config.pbtxt", CONFIG), ("echo/1/model.bin", "")]);
     let error = ServerHandle::builder().repository(folder.path()).strict().start().unwrap_err();
-    assert!(error.message().contains("config.pbtxt:7:53: output[0].label_filename: is not served yet"), "{error}");
+    assert!(error.message().contains("config.pbtxt:7:55: output[0].label_filename: is not served yet"), "{error}");
 }
 
 #[test]

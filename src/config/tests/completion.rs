@@ -74,6 +74,7 @@ fn a_config_that_says_nothing_of_batching_batches_where_the_model_can() {
             Some(DynamicBatching { delay_us_max: 5, ..DynamicBatching::default() }),
         ),
         ("max_batch_size: 8", batching(), None),
+        ("sequence_batching: {}", batching(), None),
         ("max_batch_size: 0", batching(), None),
         ("", fixed(), None),
     ];
