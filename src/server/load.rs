@@ -7,7 +7,7 @@ use super::builder::Options;
 use super::served::{Served, Source, Weights};
 use super::spec::{device, lane_spec, signature_of};
 use super::warmup::warm_up;
-use crate::config::{ModelConfig, PartialConfig};
+use crate::config::{ModelConfig, PartialConfig, default_file_names};
 use crate::flow::{InstanceCell, Lane, Services};
 use crate::observe::Log;
 use crate::repository::{self, FoundModel};
@@ -134,6 +134,7 @@ impl Loader<'_> {
     ) -> Result<Box<dyn Model>, Error> {
         let signature = partial.signature();
         let host = BackendHost { log: self.services.log.clone(), threads_max: self.options.execution_threads_max };
+        let config_json = partial.to_json().to_string();
         let source = ModelSource {
             name: &model.name,
             version,
@@ -142,6 +143,7 @@ impl Loader<'_> {
             config: &signature,
             batch_size_max: partial.max_batch_size,
             parameters: &partial.parameters,
+            config_json: &config_json,
             host: &host,
         };
         let is_parallel = backend.attributes().contains(Attributes::PARALLEL_LOAD);
@@ -198,7 +200,16 @@ fn detect(
     partial: &PartialConfig,
 ) -> Result<(usize, String), Error> {
     let patterns: Vec<_> = backends.iter().map(|backend| (backend.name(), backend.file_names())).collect();
-    repository::detect(files, &patterns, partial.default_model_filename.as_deref())
+    let found = repository::detect(files, &patterns, partial.default_model_filename.as_deref());
+    match (&found, backends) {
+        (Ok((_, name)), _) if !name.is_empty() => found,
+        // What Triton calls the model's file, where the backend does not say.
+        (_, [backend]) if partial.default_model_filename.is_none() => {
+            let names = default_file_names(partial.platform.as_deref(), backend.name());
+            repository::first_of(files, names).map(|name| (0, name)).map_or(found, Ok)
+        }
+        _ => found,
+    }
 }
 
 /// Makes the lane of a loaded model and its instances, which have been warmed up with what lies `beside` its versions.
