@@ -325,7 +325,7 @@ impl ServerBuilder {
     /// ```
     /// # use inferlay::ServerHandle;
     /// let server = ServerHandle::builder().repository("examples/models").memory_budget(2 << 30).start()?;
-    /// assert!(server.is_ready());
+    /// assert_eq!(server.paging().budget_bytes, 2 << 30);
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn memory_budget(mut self, bytes: u64) -> Self {
