@@ -12,6 +12,7 @@
 use super::answer;
 use super::doze::Demand;
 use super::instance::{InstanceCell, Instances};
+use super::ledger::Ledger;
 use super::queue::{Entry, Room};
 use super::request::{Checked, Refused, Request, check};
 use super::services::Services;
@@ -20,7 +21,7 @@ use super::spec::LaneSpec;
 use super::task::{Notify, Task, Ticket};
 use super::timekeeper::Timed;
 use super::word::{Refusal, Word};
-use crate::observe::{ModelStatistics, Tally};
+use crate::observe::Tally;
 use crate::sync::{
     AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Doorbell, Home, Inbox, Mutex, Ordering, Pool,
 };
@@ -46,6 +47,8 @@ pub(crate) struct Lane {
     pub(super) core: Mutex<Core>,
     pub(super) tasks: Pool<Lane>,
     pub(crate) refusals: Refusals,
+    /// The counts of this lane and of those that it took the place of.
+    pub(super) ledger: Arc<Ledger>,
     /// Batches that are owed answers though their instance is back: a backend has taken their requests, or a caller who
     /// led has not told the others yet.
     pub(super) flights: AtomicUsize,
@@ -76,6 +79,8 @@ pub(crate) struct Refusals {
     pub(crate) full: Count,
     pub(crate) expired: Count,
     pub(crate) cancelled: Count,
+    /// Copies for a shadow.
+    pub(crate) shadow: Count,
 }
 
 /// A relaxed counter.
@@ -116,9 +121,18 @@ impl Home for Lane {
 impl Lane {
     /// A lane without instances; [`Lane::add_instance`] brings them.
     pub(crate) fn new(spec: LaneSpec, services: Arc<Services>) -> Arc<Self> {
+        Self::counting(spec, services, Ledger::new())
+    }
+
+    /// One that takes the place of `before`, which serves the same loaded version, and goes on with its counts.
+    pub(crate) fn in_place_of(before: &Lane, spec: LaneSpec, services: Arc<Services>) -> Arc<Self> {
+        Self::counting(spec, services, before.ledger.clone())
+    }
+
+    fn counting(spec: LaneSpec, services: Arc<Services>, ledger: Arc<Ledger>) -> Arc<Self> {
         let core =
             Core { room: Room::new(spec.levels), instances: Instances::default(), tally: Tally::new(spec.rows_max) };
-        Arc::new(Lane {
+        let lane = Arc::new(Lane {
             word: Word::new(),
             // Answered requests may still lie in the inbox beside the live ones.
             inbox: Inbox::new(spec.queued_max + spec.queued_max / 4 + 1),
@@ -127,6 +141,7 @@ impl Lane {
             core: Mutex::new(core),
             tasks: Pool::new(2 * spec.queued_max),
             refusals: Refusals::default(),
+            ledger,
             flights: AtomicUsize::new(0),
             taken: Mutex::new(Vec::new()),
             // Models of the corridor look at the quick way, which has more to go wrong.
@@ -137,7 +152,9 @@ impl Lane {
             has_ended: AtomicBool::new(false),
             spec,
             services,
-        })
+        });
+        lane.ledger.join(&lane);
+        lane
     }
 
     /// A free instance joins. Whoever waits already is served.
@@ -354,17 +371,6 @@ impl Lane {
 
     pub(crate) fn now(&self) -> u64 {
         self.services.clock.now()
-    }
-
-    /// What the lane has done since it was made.
-    pub(crate) fn statistics(&self) -> ModelStatistics {
-        let mut statistics = self.core.lock().tally.read();
-        (statistics.name, statistics.version) = (self.spec.model.clone(), self.spec.version);
-        statistics.refused_count = self.refusals.full.read();
-        statistics.expired_count = self.refusals.expired.read();
-        statistics.cancelled_count = self.refusals.cancelled.read();
-        statistics.queue_len = self.word.read().queued() as u64;
-        statistics
     }
 }
 

@@ -85,6 +85,7 @@ mod execution;
 mod instance;
 mod lane;
 mod lead;
+mod ledger;
 #[cfg(all(test, loom))]
 pub(crate) mod loom_tests;
 mod messenger;
@@ -95,6 +96,7 @@ mod request;
 mod response;
 mod seat;
 mod services;
+mod shadow;
 mod slowness;
 mod spec;
 mod state;

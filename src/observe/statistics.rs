@@ -83,6 +83,9 @@ pub struct ModelStatistics {
     pub expired_count: u64,
     /// Requests that were cancelled before they were answered.
     pub cancelled_count: u64,
+    /// Of a version that shadows another, the copies of requests that were left out, because it was behind or did not take
+    /// them; see [`crate::ServerHandle::set_shadow`].
+    pub shadow_dropped_count: u64,
     /// Requests that wait now.
     pub queue_len: u64,
     /// Executions by the number of their rows.
@@ -91,6 +94,28 @@ pub struct ModelStatistics {
     pub cuts: BTreeMap<&'static str, u64>,
     /// Bytes that the engine copied: gathered inputs, and small outputs into their responses.
     pub bytes_copied: u64,
+}
+
+impl DurationStatistics {
+    fn merge(&mut self, other: DurationStatistics) {
+        self.count += other.count;
+        self.ns += other.ns;
+    }
+}
+
+impl ModelStatistics {
+    /// Adds the sums that a tally keeps here; the rest is written when they are read.
+    fn merge(&mut self, other: &ModelStatistics) {
+        self.inference_count += other.inference_count;
+        self.execution_count += other.execution_count;
+        self.success.merge(other.success);
+        self.fail.merge(other.fail);
+        self.queue.merge(other.queue);
+        self.compute_input.merge(other.compute_input);
+        self.compute_infer.merge(other.compute_infer);
+        self.compute_output.merge(other.compute_output);
+        self.bytes_copied += other.bytes_copied;
+    }
 }
 
 /// One execution, as it is reported to the tally.
@@ -116,6 +141,7 @@ pub(crate) struct Record {
 }
 
 /// The running sums of a lane.
+#[derive(Clone)]
 pub(crate) struct Tally {
     statistics: ModelStatistics,
     /// Responses that were not the last of their requests.
@@ -193,6 +219,20 @@ impl Tally {
         self.statistics.compute_infer.ns += ns;
     }
 
+    /// Adds what another lane of the same version has counted.
+    pub(crate) fn merge(&mut self, other: &Tally) {
+        // Named one by one, so that whoever adds a sum is told to add it here.
+        let Tally { statistics, more_responses, empty_ends, sizes, cuts } = other;
+        self.statistics.merge(statistics);
+        self.more_responses += more_responses;
+        self.empty_ends += empty_ends;
+        if self.sizes.len() < sizes.len() {
+            self.sizes.resize(sizes.len(), 0);
+        }
+        self.sizes.iter_mut().zip(sizes).for_each(|(own, other)| *own += other);
+        self.cuts.iter_mut().zip(cuts).for_each(|(own, other)| *own += other);
+    }
+
     /// The sums as they are reported.
     pub(crate) fn read(&self) -> ModelStatistics {
         let mut statistics = self.statistics.clone();
@@ -202,5 +242,53 @@ impl Tally {
         let cuts = Cut::ALL.iter().zip(self.cuts).filter(|(_, count)| *count > 0);
         statistics.cuts = cuts.map(|(why, count)| (why.name(), count)).collect();
         statistics
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// The `n`th execution of some; no two are alike.
+    fn record(n: u64) -> Record {
+        let size = n as usize % 5 + 1;
+        Record {
+            started: 100 * n,
+            ended: 100 * n + 7 * n,
+            waited: 3 * n,
+            gathered: n,
+            scattered: 2 * n,
+            requests: size,
+            rows: size,
+            good_rows: size - 1,
+            failed: 1,
+            lost: 0,
+            taken: 0,
+            bytes_copied: 11 * size,
+            why: Some(Cut::ALL[n as usize % Cut::ALL.len()]),
+        }
+    }
+
+    fn tell(tally: &mut Tally, n: u64) {
+        tally.add(&record(n));
+        tally.add_taken(2, [None, Some(false), Some(true)][n as usize % 3], 5 * n);
+        tally.add_response();
+        tally.add_flight(n);
+    }
+
+    #[test]
+    fn two_tallies_merged_say_what_one_would_that_was_told_all() {
+        let (mut first, mut second, mut all) = (Tally::new(8), Tally::new(3), Tally::new(8));
+        for n in 0..40 {
+            // The smaller table is told of what fits it.
+            tell(if n % 5 < 3 && n % 2 == 0 { &mut second } else { &mut first }, n);
+            tell(&mut all, n);
+        }
+        let (mut forward, mut backward) = (first.clone(), second.clone());
+        forward.merge(&second);
+        backward.merge(&first);
+        assert_eq!(forward.read(), all.read());
+        assert_eq!(backward.read(), all.read());
+        assert_ne!(first.read(), all.read());
     }
 }

@@ -15,7 +15,9 @@
 //!
 //! Lock order: the list of entries, then an entry, then the subscribers; none is held while anything loads, runs or stops.
 
+use super::course::Course;
 use super::events::Events;
+use super::route::{Astray, Choice, Plan};
 use super::status::{ModelState, ModelStatus};
 use crate::backend::Line;
 use crate::config::ModelConfig;
@@ -82,6 +84,14 @@ struct Version {
     turn: u64,
 }
 
+/// How a version must be of which something is said.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Must {
+    /// In the index.
+    BeKnown,
+    Serve,
+}
+
 /// What came of loading a version.
 pub(super) enum Loaded {
     /// It is to serve.
@@ -98,6 +108,8 @@ pub(super) struct Entry {
     generation: AtomicU64,
     /// Counts loads and unloads as they are asked for.
     turns: AtomicU64,
+    /// Counts requests, as far as they are spread over versions.
+    numbers: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -106,6 +118,8 @@ struct State {
     versions: BTreeMap<u64, Version>,
     /// Loads that were asked for before this turn change nothing any more.
     barrier: u64,
+    /// What was said about the versions, whether or not they are there.
+    plan: Plan,
 }
 
 /// Every name.
@@ -144,8 +158,8 @@ impl Catalog {
     pub(super) fn entry_or_new(&self, name: &str) -> Arc<Entry> {
         let mut entries = self.entries.lock();
         let new = || {
-            let (generation, turns, state) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::default());
-            Arc::new(Entry { name: name.to_owned(), generation, turns, state })
+            let (generation, turns, numbers) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+            Arc::new(Entry { name: name.to_owned(), generation, turns, numbers, state: Mutex::default() })
         };
         entries.entry(name.to_owned()).or_insert_with(new).clone()
     }
@@ -177,26 +191,49 @@ impl Entry {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// The version asked for, else the highest that serves.
+    /// Where requests go that make this choice, as things are now.
     ///
     /// # Errors
-    /// `NOT_FOUND` for a version that is not there, `UNAVAILABLE` with the reason for one that does not serve.
-    pub(super) fn find(&self, version: Option<u64>) -> Result<Served, Error> {
+    /// `NOT_FOUND` for a version or label that is not there, `UNAVAILABLE` with the reason where nothing serves.
+    pub(super) fn course(&self, choice: &Choice) -> Result<Course, Error> {
         let state = self.state.lock();
-        let place = |version: u64| format!("model '{}' version {version}", self.name);
-        if let Some(number) = version {
-            let Some(version) = state.versions.get(&number) else {
-                let known: Vec<_> = state.versions.keys().map(u64::to_string).collect();
-                let message = format!("{} not found; known: {}", place(number), known.join(", "));
-                return Err(Error::not_found(message));
-            };
-            return version.healthy().cloned().ok_or_else(|| version.refusal(&place(number)));
+        let healthy = state.versions.iter().filter_map(|(number, version)| Some((*number, version.healthy()?)));
+        let (serving, served): (Vec<_>, Vec<_>) = healthy.unzip();
+        let route = state.plan.route(choice, &serving).map_err(|astray| self.refusal(&state, choice, &astray))?;
+        let find = |number: u64| serving.binary_search(&number).ok().map(|at| served[at].clone());
+        Ok(Course::new(route, find))
+    }
+
+    fn refusal(&self, state: &State, choice: &Choice, astray: &Astray) -> Error {
+        let name = &self.name;
+        match astray {
+            Astray::Number(number) => {
+                let place = match choice {
+                    Choice::Label(label) => format!("model '{name}' label '{label}', which is version {number},"),
+                    Choice::Any | Choice::Number(_) => format!("model '{name}' version {number}"),
+                };
+                state.refusal(*number, &place)
+            }
+            Astray::Label(label) => {
+                let known: Vec<_> = state.plan.labels.keys().map(String::as_str).collect();
+                let (label, known) = (label.escape_debug(), known.join(", "));
+                Error::not_found(format!("model '{name}': label '{label}' not found; known: {known}"))
+            }
+            Astray::All => match state.versions.last_key_value() {
+                Some((number, _)) => state.refusal(*number, &format!("model '{name}' version {number}")),
+                None => Error::unavailable(format!("model '{name}' has no version that serves")),
+            },
         }
-        let healthy = state.versions.values().rev().find_map(Version::healthy).cloned();
-        healthy.ok_or_else(|| match state.versions.last_key_value() {
-            Some((number, version)) => version.refusal(&place(*number)),
-            None => Error::unavailable(format!("model '{}' has no version that serves", self.name)),
-        })
+    }
+
+    /// The number of a request, among those that are spread over versions.
+    pub(super) fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// What was said about its versions.
+    pub(super) fn plan(&self) -> Plan {
+        self.state.lock().plan.clone()
     }
 
     /// Whether some version serves, or nothing was to be loaded.
@@ -220,8 +257,36 @@ impl Entry {
     }
 }
 
+impl State {
+    /// Why a version takes no requests.
+    fn refusal(&self, number: u64, place: &str) -> Error {
+        if let Some(version) = self.versions.get(&number) {
+            return version.refusal(place);
+        }
+        let known: Vec<_> = self.versions.keys().map(u64::to_string).collect();
+        Error::not_found(format!("{place} not found; known: {}", known.join(", ")))
+    }
+}
+
 /// Changing.
 impl Entry {
+    /// Says something else about its versions.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` or `UNAVAILABLE` for a version that is not as it must be; nothing was said then.
+    pub(super) fn say(&self, named: &[u64], must: Must, change: impl FnOnce(&mut Plan)) -> Result<(), Error> {
+        let mut state = self.state.lock();
+        for number in named {
+            let version = state.versions.get(number);
+            if version.is_none_or(|version| must == Must::Serve && version.healthy().is_none()) {
+                return Err(state.refusal(*number, &format!("model '{}' version {number}", self.name)));
+            }
+        }
+        change(&mut state.plan);
+        self.generation.fetch_add(1, Ordering::Release);
+        Ok(())
+    }
+
     /// Asks for a load or an unload: what is asked for later counts more.
     pub(super) fn turn(&self) -> u64 {
         self.turns.fetch_add(1, Ordering::AcqRel) + 1
@@ -350,12 +415,13 @@ impl Entry {
         }
     }
 
-    /// Forgets what does not serve.
+    /// Forgets what does not serve, and what was said about versions if none is left.
     pub(super) fn forget(&self) {
-        self.state
-            .lock()
-            .versions
-            .retain(|_, version| version.served.is_some() || version.state == Some(ModelState::Loading));
+        let mut state = self.state.lock();
+        state.versions.retain(|_, version| version.served.is_some() || version.state == Some(ModelState::Loading));
+        if state.versions.is_empty() {
+            state.plan = Plan::default();
+        }
     }
 }
 

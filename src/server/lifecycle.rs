@@ -9,13 +9,14 @@
 //! Invariants: 1. Load first, take out after: a version that fails to load, or any other of the same load, leaves what
 //! serves where it is. 2. Requests in a lane that was replaced finish there; those that come to it late go to the one that
 //! replaced it (`ModelHandle`). 3. What did not change is not loaded again: other instance groups change the number of
-//! instances, other scheduling changes the lane, over the same weights.
+//! instances, other scheduling changes the lane, over the same weights; what was counted is carried on.
 
 use super::Inner;
 use super::catalog::{Entry, Loaded, Served, Weights};
 use super::load::{self, Loader};
 use super::operation::Operation;
 use crate::config::{self, ModelConfig, PartialConfig, VersionPolicy};
+use crate::flow::Lane;
 use crate::repository::{self, Choice, ConfigText, FoundModel};
 use inferlay_backend_sdk::{Error, ErrorKind, InstanceSpec, LogLevel};
 use std::sync::Arc;
@@ -196,7 +197,8 @@ impl Inner {
                     let stamp = current.weights.stamp;
                     let attributes = current.weights.attributes;
                     let weights = Weights::new(model, attributes, stamp);
-                    let served = load::serve(&self.services, &self.options, (config, version), weights)?;
+                    let lane = |spec, services| Lane::in_place_of(&current.lane, spec, services);
+                    let served = load::serve(&self.services, &self.options, (config, version), weights, lane)?;
                     return Ok(Loaded::Serves(served));
                 }
                 Change::Model => {}

@@ -7,7 +7,7 @@ use super::builder::Options;
 use super::catalog::{Served, Weights};
 use super::spec::{device, lane_spec, signature_of};
 use crate::config::{ModelConfig, PartialConfig};
-use crate::flow::{InstanceCell, Lane, Services};
+use crate::flow::{InstanceCell, Lane, LaneSpec, Services};
 use crate::observe::Log;
 use crate::repository::{self, FoundModel};
 use crate::sync::{Mutex, thread};
@@ -96,7 +96,7 @@ impl Loader<'_> {
                     let config = partial.complete(&model.name, backend.name(), loaded.signature())?;
                     let attributes = backend.attributes();
                     let weights = Weights::new(loaded.into(), attributes, model.stamps.get(&version).copied());
-                    return serve(self.services, self.options, (config, version), weights);
+                    return serve(self.services, self.options, (config, version), weights, Lane::new);
                 }
             }
         }
@@ -179,7 +179,7 @@ fn detect(
     repository::detect(files, &patterns, partial.default_model_filename.as_deref())
 }
 
-/// Makes the lane of a loaded model and its instances.
+/// Makes the lane of a loaded model, by `make_lane`, and its instances.
 ///
 /// # Errors
 /// Whatever keeps an instance from being made.
@@ -188,6 +188,7 @@ pub(super) fn serve(
     options: &Options,
     (config, version): (ModelConfig, u64),
     weights: Arc<Weights>,
+    make_lane: impl FnOnce(LaneSpec, Arc<Services>) -> Arc<Lane>,
 ) -> Result<Served, Error> {
     let Some(model) = weights.model() else { return Err(Error::unavailable("the model was let go")) };
     let signature = signature_of(&config, model.signature());
@@ -201,7 +202,7 @@ pub(super) fn serve(
             cells.push(cell(&model, &spec, is_thread_bound)?);
         }
     }
-    let lane = Lane::new(spec, services.clone());
+    let lane = make_lane(spec, services.clone());
     for cell in cells {
         lane.add_instance(cell);
     }

@@ -6,6 +6,7 @@
 mod builder;
 mod catalog;
 mod control;
+mod course;
 mod events;
 mod future;
 mod gate;
@@ -19,10 +20,12 @@ mod operation;
 mod register;
 mod responses;
 mod retire;
+mod route;
 mod spec;
 mod status;
 #[cfg(all(test, not(loom)))]
 mod table_tests;
+mod traffic;
 
 pub use builder::ServerBuilder;
 pub use control::LoadOptions;
@@ -44,6 +47,7 @@ use catalog::{Catalog, Entry, Served};
 use inferlay_backend_sdk::{Error, ErrorKind};
 use jobs::Jobs;
 use retire::Retiring;
+use route::Choice;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -156,7 +160,7 @@ impl ServerHandle {
         Self::builder().repository(path).start()
     }
 
-    /// A handle on a model, which serves its highest version.
+    /// A handle on a model, which serves its highest version; or, with [`ServerHandle::set_traffic`], several.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] with the names that are known; [`ErrorKind::Unavailable`] with the reason.
@@ -174,7 +178,7 @@ impl ServerHandle {
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn model(&self, name: &str) -> Result<ModelHandle, Error> {
-        ModelHandle::new(self.inner.clone(), self.inner.catalog.entry(name)?, None)
+        ModelHandle::new(self.inner.clone(), self.inner.catalog.entry(name)?, Choice::Any)
     }
 
     /// A handle on one version of a model.
@@ -193,7 +197,7 @@ impl ServerHandle {
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn model_version(&self, name: &str, version: u64) -> Result<ModelHandle, Error> {
-        ModelHandle::new(self.inner.clone(), self.inner.catalog.entry(name)?, Some(version))
+        ModelHandle::new(self.inner.clone(), self.inner.catalog.entry(name)?, Choice::Number(version))
     }
 
     /// Runs one request and waits for the answer; see [`ModelHandle::infer`]. A handle saves the look-up of the name.

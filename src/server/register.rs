@@ -5,6 +5,7 @@ use super::model::ModelHandle;
 use super::{STOPPED, ServerHandle, load};
 use crate::backend::{BatchQueue, Line, PulledModel};
 use crate::config::ModelConfig;
+use crate::flow::Lane;
 use crate::repository;
 use inferlay_backend_sdk::{Attributes, Error, Model};
 use std::sync::Arc;
@@ -62,7 +63,7 @@ impl ServerHandle {
         }
         let name = config.name.clone();
         let weights = Weights::new(model, Attributes::CALLER_OK, None);
-        let mut served = load::serve(&self.inner.services, &self.inner.options, (config, 1), weights)?;
+        let mut served = load::serve(&self.inner.services, &self.inner.options, (config, 1), weights, Lane::new)?;
         served.line = line;
         let entry = self.inner.catalog.entry_or_new(&name);
         entry.put_first(1, served, &self.inner.catalog.events)?;
