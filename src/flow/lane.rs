@@ -71,6 +71,8 @@ pub(super) struct Core {
     pub(super) room: Room<Ticket>,
     pub(super) instances: Instances,
     pub(super) tally: Tally,
+    /// When its last execution ended.
+    pub(super) last_used: u64,
 }
 
 /// Requests that were not run, by reason.
@@ -130,8 +132,12 @@ impl Lane {
     }
 
     fn counting(spec: LaneSpec, services: Arc<Services>, ledger: Arc<Ledger>) -> Arc<Self> {
-        let core =
-            Core { room: Room::new(spec.levels), instances: Instances::default(), tally: Tally::new(spec.rows_max) };
+        let core = Core {
+            room: Room::new(spec.levels),
+            instances: Instances::default(),
+            tally: Tally::new(spec.rows_max),
+            last_used: 0,
+        };
         let lane = Arc::new(Lane {
             word: Word::new(),
             // Answered requests may still lie in the inbox beside the live ones.
@@ -371,6 +377,11 @@ impl Lane {
 
     pub(crate) fn now(&self) -> u64 {
         self.services.clock.now()
+    }
+
+    /// When its last execution ended; 0: never.
+    pub(crate) fn last_used(&self) -> u64 {
+        self.core.lock().last_used
     }
 }
 

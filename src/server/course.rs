@@ -1,7 +1,7 @@
 //! A route with the lanes that it leads to: where a handle sends its requests, until something changes.
 
-use super::catalog::Served;
 use super::route::{Route, Shares};
+use super::served::Served;
 use crate::flow::Request;
 
 /// The lanes of a route.

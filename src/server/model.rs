@@ -1,10 +1,11 @@
 //! A handle on one model: resolves its name once, and again when what serves has changed.
 
-use super::catalog::{Entry, Served};
+use super::catalog::Entry;
 use super::course::Course;
 use super::future::ResponseFuture;
 use super::responses::Responses;
 use super::route::Choice;
+use super::served::Served;
 use super::status::ModelMetadata;
 use super::{Owner, ServerHandle};
 use crate::config::ModelConfig;
@@ -16,6 +17,9 @@ use std::sync::Arc;
 
 /// What a request that is on its way between two lanes was refused for; nobody sees it.
 const MOVED: Error = Error::fixed(ErrorKind::Unavailable, "the model is being replaced");
+
+/// A course, and the generation at which it was found.
+type Dated = (u64, Arc<Course>);
 
 /// A generation that never is.
 const NEVER: u64 = u64::MAX;
@@ -69,7 +73,7 @@ pub struct ModelHandle {
     generation: u64,
     served: Served,
     /// Where requests go since then, once it has changed.
-    newer: Arc<Mutex<Option<(u64, Arc<Course>)>>>,
+    newer: Arc<Mutex<Option<Dated>>>,
 }
 
 impl ModelHandle {
