@@ -29,6 +29,8 @@ mod status;
 #[cfg(all(test, not(loom)))]
 mod table_tests;
 mod traffic;
+#[cfg(all(test, not(loom)))]
+mod traffic_tests;
 
 pub use builder::ServerBuilder;
 pub use control::LoadOptions;
