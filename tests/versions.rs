@@ -5,7 +5,7 @@
 mod common;
 
 use common::scale::{HELD, POISON, Scale};
-use common::{PATIENCE, eventually, finishes, receive};
+use common::{Folder, PATIENCE, eventually, finishes, receive};
 use inferlay::{
     CancelToken, ErrorKind, Input, LoadOptions, ManualClock, ModelHandle, ModelStatistics, Request, Response,
     ServerHandle, Tensor,
@@ -251,6 +251,45 @@ fn a_copy_outlives_the_loan_the_cancel_and_the_deadline_of_its_original() {
         let shadow = statistics(&server, 2);
         assert_eq!((shadow.fail.count, shadow.cancelled_count, shadow.expired_count), (0, 0, 0));
         assert!(x[0] < 0.0);
+    });
+}
+
+#[test]
+fn counts_go_on_when_only_the_scheduling_changes() {
+    let folder = Folder::with(&[("m/1/factor.txt", "1"), ("m/config.yaml", "max_batch_size: 1")]);
+    finishes(move || {
+        let scale = Scale::default();
+        let builder = ServerHandle::builder().repository(folder.path()).explicit(["m"]);
+        let server = builder.backend(Arc::new(scale.clone())).strict().start().unwrap();
+        let handle = server.model("m").unwrap();
+        (0..5).for_each(|_| drop(handle.infer(ask(1.0)).unwrap()));
+        handle.infer(ask(POISON)).unwrap_err();
+        let running = handle.infer_async(ask(HELD)).unwrap();
+        scale.gate.await_come(1);
+        let counts = || {
+            let now = statistics(&server, 1);
+            (now.success.count, now.fail.count, now.execution_count, now.cuts.values().sum::<u64>())
+        };
+        assert_eq!(counts(), (5, 1, 6, 6));
+        let queue_of = |len: usize| {
+            let config = format!("max_batch_size: 1\ndefault_queue_policy: {{max_queue_size: {len}}}");
+            folder.write("m/config.yaml", &config);
+            load(&server, LoadOptions::new()).unwrap();
+        };
+        queue_of(7);
+        assert_eq!((scale.loads(), counts()), (1, (5, 1, 6, 6)));
+        handle.infer(ask(1.0)).unwrap();
+        queue_of(8);
+        // The lane that was replaced first still answers, and counts.
+        scale.gate.open();
+        running.wait().unwrap();
+        eventually("it has counted what it has answered", || counts() == (7, 1, 8, 8));
+        eventually("it is freed", || scale.instances() == 1);
+        assert_eq!((scale.loads(), counts()), (1, (7, 1, 8, 8)));
+        // Other weights begin anew.
+        folder.write("m/1/factor.txt", "3");
+        load(&server, LoadOptions::new()).unwrap();
+        assert_eq!((scale.loads(), counts()), (2, (0, 0, 0, 0)));
     });
 }
 

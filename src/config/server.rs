@@ -1,10 +1,11 @@
 //! The options of a server as a text: YAML, and so JSON. Pure, any thread.
 
 use super::error::{ConfigErrors, Report, Source};
+use super::grammar::{Kind, Message, field, message};
 use super::keys::CALLER_RUNS;
 use super::limits;
 use super::model::CallerRuns;
-use super::read::{Cursor, Keys};
+use super::read::Cursor;
 use super::tree;
 use std::sync::Arc;
 
@@ -77,22 +78,19 @@ fn backend_options(root: &Cursor<'_>, report: &mut Report) -> Vec<[String; 3]> {
     options
 }
 
-const KEYS: Keys = Keys {
-    served: &[
-        "backend_directories",
-        "backend_options",
-        "caller_runs",
-        "execution_threads_max",
-        "load_threads_max",
-        "model_files",
-        "repositories",
-        "small_output_len_max",
-        "spin_max",
-        "strict",
-        "trace_every",
-    ],
-    later: &[],
-};
+static KEYS: Message = message(&[
+    field("backend_directories", Kind::Text, "Where backends are looked for.").list(),
+    field("backend_options", Kind::Text, "Options of each backend.").map(),
+    field("caller_runs", Kind::Choice(&["never", "own_request", "batch"]), "What waiting threads execute."),
+    field("execution_threads_max", Kind::Whole(1, u32::MAX as u64), "How many threads an execution may use."),
+    field("load_threads_max", Kind::Whole(1, u32::MAX as u64), "How many models are loaded at once."),
+    field("model_files", Kind::Text, "Files that are models.").list(),
+    field("repositories", Kind::Text, "Folders of models.").list(),
+    field("small_output_len_max", Kind::Whole(0, u32::MAX as u64), "Bytes of outputs that are copied."),
+    field("spin_max", Kind::Whole(0, u32::MAX as u64), "Turns before a thread sleeps."),
+    field("strict", Kind::Flag, "Whether any failure fails the start."),
+    field("trace_every", Kind::Whole(0, u32::MAX as u64), "Which requests are traced."),
+]);
 
 #[cfg(test)]
 mod tests {

@@ -123,15 +123,11 @@ impl Home for Lane {
 impl Lane {
     /// A lane without instances; [`Lane::add_instance`] brings them.
     pub(crate) fn new(spec: LaneSpec, services: Arc<Services>) -> Arc<Self> {
-        Self::counting(spec, services, Ledger::new())
+        Self::counting(spec, services, Arc::default())
     }
 
-    /// One that takes the place of `before`, which serves the same loaded version, and goes on with its counts.
-    pub(crate) fn in_place_of(before: &Lane, spec: LaneSpec, services: Arc<Services>) -> Arc<Self> {
-        Self::counting(spec, services, before.ledger.clone())
-    }
-
-    fn counting(spec: LaneSpec, services: Arc<Services>, ledger: Arc<Ledger>) -> Arc<Self> {
+    /// One that counts together with others: those whose place it takes.
+    pub(crate) fn counting(spec: LaneSpec, services: Arc<Services>, ledger: Arc<Ledger>) -> Arc<Self> {
         let core = Core {
             room: Room::new(spec.levels),
             instances: Instances::default(),

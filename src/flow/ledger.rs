@@ -18,7 +18,8 @@ use crate::sync::Mutex;
 use std::sync::{Arc, Weak};
 
 /// The sums of all lanes of one load.
-pub(super) struct Ledger {
+#[derive(Default)]
+pub(crate) struct Ledger {
     state: Mutex<State>,
 }
 
@@ -58,10 +59,6 @@ impl Sums {
 }
 
 impl Ledger {
-    pub(super) fn new() -> Arc<Self> {
-        Arc::new(Ledger { state: Mutex::default() })
-    }
-
     /// `lane` counts here from now on.
     pub(super) fn join(&self, lane: &Arc<Lane>) {
         self.state.lock().lanes.push(Arc::downgrade(lane));

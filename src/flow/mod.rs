@@ -114,6 +114,7 @@ pub(crate) use batch::Policy;
 pub(crate) use doze::Demand;
 pub(crate) use instance::InstanceCell;
 pub(crate) use lane::{Lane, Manner};
+pub(crate) use ledger::Ledger;
 pub(crate) use messenger::Messenger;
 pub(crate) use permit::Gate;
 #[cfg(feature = "capi")]

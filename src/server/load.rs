@@ -6,8 +6,9 @@
 use super::builder::Options;
 use super::served::{Served, Source, Weights};
 use super::spec::{device, lane_spec, signature_of};
+use super::warmup::warm_up;
 use crate::config::{ModelConfig, PartialConfig};
-use crate::flow::{InstanceCell, Lane, LaneSpec, Services};
+use crate::flow::{InstanceCell, Lane, Services};
 use crate::observe::Log;
 use crate::repository::{self, FoundModel};
 use crate::sync::{Mutex, thread};
@@ -96,7 +97,7 @@ impl Loader<'_> {
                 Err(error) => return Err(error),
                 Ok(loaded) => {
                     partial.decoupled.get_or_insert(loaded.is_decoupled());
-                    let config = partial.complete(&model.name, backend.name(), loaded.signature())?;
+                    let config = source.complete(partial, backend.name(), loaded.signature())?;
                     return Ok(Opened { model: loaded.into(), config, attributes: backend.attributes() });
                 }
             }
@@ -115,7 +116,7 @@ impl Loader<'_> {
         let is_known = signature.inputs.iter().chain(&signature.outputs).all(|tensor| tensor.dims.is_some());
         // A model that is not said to be decoupled may be so all the same.
         partial.decoupled.get_or_insert(false);
-        let config = partial.complete(&source.found.name, backend.name(), &signature).ok()?;
+        let config = source.complete(partial, backend.name(), &signature).ok()?;
         (is_whole && is_known).then(|| (config, backend.attributes()))
     }
 
@@ -196,7 +197,7 @@ fn detect(
     repository::detect(files, &patterns, partial.default_model_filename.as_deref())
 }
 
-/// Makes the lane of a loaded model, by `make_lane`, and its instances.
+/// Makes the lane of a loaded model and its instances, which have been warmed up with what lies `beside` its versions.
 ///
 /// # Errors
 /// Whatever keeps an instance from being made.
@@ -205,13 +206,14 @@ pub(super) fn serve(
     options: &Options,
     (config, version): (ModelConfig, u64),
     weights: Arc<Weights>,
-    make_lane: impl FnOnce(LaneSpec, Arc<Services>) -> Arc<Lane>,
+    beside: Option<&dyn ModelFiles>,
 ) -> Result<Served, Error> {
     let Some(model) = weights.model() else { return Err(Error::unavailable("the model was let go")) };
     let signature = signature_of(&config, model.signature());
     let spec = lane_spec(&config, version, &signature, options, weights.attributes)?;
     let cells = cells(&config, options, &model, spec.is_thread_bound)?;
-    let lane = make_lane(spec, services.clone());
+    let cells = warm_up(&config, beside, &spec, cells, services)?;
+    let lane = Lane::counting(spec, services.clone(), weights.ledger.clone());
     for cell in cells {
         lane.add_instance(cell);
     }
@@ -229,7 +231,12 @@ pub(super) fn dormant(
     weights: Arc<Weights>,
 ) -> Result<Served, Error> {
     let spec = lane_spec(&config, version, &stated(&config), options, weights.attributes)?;
-    Ok(Served { lane: Lane::new(spec, services.clone()), config: Arc::new(config), weights, line: None })
+    Ok(Served {
+        lane: Lane::counting(spec, services.clone(), weights.ledger.clone()),
+        config: Arc::new(config),
+        weights,
+        line: None,
+    })
 }
 
 /// The instances that a config wants.

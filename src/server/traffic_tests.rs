@@ -7,7 +7,7 @@ use super::served::{Served, Weights};
 use super::{ServerHandle, load};
 use crate::backend::ModelBatch;
 use crate::config::ModelConfig;
-use crate::flow::{Lane, Request};
+use crate::flow::Request;
 use inferlay_backend_sdk::{DataType, Error, ErrorKind, ResponseFlags, Tensor};
 use std::thread;
 
@@ -45,10 +45,10 @@ fn counts_go_on_in_the_lane_that_takes_the_place_of_another() {
     let infer = |served: &Served, value| served.lane.infer(ask(value)).unwrap().map(drop).map_err(|error| error.kind());
     assert_eq!([infer(&old, 1.0), infer(&old, -1.0)], [Ok(()), Err(ErrorKind::InvalidArg)]);
     let in_place_of = |before: &Served| {
-        let weights = Weights::new(before.weights.model().unwrap(), before.weights.attributes, None);
+        let Weights { attributes, ledger, .. } = &*before.weights;
+        let weights = Weights::counting(before.weights.model().unwrap(), *attributes, None, ledger.clone());
         let config = (*before.config).clone().queue_size_max(7);
-        let lane = |spec, services| Lane::in_place_of(&before.lane, spec, services);
-        load::serve(&server.inner.services, &server.inner.options, (config, 1), weights, lane).unwrap()
+        load::serve(&server.inner.services, &server.inner.options, (config, 1), weights, None).unwrap()
     };
     let new = in_place_of(&old);
     assert_eq!((counts(&old), counts(&new)), ((1, 1, 2, 2), (1, 1, 2, 2)));

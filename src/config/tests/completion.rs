@@ -85,7 +85,7 @@ fn a_config_that_says_nothing_of_batching_batches_where_the_model_can() {
 #[test]
 fn defaults_are_one_instance_the_latest_version_and_a_bounded_queue() {
     let config = PartialConfig::new().complete("digits", "tract", &fixed()).unwrap();
-    let group = InstanceGroup { name: "digits_0".to_owned(), kind: InstanceKind::Auto, count: 1, gpus: Vec::new() };
+    let group = InstanceGroup { name: "digits_0".to_owned(), count: 1, ..InstanceGroup::default() };
     assert_eq!(config.instance_groups, [group]);
     assert_eq!((&*config.name, &*config.backend, config.max_batch_size), ("digits", "tract", 0));
     assert_eq!((config.version_policy, config.queue_size_max), (VersionPolicy::Latest(1), 4096));
