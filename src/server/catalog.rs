@@ -20,21 +20,11 @@ use super::events::Events;
 use super::route::{Astray, Choice, Plan};
 use super::served::Served;
 use super::status::{ModelState, ModelStatus};
+use super::version::{Loaded, Version, unloaded};
 use crate::sync::{AtomicU64, Mutex, Ordering};
 use inferlay_backend_sdk::{Error, ErrorKind};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// A version: what serves of it, and what there is to say.
-#[derive(Default)]
-struct Version {
-    served: Option<Served>,
-    state: Option<ModelState>,
-    /// Why it is in that state, or, of one that serves, what became of an update.
-    error: Option<Error>,
-    /// Who put it there.
-    turn: u64,
-}
 
 /// How a version must be of which something is said.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,16 +32,6 @@ pub(super) enum Must {
     /// In the index.
     BeKnown,
     Serve,
-}
-
-/// What came of loading a version.
-pub(super) enum Loaded {
-    /// It is to serve.
-    Serves(Served),
-    /// It serves as before.
-    Stays,
-    /// It does not.
-    Failed(Error),
 }
 
 /// One name.
@@ -72,6 +52,8 @@ struct State {
     barrier: u64,
     /// What was said about the versions, whether or not they are there.
     plan: Plan,
+    /// Where requests go that make no choice, as found at a generation: whoever has no handle asks for each request.
+    course: Option<(u64, Arc<Course>)>,
 }
 
 /// Every name.
@@ -147,11 +129,27 @@ impl Entry {
     ///
     /// # Errors
     /// `NOT_FOUND` for a version or label that is not there, `UNAVAILABLE` with the reason where nothing serves.
-    pub(super) fn course(&self, choice: &Choice) -> Result<Course, Error> {
-        let state = self.state.lock();
+    pub(super) fn course(&self, choice: &Choice) -> Result<Arc<Course>, Error> {
+        let mut state = self.state.lock();
+        let generation = self.generation();
+        let is_any = *choice == Choice::Any;
+        if let Some((at, course)) = &state.course
+            && (is_any && *at == generation && course.is_healthy())
+        {
+            return Ok(course.clone());
+        }
+        let course = Arc::new(self.find_course(&state, choice)?);
+        let older = is_any.then(|| state.course.replace((generation, course.clone())));
+        drop(state);
+        // Not under the lock: the last of a lane may go with it.
+        drop(older);
+        Ok(course)
+    }
+
+    fn find_course(&self, state: &State, choice: &Choice) -> Result<Course, Error> {
         let healthy = state.versions.iter().filter_map(|(number, version)| Some((*number, version.healthy()?)));
         let (serving, served): (Vec<_>, Vec<_>) = healthy.unzip();
-        let route = state.plan.route(choice, &serving).map_err(|astray| self.refusal(&state, choice, &astray))?;
+        let route = state.plan.route(choice, &serving).map_err(|astray| self.refusal(state, choice, &astray))?;
         let find = |number: u64| serving.binary_search(&number).ok().map(|at| served[at].clone());
         Ok(Course::new(route, find))
     }
@@ -335,6 +333,7 @@ impl Entry {
         let turn = self.turn();
         let mut state = self.state.lock();
         state.barrier = turn;
+        state.course = None;
         let mut removed = Vec::new();
         for (number, version) in &mut state.versions {
             if let Some(served) = version.served.take() {
@@ -414,106 +413,4 @@ impl Entry {
             state.plan = Plan::default();
         }
     }
-}
-
-impl Loaded {
-    /// Why it failed, if it did.
-    pub(super) fn error(&self) -> Option<Error> {
-        match self {
-            Loaded::Failed(error) => Some(error.clone()),
-            Loaded::Serves(_) | Loaded::Stays => None,
-        }
-    }
-
-    fn served(self) -> Option<Served> {
-        match self {
-            Loaded::Serves(served) => Some(served),
-            Loaded::Stays | Loaded::Failed(_) => None,
-        }
-    }
-}
-
-impl Version {
-    fn put(&mut self, state: ModelState, error: Option<Error>, turn: u64) {
-        (self.state, self.error, self.turn) = (Some(state), error, turn);
-    }
-
-    /// Takes in what came of loading. What served before and is replaced.
-    fn settle(&mut self, loaded: Loaded, turn: u64) -> Option<Served> {
-        match loaded {
-            Loaded::Serves(served) => {
-                self.put(ModelState::Ready, None, turn);
-                let replaced = self.served.replace(served.clone());
-                // Of one that was resized the lane is the same.
-                replaced.filter(|old| !old.is(&served))
-            }
-            Loaded::Stays => {
-                self.put(ModelState::Ready, None, turn);
-                None
-            }
-            Loaded::Failed(error) => {
-                let state = if self.served.is_some() { ModelState::Ready } else { ModelState::Unavailable };
-                self.put(state, Some(error), turn);
-                None
-            }
-        }
-    }
-
-    /// What serves of it, unless an execution is stuck there.
-    fn healthy(&self) -> Option<&Served> {
-        self.served.as_ref().filter(|served| !served.lane.is_stuck())
-    }
-
-    /// Whether it answers requests.
-    fn serves(&self) -> bool {
-        self.state == Some(ModelState::Ready) && self.healthy().is_some_and(|served| !served.lane.is_stopping())
-    }
-
-    /// Whether it was unloaded or never asked for.
-    fn is_unwanted(&self) -> bool {
-        match self.state {
-            Some(ModelState::Unavailable) => self.error == Some(unloaded()),
-            Some(ModelState::Unloading | ModelState::Unknown) | None => self.served.is_none(),
-            Some(_) => false,
-        }
-    }
-
-    fn status(&self, name: &str, version: u64) -> ModelStatus {
-        let (state, reason) = self.state();
-        ModelStatus { name: name.to_owned(), version, state, reason }
-    }
-
-    fn state(&self) -> (ModelState, String) {
-        let reason = match (&self.error, &self.served) {
-            (Some(error), None) if *error == unloaded() => error.message().to_owned(),
-            (Some(error), None) => error.to_string(),
-            (Some(error), Some(_)) if self.state == Some(ModelState::Unavailable) => error.to_string(),
-            (Some(error), Some(_)) => format!("serves as before, as an update failed: {error}"),
-            (None, Some(served)) if served.lane.is_dozing() => "not in memory; loaded by the next request".to_owned(),
-            (None, _) => String::new(),
-        };
-        match &self.served {
-            Some(served) if served.lane.is_stuck() => {
-                (ModelState::Unavailable, "an execution passed execution_timeout".to_owned())
-            }
-            Some(served) if served.lane.is_stopping() => (ModelState::Unavailable, "stopping".to_owned()),
-            _ => (self.state.unwrap_or(ModelState::Unknown), reason),
-        }
-    }
-
-    /// Why a request is not taken.
-    fn refusal(&self, place: &str) -> Error {
-        let (state, reason) = self.state();
-        let why = match state {
-            _ if !reason.is_empty() => reason,
-            ModelState::Loading => "it is being loaded".to_owned(),
-            ModelState::Unloading => "it is being unloaded".to_owned(),
-            _ => "it is not loaded".to_owned(),
-        };
-        Error::unavailable(format!("{place} does not serve: {why}"))
-    }
-}
-
-fn unloaded() -> Error {
-    Error::fixed(ErrorKind::Unavailable, "unloaded")
 }

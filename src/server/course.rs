@@ -26,6 +26,11 @@ impl Course {
         self.lanes.len() == 1 && self.shadow.is_none()
     }
 
+    /// Whether no execution is stuck on any of its lanes.
+    pub(super) fn is_healthy(&self) -> bool {
+        self.lanes.iter().all(|served| !served.lane.is_stuck())
+    }
+
     /// The lane that gets most.
     pub(super) fn main(&self) -> &Served {
         &self.lanes[self.shares.main()]

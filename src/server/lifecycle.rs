@@ -12,10 +12,11 @@
 //! instances, other scheduling changes the lane, over the same weights; what was counted is carried on.
 
 use super::Inner;
-use super::catalog::{Entry, Loaded};
+use super::catalog::Entry;
 use super::load::{self, Loader};
 use super::operation::Operation;
 use super::served::{Served, Source, Weights};
+use super::version::Loaded;
 use crate::config::{self, ModelConfig, PartialConfig, VersionPolicy};
 use crate::repository::{self, Choice, ConfigText, FoundModel};
 use inferlay_backend_sdk::{Error, ErrorKind, InstanceSpec, LogLevel};

@@ -31,6 +31,7 @@ mod table_tests;
 mod traffic;
 #[cfg(all(test, not(loom)))]
 mod traffic_tests;
+mod version;
 mod warmup;
 mod watching;
 

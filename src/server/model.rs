@@ -84,7 +84,7 @@ impl ModelHandle {
         if course.is_plain() {
             return Ok(ModelHandle { inner, entry, choice, generation, served, newer: Arc::default() });
         }
-        let newer = Arc::new(Mutex::new(Some((generation, Arc::new(course)))));
+        let newer = Arc::new(Mutex::new(Some((generation, course))));
         Ok(ModelHandle { inner, entry, choice, generation: NEVER, served, newer })
     }
 
@@ -519,7 +519,7 @@ impl ModelHandle {
     fn find_course(&self) -> Result<Arc<Course>, Error> {
         // Read first: what changes after that is found the next time.
         let generation = self.entry.generation();
-        let course = Arc::new(self.entry.course(&self.choice)?);
+        let course = self.entry.course(&self.choice)?;
         let older = self.newer.lock().replace((generation, course.clone()));
         drop(older);
         Ok(course)

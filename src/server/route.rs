@@ -270,7 +270,8 @@ mod tests {
 
     #[test]
     fn turns_are_spread_as_evenly_as_weights_allow() {
-        let rows: &[(&[(u64, u32)], &[u64])] = &[
+        type Row<'a> = (&'a [(u64, u32)], &'a [u64]);
+        let rows: &[Row<'_>] = &[
             (&[(1, 1)], &[1, 1, 1]),
             (&[(1, 1), (2, 1)], &[1, 2, 1, 2]),
             (&[(1, 90), (2, 30)], &[1, 1, 2, 1, 1, 1, 2, 1]),
