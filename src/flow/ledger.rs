@@ -36,6 +36,7 @@ pub(super) struct Sums {
     full: u64,
     expired: u64,
     cancelled: u64,
+    other: u64,
     shadow_dropped: u64,
     /// Requests that wait now.
     queued: u64,
@@ -43,7 +44,7 @@ pub(super) struct Sums {
 
 impl Default for Sums {
     fn default() -> Self {
-        Sums { tally: Tally::new(0), full: 0, expired: 0, cancelled: 0, shadow_dropped: 0, queued: 0 }
+        Sums { tally: Tally::new(0), full: 0, expired: 0, cancelled: 0, other: 0, shadow_dropped: 0, queued: 0 }
     }
 }
 
@@ -53,6 +54,7 @@ impl Sums {
         self.full += other.full;
         self.expired += other.expired;
         self.cancelled += other.cancelled;
+        self.other += other.other;
         self.shadow_dropped += other.shadow_dropped;
         self.queued += other.queued;
     }
@@ -88,15 +90,22 @@ impl Ledger {
 impl Lane {
     /// What the version has done since it was loaded, by this lane and those that it took the place of.
     pub(crate) fn statistics(&self) -> ModelStatistics {
+        self.counted().0
+    }
+
+    /// The same, with the sums that it is made of.
+    pub(super) fn counted(&self) -> (ModelStatistics, Tally) {
         let total = self.ledger.total();
-        let mut statistics = total.tally.read();
+        let (mut statistics, last) = (total.tally.read(), total.tally.last());
+        statistics.last_inference = last.map_or(0, |at| self.services.clock.epoch_ms(at));
         (statistics.name, statistics.version) = (self.spec.model.clone(), self.spec.version);
         statistics.refused_count = total.full;
         statistics.expired_count = total.expired;
         statistics.cancelled_count = total.cancelled;
+        statistics.other_count = total.other;
         statistics.shadow_dropped_count = total.shadow_dropped;
         statistics.queue_len = total.queued;
-        statistics
+        (statistics, total.tally)
     }
 
     /// It counts no more.
@@ -110,6 +119,7 @@ impl Lane {
             full: self.refusals.full.read(),
             expired: self.refusals.expired.read(),
             cancelled: self.refusals.cancelled.read(),
+            other: self.refusals.other.read(),
             shadow_dropped: self.refusals.shadow.read(),
             queued: self.word.read().queued() as u64,
         }

@@ -689,6 +689,7 @@ mod tests {
             caller_runs: CallerRuns::OwnRequest,
             is_thread_bound: false,
             credit_max: None,
+            metric_tags: Default::default(),
         }
     }
 
