@@ -107,6 +107,7 @@
 //!
 //! - `tract`, on by default: the ONNX backend. It takes minutes to compile; leave it out of builds that need no ONNX.
 //! - `ndarray`, on by default: `ndarray` arrays as inputs, and tensors as views of arrays.
+//! - `integrity`, on by default: models that are sealed by a manifest of sums, which may be signed, see [`seal()`].
 //!
 //! The library opens no socket, prints nothing and installs no handler of any kind.
 #![deny(unsafe_code)]
@@ -135,6 +136,8 @@ pub use inferlay_backend_sdk::{
     TensorMut,
 };
 pub use observe::{Cut, DurationStatistics, LogRecord, ModelStatistics, Trace, TraceEnd};
+#[cfg(feature = "integrity")]
+pub use repository::{Algorithm, PublicKey, SealReport, SigningKey, seal};
 pub use server::{
     BackendStatus, ModelHandle, ModelMetadata, ModelState, ModelStatus, Progress, ResponseFuture, Responses,
     ServerBuilder, ServerHandle, TensorMetadata,

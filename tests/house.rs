@@ -73,6 +73,10 @@ const DOORS: &[(&str, &[&str])] = &[
     ("loom", &["src/sync"]),
     ("cbindgen", &["tests/capi.rs", "backends/sdk/tests/header.rs"]),
     ("tract_", &["backends/tract", "benches"]),
+    ("sha2", &["src/repository/seal/digest.rs", "backends/onnxruntime/src/cache.rs"]),
+    ("blake3", &["src/repository/seal/digest.rs"]),
+    ("ed25519_dalek", &["src/repository/seal/signature.rs"]),
+    ("rustix", &["src/repository/disk.rs", "benches"]),
     ("ort", &["backends/onnxruntime", "benches/src/onnxruntime"]),
 ];
 

@@ -48,6 +48,12 @@ impl FolderFiles {
         self
     }
 
+    /// The content of a file, to be read piece by piece.
+    #[cfg(feature = "integrity")]
+    pub(super) fn reader(&self, name: &str) -> Result<fs::File, Error> {
+        self.folder.bounds.open(&self.folder.root.join(relative(name)?))
+    }
+
     /// What lies there and is not listed because its name cannot be passed on, with the reason.
     pub(super) fn unlisted(&self) -> &[String] {
         &self.unlisted
@@ -168,9 +174,7 @@ struct Folder {
 
 impl Folder {
     fn read(&self, name: &str) -> Result<Vec<u8>, Error> {
-        let path = self.root.join(relative(name)?);
-        let real = self.bounds.resolve_file(&path)?;
-        fs::read(&real).map_err(|error| disk::refused(&path, &error))
+        self.bounds.read(&self.root.join(relative(name)?))
     }
 
     /// The path with the symlink of the file itself not followed: a framework looks for the weights beside the name

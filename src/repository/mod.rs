@@ -13,9 +13,10 @@
 //!
 //! Invariants: 1. One bad model takes nothing else down: it is listed in `Found::broken` with its reason. 2. A name is
 //! in `Found::models` or in `Found::broken`, never in both. 3. Nothing outside of a repository is read: names that
-//! climb out and symlinks that lead out are refused. The check and the read are two steps, so that this guards against
-//! stray names and links, not against somebody who swaps links in a repository while it is read. 4. This room never
-//! sees a request, knows no backend and holds no lock.
+//! climb out and symlinks that lead out are refused, and on Linux a file that is read is opened without following links,
+//! so that somebody who swaps them meanwhile gains nothing. Not so where a backend asks for a path and opens it itself,
+//! and where a folder is listed, which tells names: against who can write into a repository, models are sealed, see
+//! `seal`. 4. This room never sees a request, knows no backend and holds no lock.
 //!
 //! Runs on the thread that calls it, and blocks on the file system.
 
@@ -24,6 +25,8 @@ mod disk;
 mod files;
 mod name;
 mod scan;
+#[cfg_attr(not(feature = "integrity"), path = "unsealed.rs")]
+mod seal;
 #[cfg(test)]
 mod temp;
 #[cfg(test)]
@@ -33,6 +36,9 @@ mod versions;
 pub(crate) use detect::detect;
 pub(crate) use name::check_model_name;
 pub(crate) use scan::{in_memory, open_file, scan};
+#[cfg(feature = "integrity")]
+pub use seal::{Algorithm, PublicKey, SealReport, SigningKey, seal};
+pub(crate) use seal::{Sealing, Trust};
 pub(crate) use versions::{Choice, choose};
 
 use inferlay_backend_sdk::{Error, ModelFiles};
@@ -58,6 +64,8 @@ pub(crate) struct FoundModel {
     pub(crate) config: Option<ConfigText>,
     /// The files of every version, at least one.
     pub(crate) versions: BTreeMap<u64, Arc<dyn ModelFiles>>,
+    /// Whether somebody has sealed it.
+    pub(crate) sealing: Sealing,
 }
 
 /// A config as it was read.

@@ -11,12 +11,12 @@
 use super::disk::{self, Bounds, Entry};
 use super::files::{FileFiles, FolderFiles, MemoryFiles};
 use super::name::{Shown, check_model_name};
+use super::seal::{self, Sealing};
 use super::versions::{FolderName, folder_name};
 use super::{ConfigText, Found, FoundModel};
 use inferlay_backend_sdk::{Error, ErrorKind, ModelFiles};
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -54,7 +54,7 @@ pub(crate) fn open_file(path: &Path) -> Result<FoundModel, Error> {
     let files: Arc<dyn ModelFiles> = Arc::new(FileFiles::open(path)?);
     let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
     check_model_name(&name).map_err(|error| error.at(Shown::path(path)))?;
-    Ok(FoundModel { name, config: None, versions: BTreeMap::from([(1, files)]) })
+    Ok(FoundModel { name, config: None, versions: BTreeMap::from([(1, files)]), sealing: Sealing::Missing })
 }
 
 /// The model in memory, as version 1; `config.yaml` among its files is its config.
@@ -69,8 +69,11 @@ pub(crate) fn in_memory(name: &str, mut files: Vec<(String, Vec<u8>)>) -> Result
         let text = String::from_utf8(content);
         text.map_err(|_| Error::invalid_arg(format!("{label}: is not UTF-8"))).map(|text| ConfigText { label, text })
     });
-    let files: Arc<dyn ModelFiles> = Arc::new(MemoryFiles::new(files)?);
-    Ok(FoundModel { name: name.to_owned(), config: config.transpose()?, versions: BTreeMap::from([(1, files)]) })
+    let config = config.transpose()?;
+    let files = MemoryFiles::new(files)?;
+    let mut versions = Versions::from([(1, Arc::new(files.clone()) as Arc<dyn ModelFiles>)]);
+    let sealing = seal::in_memory(&files, config.as_ref(), &mut versions)?;
+    Ok(FoundModel { name: name.to_owned(), config, versions, sealing })
 }
 
 /// A model's folder in one repository, and what lies in it.
@@ -150,8 +153,8 @@ impl Repository {
             return Err(at(Error::not_found("found a link to the repository itself, expected a folder inside of it")));
         }
         let reading = ModelFolder { root, shown: &folder, bounds: &self.bounds };
-        let (config, versions) = reading.read(warnings).map_err(at)?;
-        Ok(Some(FoundModel { name: name.to_owned(), config, versions }))
+        let (config, versions, sealing) = reading.read(warnings).map_err(at)?;
+        Ok(Some(FoundModel { name: name.to_owned(), config, versions, sealing }))
     }
 }
 
@@ -178,7 +181,8 @@ impl Kind {
     }
 }
 
-type Versions = BTreeMap<u64, Arc<dyn ModelFiles>>;
+/// The files of every version.
+pub(super) type Versions = BTreeMap<u64, Arc<dyn ModelFiles>>;
 
 /// The folder of one model while it is read.
 struct ModelFolder<'a> {
@@ -200,8 +204,18 @@ struct Contents<'a> {
     files: Vec<&'a str>,
 }
 
+impl Contents<'_> {
+    /// What the names of each version's files begin with, seen from the model's folder.
+    fn prefixes(&self) -> BTreeMap<u64, String> {
+        if self.versions.is_empty() {
+            return BTreeMap::from([(1, String::new())]);
+        }
+        self.versions.iter().map(|(version, name)| (*version, format!("{name}/"))).collect()
+    }
+}
+
 impl ModelFolder<'_> {
-    fn read(&self, warnings: &mut Vec<String>) -> Result<(Option<ConfigText>, Versions), Error> {
+    fn read(&self, warnings: &mut Vec<String>) -> Result<(Option<ConfigText>, Versions, Sealing), Error> {
         let entries = disk::entries(&self.root)?;
         let contents = self.contents(&entries);
         let config = self.config(&entries)?;
@@ -214,7 +228,10 @@ impl ModelFolder<'_> {
         let foreign = foreign_config(&contents).filter(|_| config.is_none());
         let passed_over = contents.almost.iter().chain(&shadowed).chain(&foreign);
         warnings.extend(passed_over.map(|why| format!("model {}: passed over: {why}", Shown::path(self.shown))));
-        Ok((config, self.versions(&contents, warnings)?))
+        let mut versions = self.versions(&contents, warnings)?;
+        let prefixes = contents.prefixes();
+        let sealing = seal::in_folder((&self.root, self.bounds), config.as_ref(), &prefixes, &mut versions)?;
+        Ok((config, versions, sealing))
     }
 
     fn contents<'e>(&self, entries: &'e [Entry]) -> Contents<'e> {
@@ -227,7 +244,7 @@ impl ModelFolder<'_> {
                 }
                 (Kind::Folder, FolderName::Almost(why)) => contents.almost.push(why),
                 (Kind::Folder, FolderName::Other) => contents.others.push(name),
-                _ if CONFIG_NAMES.contains(&name) => {}
+                _ if CONFIG_NAMES.contains(&name) || seal::NAMES.contains(&name) => {}
                 _ => contents.files.push(name),
             }
         }
@@ -241,7 +258,7 @@ impl ModelFolder<'_> {
             opened.push((*version, open(name).map_err(|error| error.at(format_args!("version {version}")))?));
         }
         if opened.is_empty() {
-            opened.push((1, open("")?.without(&CONFIG_NAMES)));
+            opened.push((1, open("")?.without(&CONFIG_NAMES).without(&seal::NAMES)));
         }
         for (_, files) in &opened {
             warnings.extend_from_slice(files.unlisted());
@@ -264,15 +281,7 @@ impl ModelFolder<'_> {
     fn config_text(&self, name: &str) -> Result<ConfigText, Error> {
         let path = self.root.join(name);
         let label = self.shown.join(name).display().to_string();
-        let real = self.bounds.resolve_file(&path)?;
-        let mut bytes = Vec::new();
-        let reading = File::open(real).and_then(|file| file.take(CONFIG_BYTES_MAX + 1).read_to_end(&mut bytes));
-        reading.map_err(|error| disk::refused(&path, &error))?;
-        if bytes.len() as u64 > CONFIG_BYTES_MAX {
-            return Err(Error::invalid_arg(format!(
-                "{label}: found more than {CONFIG_BYTES_MAX} bytes, expected a config"
-            )));
-        }
+        let bytes = self.bounds.read_short(&path, CONFIG_BYTES_MAX, "a config")?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
             Error::invalid_arg(format!("{label}: found a byte at offset {at} that is not UTF-8, expected UTF-8 text"))

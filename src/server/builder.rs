@@ -10,7 +10,7 @@ use crate::config::CallerRuns;
 use crate::flow::{Messenger, Services, Timekeeper, Tuning, Workers};
 use crate::memory::BlockPool;
 use crate::observe::{Log, LogRecord, Tracer};
-use crate::repository::{self, Found};
+use crate::repository::{self, Found, Trust};
 use crate::sync::{AtomicBool, AtomicU64, Clock, Doorbell, ManualClock, Mutex, thread};
 use inferlay_backend_sdk::{Backend, Error, ErrorKind};
 use std::path::PathBuf;
@@ -35,7 +35,7 @@ pub struct ServerBuilder {
     files: Vec<PathBuf>,
     in_memory: Vec<(String, MemoryModel)>,
     tables: Vec<TrustedTable>,
-    options: Options,
+    pub(super) options: Options,
     log: Log,
     clock: Clock,
     tuning: Tuning,
@@ -53,6 +53,7 @@ pub(super) struct Options {
     pub(super) caller_runs: CallerRuns,
     pub(super) load_threads_max: usize,
     pub(super) execution_threads_max: usize,
+    pub(super) trust: Trust,
     progress: Option<Box<ProgressFn>>,
 }
 
@@ -94,6 +95,7 @@ impl Default for ServerBuilder {
             caller_runs: CallerRuns::OwnRequest,
             load_threads_max: thread::cores().saturating_sub(1).max(1),
             execution_threads_max: 1,
+            trust: Trust::default(),
             progress: None,
         };
         ServerBuilder {
@@ -448,6 +450,7 @@ impl ServerBuilder {
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn start(mut self) -> Result<ServerHandle, Error> {
+        self.options.trust.check()?;
         let mut found =
             if self.repositories.is_empty() { Found::default() } else { repository::scan(&self.repositories)? };
         let files = self.files.iter().map(|file| repository::open_file(file));

@@ -17,6 +17,8 @@ mod spec;
 mod status;
 #[cfg(all(test, not(loom)))]
 mod table_tests;
+#[cfg(feature = "integrity")]
+mod trust;
 
 pub use builder::ServerBuilder;
 pub use future::ResponseFuture;
