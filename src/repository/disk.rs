@@ -121,7 +121,7 @@ fn must_be_file(path: &Path, kind: FileType) -> Result<(), Error> {
 /// Opens `name`, which is free of `..`, below `root` without following any link, and without waiting for the other end
 /// of a pipe. As `openat2` with `RESOLVE_BENEATH` and `RESOLVE_NO_SYMLINKS` does, which older kernels and sandboxes lack.
 #[cfg(target_os = "linux")]
-fn open_below(root: &Path, name: &Path) -> io::Result<File> {
+pub(super) fn open_below(root: &Path, name: &Path) -> io::Result<File> {
     use rustix::fs::{Mode, OFlags, open, openat};
     const STEP: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
     const READ: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
@@ -135,7 +135,7 @@ fn open_below(root: &Path, name: &Path) -> io::Result<File> {
 
 /// Elsewhere the check and the opening are two steps.
 #[cfg(not(target_os = "linux"))]
-fn open_below(root: &Path, name: &Path) -> io::Result<File> {
+pub(super) fn open_below(root: &Path, name: &Path) -> io::Result<File> {
     File::open(root.join(name))
 }
 

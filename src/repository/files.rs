@@ -5,7 +5,7 @@
 //! afterwards: any thread may read.
 
 use super::disk::{self, Bounds, ENTRIES_MAX, Entry};
-use super::name::{Shown, relative};
+use super::name::{Shown, passable, relative};
 use inferlay_backend_sdk::{Error, ErrorKind, ModelFiles};
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,6 +14,9 @@ use std::sync::Arc;
 
 /// How many folders deep a version is listed.
 const DEPTH_MAX: usize = 16;
+
+/// The most bytes of the names of a version's files together: deep folders make each name long.
+const NAMES_BYTES_MAX: usize = 1 << 24;
 
 /// The files of a folder and of the folders in it.
 pub(crate) struct FolderFiles {
@@ -35,7 +38,7 @@ impl FolderFiles {
     /// The files below `folder`, whose symlinks may lead anywhere within `bounds`: versions share large files so.
     pub(super) fn open_within(folder: &Path, bounds: Bounds) -> Result<Self, Error> {
         let root = bounds.resolve(folder)?;
-        let mut walk = Walk { bounds: &bounds, names: Vec::new(), unlisted: Vec::new(), visited: 0 };
+        let mut walk = Walk { bounds: &bounds, names: Vec::new(), unlisted: Vec::new(), visited: 0, bytes: 0 };
         walk.folder(&mut vec![root.clone()], "")?;
         let Walk { mut names, unlisted, .. } = walk;
         names.sort_unstable();
@@ -95,7 +98,12 @@ impl FileFiles {
         };
         let name = match name.to_str().map(relative) {
             Some(Ok(plain)) => plain,
-            _ => return Err(Error::invalid_arg(format!("{}: the name is not UTF-8 or holds '\\'", Shown::path(path)))),
+            _ => {
+                return Err(Error::invalid_arg(format!(
+                    "{}: the name is not UTF-8, or holds '\\' or what is not seen",
+                    Shown::path(path)
+                )));
+            }
         };
         let bounds = Bounds::of_folder(&folder_of(path))?.and(beside.to_owned());
         Ok(FileFiles { folder: Folder { root: bounds.root().to_owned(), bounds }, name })
@@ -192,6 +200,8 @@ struct Walk<'a> {
     names: Vec<String>,
     unlisted: Vec<String>,
     visited: usize,
+    /// Of all names together.
+    bytes: usize,
 }
 
 impl Walk<'_> {
@@ -213,11 +223,17 @@ impl Walk<'_> {
     }
 
     fn entry(&mut self, open: &mut Vec<PathBuf>, path: &Path, prefix: &str, entry: &Entry) -> Result<(), Error> {
-        let Some(name) = entry.name.to_str().filter(|name| !name.contains('\\')) else {
-            self.unlisted.push(format!("{}: passed over: its name is not UTF-8 or holds '\\'", Shown::path(path)));
+        let Some(name) = passable(&entry.name) else {
+            let why = "its name is not UTF-8, or holds '\\' or what is not seen";
+            self.unlisted.push(format!("{}: passed over: {why}", Shown::path(path)));
             return Ok(());
         };
         let name = format!("{prefix}{name}");
+        self.bytes += name.len();
+        if self.bytes > NAMES_BYTES_MAX {
+            let message = format!("{}: found more than {NAMES_BYTES_MAX} bytes of names", Shown::path(&open[0]));
+            return Err(Error::new(ErrorKind::ResourceExhausted, format!("{message}, expected the files of a model")));
+        }
         match self.folder_to_enter(path, entry) {
             // A link back to a folder that we are in would be listed for ever.
             Some(real) if open.contains(&real) => {}

@@ -1,5 +1,7 @@
 //! The room's door, tested with real folders: what is found, what is broken and why, and that nothing leads out.
 
+#[cfg(target_os = "linux")]
+mod hostile;
 #[cfg(unix)]
 mod links;
 
