@@ -76,6 +76,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("sha2", &["src/repository/seal/digest.rs", "backends/onnxruntime/src/cache.rs"]),
     ("blake3", &["src/repository/seal/digest.rs"]),
     ("ed25519_dalek", &["src/repository/seal/signature.rs"]),
+    ("object_store", &["src/repository/source/object.rs"]),
     ("rustix", &["src/repository/disk.rs", "benches"]),
     ("ort", &["backends/onnxruntime", "benches/src/onnxruntime"]),
 ];

@@ -27,6 +27,7 @@ mod name;
 mod scan;
 #[cfg_attr(not(feature = "integrity"), path = "unsealed.rs")]
 mod seal;
+mod source;
 #[cfg(test)]
 mod temp;
 #[cfg(test)]
@@ -39,6 +40,12 @@ pub(crate) use scan::{in_memory, open_file, scan};
 #[cfg(feature = "integrity")]
 pub use seal::{Algorithm, PublicKey, SealReport, SigningKey, seal};
 pub(crate) use seal::{Sealing, Trust};
+#[cfg(feature = "object-store")]
+pub(crate) use source::ObjectSource;
+#[cfg(feature = "object-store")]
+pub use source::UrlOptions;
+pub(crate) use source::{Cache, Snapshot};
+pub use source::{FolderSource, Source, SourceFile};
 pub(crate) use versions::{Choice, choose};
 
 use inferlay_backend_sdk::{Error, ModelFiles};

@@ -3,6 +3,7 @@
 use super::catalog::Catalog;
 use super::gate::OpenGate;
 use super::load::Loader;
+use super::source::Origin;
 use super::status::Progress;
 use super::{Inner, ServerHandle};
 use crate::backend::{self, BackendOptions, Surroundings, TrustedTable};
@@ -10,7 +11,7 @@ use crate::config::CallerRuns;
 use crate::flow::{Messenger, Services, Timekeeper, Tuning, Workers};
 use crate::memory::BlockPool;
 use crate::observe::{Log, LogRecord, Tracer};
-use crate::repository::{self, Found, Trust};
+use crate::repository::{self, Found, Snapshot, Trust};
 use crate::sync::{AtomicBool, AtomicU64, Clock, Doorbell, ManualClock, Mutex, thread};
 use inferlay_backend_sdk::{Backend, Error, ErrorKind};
 use std::path::PathBuf;
@@ -54,6 +55,10 @@ pub(super) struct Options {
     pub(super) load_threads_max: usize,
     pub(super) execution_threads_max: usize,
     pub(super) trust: Trust,
+    /// Repositories that lie elsewhere.
+    pub(super) sources: Vec<Origin>,
+    /// Their copies, which are kept as long as the server is there.
+    snapshots: Vec<Snapshot>,
     progress: Option<Box<ProgressFn>>,
 }
 
@@ -96,6 +101,8 @@ impl Default for ServerBuilder {
             load_threads_max: thread::cores().saturating_sub(1).max(1),
             execution_threads_max: 1,
             trust: Trust::default(),
+            sources: Vec::new(),
+            snapshots: Vec::new(),
             progress: None,
         };
         ServerBuilder {
@@ -451,6 +458,11 @@ impl ServerBuilder {
     /// ```
     pub fn start(mut self) -> Result<ServerHandle, Error> {
         self.options.trust.check()?;
+        for origin in std::mem::take(&mut self.options.sources) {
+            let snapshot = origin.update()?;
+            self.repositories.push(snapshot.folder.clone());
+            self.options.snapshots.push(snapshot);
+        }
         let mut found =
             if self.repositories.is_empty() { Found::default() } else { repository::scan(&self.repositories)? };
         let files = self.files.iter().map(|file| repository::open_file(file));

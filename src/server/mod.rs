@@ -13,6 +13,7 @@ mod loom_tests;
 mod model;
 mod register;
 mod responses;
+mod source;
 mod spec;
 mod status;
 #[cfg(all(test, not(loom)))]
