@@ -10,9 +10,13 @@ use super::super::name::Shown;
 use super::{Source, SourceFile};
 use futures_util::StreamExt;
 use inferlay_backend_sdk::{Error, ErrorKind};
+use object_store::aws::AmazonS3ConfigKey;
+use object_store::azure::AzureConfigKey;
+use object_store::gcp::GoogleConfigKey;
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore};
+use object_store::{ClientConfigKey, GetOptions, GetRange, ObjectMeta, ObjectStore};
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::SystemTime;
 use tokio::runtime::{Builder, Runtime};
 
@@ -76,6 +80,23 @@ impl UrlOptions {
         self
     }
 
+    /// Checks that some store has each option that was given: the crate passes over those that it does not know.
+    fn check(&self) -> Result<(), Error> {
+        let is_known = |name: &str| {
+            AmazonS3ConfigKey::from_str(name).is_ok()
+                || AzureConfigKey::from_str(name).is_ok()
+                || GoogleConfigKey::from_str(name).is_ok()
+                || ClientConfigKey::from_str(name).is_ok()
+        };
+        match self.options.iter().find(|(name, _)| !is_known(name)) {
+            Some((name, _)) => Err(Error::invalid_arg(format!(
+                "option {}: found none of that name, expected one such as aws_endpoint",
+                Shown::text(name)
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// All options, the ones that go first last.
     fn all(&self) -> Vec<(String, String)> {
         let is_ours = |(name, _): &(String, String)| ENVIRONMENT.iter().any(|prefix| name.starts_with(prefix));
@@ -101,6 +122,7 @@ impl ObjectSource {
     /// # Errors
     /// `INVALID_ARG` for a URL that names no store, or options that it does not have.
     pub(crate) fn new(url: &str, options: &UrlOptions) -> Result<Self, Error> {
+        options.check()?;
         let parsed = url.parse().map_err(|error| Error::invalid_arg(format!("{}: {error}", Shown::text(url))))?;
         let name = without_secrets(url);
         let refused = |error: object_store::Error| Error::invalid_arg(format!("{}: {error}", Shown::text(&name)));
@@ -241,6 +263,13 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::InvalidArg);
             assert!(error.message().starts_with(message), "{error}");
         }
+    }
+
+    #[test]
+    fn an_option_that_no_store_has_is_refused() {
+        let options = UrlOptions::new("cache").option("aws_region", "here").option("aws_regoin", "there");
+        let error = ObjectSource::new("s3://bucket", &options).err().unwrap();
+        assert_eq!(error.message(), "option 'aws_regoin': found none of that name, expected one such as aws_endpoint");
     }
 
     #[test]
