@@ -45,6 +45,10 @@ impl InstanceCell {
 pub(super) struct Instances {
     free: Vec<Box<InstanceCell>>,
     busy: Vec<Busy>,
+    /// How many there are, free and busy.
+    count: usize,
+    /// How many of the busy ones are not wanted any more.
+    surplus: usize,
     /// The lane has stopped for good.
     is_retired: bool,
 }
@@ -63,7 +67,32 @@ impl Instances {
         if self.busy.len() <= cell.index {
             self.busy.resize_with(cell.index + 1, Busy::default);
         }
+        self.count += 1;
         self.free.push(cell);
+    }
+
+    /// A free instance leaves for good. The word no longer counts it.
+    pub(super) fn leave(&mut self) -> Option<Box<InstanceCell>> {
+        let cell = self.free.pop()?;
+        self.count -= 1;
+        Some(cell)
+    }
+
+    #[allow(dead_code, clippy::vec_box, reason = "until models are paged; as they are kept")]
+    /// All free instances leave for good. The word no longer counts them.
+    pub(super) fn leave_all(&mut self) -> Vec<Box<InstanceCell>> {
+        self.count -= self.free.len();
+        std::mem::take(&mut self.free)
+    }
+
+    /// So many of those that are busy leave for good when they are back.
+    pub(super) fn leave_later(&mut self, count: usize) {
+        self.surplus = self.count.min(self.surplus + count);
+    }
+
+    /// The index that the next instance gets.
+    pub(super) fn next_index(&self) -> usize {
+        self.busy.len()
     }
 
     /// Sends a free instance off with `tickets`. The word said that there is one.
@@ -76,10 +105,15 @@ impl Instances {
         Some(cell)
     }
 
-    /// An instance is back from its batch. Given back, to be dropped outside of the lock, when the lane has stopped for
-    /// good.
+    /// An instance is back from its batch. Given back, to be dropped outside of the lock, when it is not wanted any
+    /// more.
     pub(super) fn arrive(&mut self, cell: Box<InstanceCell>) -> Option<Box<InstanceCell>> {
         self.end(cell.index);
+        if self.surplus > 0 {
+            self.surplus -= 1;
+            self.count -= 1;
+            return Some(cell);
+        }
         if self.is_retired {
             return Some(cell);
         }
@@ -112,7 +146,7 @@ impl Instances {
 
     /// How many instances there are.
     pub(super) fn len(&self) -> usize {
-        self.busy.len()
+        self.count
     }
 
     /// Takes the free instances out, to be dropped; those that are out are dropped when they arrive.

@@ -10,6 +10,7 @@
 //! a callback; inside it only a pool's free list and an instance's flights may be locked.
 
 use super::answer;
+use super::doze::Demand;
 use super::instance::{InstanceCell, Instances};
 use super::queue::{Entry, Room};
 use super::request::{Checked, Refused, Request, check};
@@ -52,6 +53,10 @@ pub(crate) struct Lane {
     pub(super) taken: Mutex<Vec<Ticket>>,
     /// How slow answering has been of late; see [`Lane::answers_quickly`].
     pub(super) slowness: AtomicU32,
+    /// Whether it has no instances but would be given some; see `doze`.
+    pub(super) doze: AtomicU32,
+    /// Who gives them.
+    pub(super) demand: Mutex<Option<Arc<dyn Demand>>>,
     /// Set once an execution took longer than the config allows.
     pub(super) is_stuck: AtomicBool,
     /// Set when a stop no longer waits: whatever still runs is not wanted any more.
@@ -126,6 +131,8 @@ impl Lane {
             taken: Mutex::new(Vec::new()),
             // Models of the corridor look at the quick way, which has more to go wrong.
             slowness: AtomicU32::new(if cfg!(loom) { 0 } else { slowness::NEW }),
+            doze: AtomicU32::new(0),
+            demand: Mutex::new(None),
             is_stuck: AtomicBool::new(false),
             has_ended: AtomicBool::new(false),
             spec,
@@ -152,16 +159,33 @@ impl Lane {
         notify: Notify,
         manner: Manner,
     ) -> Result<(Ticket, bool), Refused<'a>> {
+        self.submit_with(request, || notify, manner)
+    }
+
+    /// As [`Lane::submit`]; `notify` is called only if the request is taken, so that it is not lost with a refusal.
+    ///
+    /// # Errors
+    /// As for [`Lane::submit`].
+    pub(super) fn submit_with<'a>(
+        self: &Arc<Self>,
+        request: Request<'a>,
+        notify: impl FnOnce() -> Notify,
+        manner: Manner,
+    ) -> Result<(Ticket, bool), Refused<'a>> {
         let entry = self.accept(request, notify, manner)?;
         let ticket = entry.item.clone();
         Ok((ticket, self.enqueue(entry, manner)))
     }
 
-    /// As [`Lane::submit`], for a caller who keeps no hold of the request.
+    /// As [`Lane::submit_with`], for a caller who keeps no hold of the request.
     ///
     /// # Errors
     /// As for [`Lane::submit`].
-    pub(crate) fn post<'a>(self: &Arc<Self>, request: Request<'a>, notify: Notify) -> Result<(), Refused<'a>> {
+    pub(crate) fn post<'a>(
+        self: &Arc<Self>,
+        request: Request<'a>,
+        notify: impl FnOnce() -> Notify,
+    ) -> Result<(), Refused<'a>> {
         let entry = self.accept(request, notify, Manner::Async)?;
         self.enqueue(entry, Manner::Async);
         Ok(())
@@ -171,7 +195,7 @@ impl Lane {
     fn accept<'a>(
         self: &Arc<Self>,
         mut request: Request<'a>,
-        notify: Notify,
+        notify: impl FnOnce() -> Notify,
         manner: Manner,
     ) -> Result<Entry<Ticket>, Refused<'a>> {
         let checked = match check(&request, &self.spec) {
@@ -188,7 +212,7 @@ impl Lane {
             return Err(Refused { error: self.refusal(refusal), request });
         }
         let token = request.take_cancel_token();
-        let ticket = self.fill(&mut request, &checked, (now, deadline), notify);
+        let ticket = self.fill(&mut request, &checked, (now, deadline), notify());
         ticket.state.queue(checked.is_lent, manner == Manner::Blocking);
         if let Some(deadline) = deadline {
             // The key must be in its place before anybody can answer, and the answer looks for it there.
@@ -273,6 +297,8 @@ impl Lane {
             if missed > 0 && missed <= rows {
                 self.bell.ring();
             }
+        } else {
+            self.ask_if_dozing(before);
         }
         false
     }

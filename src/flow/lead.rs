@@ -294,6 +294,9 @@ impl Lane {
     fn welcome(&self, is_back: bool, retired: Option<Box<InstanceCell>>, keeps: bool) -> bool {
         let is_late = retired.is_some();
         drop(retired);
+        if is_late && self.word.read().is_stopping() {
+            self.services.drained.ring();
+        }
         is_back && !is_late && self.free_instance(keeps)
     }
 

@@ -11,7 +11,7 @@ use super::lead::Turn;
 use super::*;
 use crate::memory::BlockPool;
 use crate::observe::{Log, Tracer};
-use crate::sync::{AtomicUsize, Clock, Doorbell, ManualClock, Mutex, Ordering, model, spawn};
+use crate::sync::{AtomicUsize, Bells, Clock, Doorbell, ManualClock, Mutex, Ordering, model, spawn};
 use inferlay_backend_sdk::{
     Batch, Buffer, DataType, Error, ErrorKind, Instance, InstanceSpec, Model, Responder, Signature, Tensor,
 };
@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 mod claim;
 mod delay;
+mod doze;
 mod lead;
 mod stop;
 mod stream;
@@ -151,7 +152,7 @@ impl Plan {
             log,
             tracer: Tracer::new(0),
             tuning: Tuning { spin_max: 0, small_output_len_max: 0, workers_max: self.workers_max },
-            drained: Arc::new(Doorbell::new()),
+            drained: Bells::default(),
         });
         services.timekeeper.stop();
         services.messenger.stop();

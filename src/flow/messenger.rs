@@ -67,7 +67,6 @@ impl Messenger {
     }
 
     /// Has `callback` called soon; after a stop it is dropped, uncalled.
-    #[cfg(feature = "capi")]
     pub(crate) fn post_call(&self, callback: Callback<()>) {
         self.put(Letter::Call(callback));
     }

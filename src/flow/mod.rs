@@ -79,6 +79,7 @@
 
 mod answer;
 mod batch;
+mod doze;
 mod execute;
 mod execution;
 mod instance;
@@ -108,6 +109,8 @@ mod worker;
 
 pub(crate) use answer::{cancel, outcome};
 pub(crate) use batch::Policy;
+#[allow(unused_imports, reason = "until models are paged")]
+pub(crate) use doze::Demand;
 pub(crate) use instance::InstanceCell;
 pub(crate) use lane::{Lane, Manner};
 pub(crate) use messenger::Messenger;
@@ -120,7 +123,7 @@ pub(crate) use response::Answered;
 pub use response::Response;
 pub(crate) use services::{Services, Tuning};
 pub(crate) use spec::{CallerRuns, LaneSpec, Port};
-pub(crate) use stream::{Delivery, Stream};
+pub(crate) use stream::{Delivery, Listener, Stream};
 #[cfg(feature = "capi")]
 pub(crate) use stream::{Listen, Untaken};
 pub use task::CancelToken;

@@ -6,7 +6,7 @@ use super::timekeeper::Timekeeper;
 use super::worker::Workers;
 use crate::memory::BlockPool;
 use crate::observe::{Log, Tracer};
-use crate::sync::{Clock, Doorbell};
+use crate::sync::{Bells, Clock};
 use std::sync::Arc;
 
 /// Shared by all lanes of a server.
@@ -21,7 +21,7 @@ pub(crate) struct Services {
     pub(crate) tracer: Tracer,
     pub(crate) tuning: Tuning,
     /// Rung by lanes that stop, when they may have nothing left.
-    pub(crate) drained: Arc<Doorbell>,
+    pub(crate) drained: Bells,
 }
 
 /// Numbers that trade one thing for another.

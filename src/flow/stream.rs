@@ -119,28 +119,33 @@ impl Lane {
     pub(crate) fn post_to<'a, L: Listen>(
         self: &Arc<Self>,
         request: Request<'a>,
-        listener: L,
+        listener: impl FnOnce() -> L,
     ) -> Result<(), Refused<'a>> {
-        if self.spec.credit_max.is_none() {
-            return self.post(request, Notify::Callback(Callback::new(move |outcome| listener.answered(outcome))));
+        if self.spec.credit_max.is_some() {
+            return self.stream_to(request, || deliveries_to(listener()));
         }
-        let mut listener = Some(listener);
-        self.stream_to(
-            request,
-            Box::new(move |delivery| match delivery {
-                Delivery::Response(response, untaken) => {
-                    if let Some(listener) = &mut listener {
-                        listener.responded(response, untaken);
-                    }
-                }
-                Delivery::Last(last) => {
-                    if let Some(listener) = listener.take() {
-                        listener.ended(last);
-                    }
-                }
-            }),
-        )
+        self.post(request, || {
+            let listener = listener();
+            Notify::Callback(Callback::new(move |outcome| listener.answered(outcome)))
+        })
     }
+}
+
+#[cfg(feature = "capi")]
+fn deliveries_to(listener: impl Listen) -> Listener {
+    let mut listener = Some(listener);
+    Box::new(move |delivery| match delivery {
+        Delivery::Response(response, untaken) => {
+            if let Some(listener) = &mut listener {
+                listener.responded(response, untaken);
+            }
+        }
+        Delivery::Last(last) => {
+            if let Some(listener) = listener.take() {
+                listener.ended(last);
+            }
+        }
+    })
 }
 
 impl Lane {
@@ -148,8 +153,12 @@ impl Lane {
     ///
     /// # Errors
     /// As for [`Lane::submit`]; `UNSUPPORTED` for memory for the outputs of a decoupled model.
-    pub(crate) fn stream_to<'a>(self: &Arc<Self>, request: Request<'a>, listener: Listener) -> Result<(), Refused<'a>> {
-        self.begin_stream(request, Taker::Listener(Some(listener))).map(drop)
+    pub(crate) fn stream_to<'a>(
+        self: &Arc<Self>,
+        request: Request<'a>,
+        listener: impl FnOnce() -> Listener,
+    ) -> Result<(), Refused<'a>> {
+        self.begin_stream(request, || Taker::Listener(Some(listener()))).map(drop)
     }
 
     /// As [`Lane::stream_to`], for a model that stands in for the messenger.
@@ -159,7 +168,7 @@ impl Lane {
         request: Request<'a>,
         listener: Listener,
     ) -> Result<Arc<Stream>, Refused<'a>> {
-        self.begin_stream(request, Taker::Listener(Some(listener))).map(|(_, stream)| stream)
+        self.begin_stream(request, || Taker::Listener(Some(listener))).map(|(_, stream)| stream)
     }
 
     /// As [`Lane::stream_to`], with responses that are taken from the stream.
@@ -167,25 +176,31 @@ impl Lane {
     /// # Errors
     /// As for [`Lane::stream_to`].
     pub(crate) fn stream<'a>(self: &Arc<Self>, request: Request<'a>) -> Result<(Ticket, Arc<Stream>), Refused<'a>> {
-        self.begin_stream(request, Taker::Waiter(None))
+        self.begin_stream(request, || Taker::Waiter(None))
     }
 
     fn begin_stream<'a>(
         self: &Arc<Self>,
         request: Request<'a>,
-        taker: Taker,
+        taker: impl FnOnce() -> Taker,
     ) -> Result<(Ticket, Arc<Stream>), Refused<'a>> {
         if self.spec.credit_max.is_some() && request.brings_output_memory() {
             return Err(Refused { error: MEMORY, request });
         }
-        let stream = Arc::new(Stream {
-            state: Mutex::new(State { responses: VecDeque::new(), end: End::Open, taker, is_posted: false }),
-            untaken: AtomicUsize::new(0),
-            credit_max: self.spec.credit_max.unwrap_or(1),
-            bell: Doorbell::new(),
-            services: self.services.clone(),
-        });
-        let (ticket, _) = self.submit(request, Notify::Stream(stream.clone()), Manner::Async)?;
+        let mut begun = None;
+        let notify = || {
+            let state = State { responses: VecDeque::new(), end: End::Open, taker: taker(), is_posted: false };
+            let stream = Arc::new(Stream {
+                state: Mutex::new(state),
+                untaken: AtomicUsize::new(0),
+                credit_max: self.spec.credit_max.unwrap_or(1),
+                bell: Doorbell::new(),
+                services: self.services.clone(),
+            });
+            Notify::Stream(begun.insert(stream).clone())
+        };
+        let (ticket, _) = self.submit_with(request, notify, Manner::Async)?;
+        let Some(stream) = begun else { unreachable!("a request that is taken has its notify") };
         Ok((ticket, stream))
     }
 }

@@ -141,6 +141,19 @@ impl Word {
         }
     }
 
+    /// Takes a free instance away for good, unless somebody leads: a leader counts on what it has seen.
+    pub(crate) fn remove_instance(&self) -> bool {
+        let may = |reading: Reading| !reading.is_led() && reading.idle() > 0;
+        self.update_if(|word| may(Reading(word)).then(|| word - IDLE))
+    }
+
+    #[allow(dead_code, reason = "until models are paged")]
+    /// Takes all `count` instances away, if every one is free, nothing waits and nobody leads or is to come.
+    pub(crate) fn remove_all(&self, count: usize) -> bool {
+        let may = |reading: Reading| !reading.is_led() && reading.queued() == 0 && reading.idle() == count;
+        self.update_if(|word| (word & STOPPING == 0 && may(Reading(word))).then_some(word & !IDLE_MASK))
+    }
+
     /// The leader sends a batch of `requests` off on a free instance.
     pub(crate) fn depart(&self, requests: usize) -> Lead {
         let mut lead = Lead::Resigned;
@@ -200,6 +213,10 @@ impl Word {
         self.0.fetch_or(STOPPING | SWEPT, Ordering::AcqRel);
     }
 
+    fn update_if(&self, next: impl Fn(u64) -> Option<u64>) -> bool {
+        self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, next).is_ok()
+    }
+
     fn update(&self, mut next: impl FnMut(u64) -> u64) -> Reading {
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
@@ -247,6 +264,20 @@ mod tests {
         assert!(!word.take_instance());
         word.unreserve(1);
         assert!(word.take_instance() && !word.take_instance());
+    }
+
+    #[test]
+    fn instances_are_taken_away_only_while_nobody_counts_on_them() {
+        let word = Word::new();
+        assert!(!word.remove_instance() && word.remove_all(0));
+        (0..3).for_each(|_| assert_eq!(word.bring_instance(false), (false, false)));
+        assert!(word.take_lead() && !word.remove_instance() && !word.remove_all(3));
+        assert!(word.resign(word.read()) && word.remove_instance());
+        assert!(!word.remove_all(3), "one is gone");
+        assert_eq!(word.reserve(1), Ok(()));
+        assert!(!word.remove_all(2), "something is to come");
+        word.unreserve(1);
+        assert!(word.remove_all(2) && word.read().idle() == 0);
     }
 
     #[test]

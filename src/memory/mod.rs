@@ -6,8 +6,10 @@
 
 mod block;
 mod lent;
+mod trim;
 mod write_once;
 
 pub(crate) use block::{Block, BlockPool};
 pub(crate) use lent::{Lent, borrow};
+pub(crate) use trim::trim;
 pub(crate) use write_once::{Target, WriteOnce};

@@ -23,6 +23,7 @@
 mod detect;
 mod disk;
 mod files;
+mod in_memory;
 mod name;
 mod scan;
 #[cfg_attr(not(feature = "integrity"), path = "unsealed.rs")]
@@ -35,8 +36,9 @@ mod tests;
 mod versions;
 
 pub(crate) use detect::detect;
+pub(crate) use in_memory::in_memory;
 pub(crate) use name::check_model_name;
-pub(crate) use scan::{in_memory, open_file, scan};
+pub(crate) use scan::{open_file, scan};
 #[cfg(feature = "integrity")]
 pub use seal::{Algorithm, PublicKey, SealReport, SigningKey, seal};
 pub(crate) use seal::{Sealing, Trust};
@@ -73,7 +75,13 @@ pub(crate) struct FoundModel {
     pub(crate) versions: BTreeMap<u64, Arc<dyn ModelFiles>>,
     /// Whether somebody has sealed it.
     pub(crate) sealing: Sealing,
+    /// What tells the content of a version's files from any other, where that is known.
+    pub(crate) stamps: BTreeMap<u64, Stamp>,
 }
+
+/// A hash of the content of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp(pub(crate) [u8; 32]);
 
 /// A config as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]

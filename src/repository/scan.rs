@@ -9,7 +9,7 @@
 //! name. Names come sorted, so that two scans of the same files say the same.
 
 use super::disk::{self, Bounds, Entry};
-use super::files::{FileFiles, FolderFiles, MemoryFiles};
+use super::files::{FileFiles, FolderFiles};
 use super::name::{Shown, check_model_name};
 use super::seal::{self, Sealing};
 use super::versions::{FolderName, folder_name};
@@ -24,7 +24,7 @@ use std::sync::Arc;
 pub(crate) const CONFIG_BYTES_MAX: u64 = 1 << 20;
 
 /// What a config may be called.
-const CONFIG_NAMES: [&str; 2] = ["config.yaml", "config.yml"];
+pub(super) const CONFIG_NAMES: [&str; 2] = ["config.yaml", "config.yml"];
 
 /// Finds the models of all repositories. A name that lies in two of them is broken in both.
 ///
@@ -54,26 +54,8 @@ pub(crate) fn open_file(path: &Path) -> Result<FoundModel, Error> {
     let files: Arc<dyn ModelFiles> = Arc::new(FileFiles::open(path)?);
     let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
     check_model_name(&name).map_err(|error| error.at(Shown::path(path)))?;
-    Ok(FoundModel { name, config: None, versions: BTreeMap::from([(1, files)]), sealing: Sealing::Missing })
-}
-
-/// The model in memory, as version 1; `config.yaml` among its files is its config.
-///
-/// # Errors
-/// For a name that no model may bear, a file name that climbs out, or a config that is not UTF-8.
-pub(crate) fn in_memory(name: &str, mut files: Vec<(String, Vec<u8>)>) -> Result<FoundModel, Error> {
-    check_model_name(name)?;
-    let at = files.iter().position(|(file, _)| CONFIG_NAMES.contains(&file.as_str()));
-    let config = at.map(|at| files.swap_remove(at)).map(|(file, content)| {
-        let label = format!("{name}/{file}");
-        let text = String::from_utf8(content);
-        text.map_err(|_| Error::invalid_arg(format!("{label}: is not UTF-8"))).map(|text| ConfigText { label, text })
-    });
-    let config = config.transpose()?;
-    let files = MemoryFiles::new(files)?;
-    let mut versions = Versions::from([(1, Arc::new(files.clone()) as Arc<dyn ModelFiles>)]);
-    let sealing = seal::in_memory(&files, config.as_ref(), &mut versions)?;
-    Ok(FoundModel { name: name.to_owned(), config, versions, sealing })
+    let (versions, stamps) = (BTreeMap::from([(1, files)]), BTreeMap::new());
+    Ok(FoundModel { name, config: None, versions, sealing: Sealing::Missing, stamps })
 }
 
 /// A model's folder in one repository, and what lies in it.
@@ -154,7 +136,7 @@ impl Repository {
         }
         let reading = ModelFolder { root, shown: &folder, bounds: &self.bounds };
         let (config, versions, sealing) = reading.read(warnings).map_err(at)?;
-        Ok(Some(FoundModel { name: name.to_owned(), config, versions, sealing }))
+        Ok(Some(FoundModel { name: name.to_owned(), config, versions, sealing, stamps: BTreeMap::new() }))
     }
 }
 

@@ -5,7 +5,7 @@ use super::disk::Bounds;
 use super::files::MemoryFiles;
 use super::scan::Versions;
 use super::{ConfigText, FoundModel};
-use inferlay_backend_sdk::{Error, ModelFiles};
+use inferlay_backend_sdk::Error;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -47,8 +47,13 @@ pub(super) fn in_folder(
     if root.join(MANIFEST_NAME).symlink_metadata().is_ok() { Err(unsupported()) } else { Ok(Sealing::Missing) }
 }
 
-pub(super) fn in_memory(files: &MemoryFiles, _: Option<&ConfigText>, _: &mut Versions) -> Result<Sealing, Error> {
-    if files.path(MANIFEST_NAME).is_ok() { Err(unsupported()) } else { Ok(Sealing::Own) }
+pub(super) fn in_memory(
+    _: &MemoryFiles,
+    _: Option<&ConfigText>,
+    _: &BTreeMap<u64, String>,
+    _: &mut Versions,
+) -> Result<Sealing, Error> {
+    Err(unsupported())
 }
 
 fn unsupported() -> Error {

@@ -1,21 +1,25 @@
 //! How a server is started: options, then folders and files, then everything at once.
 
 use super::catalog::Catalog;
+use super::control::Control;
+use super::events::Events;
 use super::gate::OpenGate;
-use super::load::Loader;
+use super::jobs::Jobs;
+use super::retire::Retiring;
 use super::source::Origin;
 use super::status::Progress;
-use super::{Inner, ServerHandle};
+use super::{Inner, Owner, ServerHandle};
 use crate::backend::{self, BackendOptions, Surroundings, TrustedTable};
 use crate::config::CallerRuns;
 use crate::flow::{Messenger, Services, Timekeeper, Tuning, Workers};
 use crate::memory::BlockPool;
 use crate::observe::{Log, LogRecord, Tracer};
 use crate::repository::{self, Found, Snapshot, Trust};
-use crate::sync::{AtomicBool, AtomicU64, Clock, Doorbell, ManualClock, Mutex, thread};
+use crate::sync::{AtomicBool, AtomicU64, Bells, Clock, ManualClock, Mutex, thread};
 use inferlay_backend_sdk::{Backend, Error, ErrorKind};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Options of a server, and what it loads at start.
 ///
@@ -36,6 +40,7 @@ pub struct ServerBuilder {
     files: Vec<PathBuf>,
     in_memory: Vec<(String, MemoryModel)>,
     tables: Vec<TrustedTable>,
+    control: Control,
     pub(super) options: Options,
     log: Log,
     clock: Clock,
@@ -59,6 +64,8 @@ pub(super) struct Options {
     pub(super) sources: Vec<Origin>,
     /// Their copies, which are kept as long as the server is there.
     snapshots: Vec<Snapshot>,
+    /// How long a version that was replaced or unloaded may take to answer what it has.
+    pub(super) retire_timeout: Duration,
     progress: Option<Box<ProgressFn>>,
 }
 
@@ -90,6 +97,9 @@ impl Options {
 /// Enough turns to cover an answer that comes within some ten microseconds.
 const SPIN_MAX: u32 = 2_000;
 
+/// As long as the longest answers take.
+const RETIRE_TIMEOUT: Duration = Duration::from_secs(300);
+
 impl Default for ServerBuilder {
     fn default() -> Self {
         let options = Options {
@@ -103,6 +113,7 @@ impl Default for ServerBuilder {
             trust: Trust::default(),
             sources: Vec::new(),
             snapshots: Vec::new(),
+            retire_timeout: RETIRE_TIMEOUT,
             progress: None,
         };
         ServerBuilder {
@@ -110,6 +121,7 @@ impl Default for ServerBuilder {
             files: Vec::new(),
             in_memory: Vec::new(),
             tables: Vec::new(),
+            control: Control::default(),
             options,
             log: Log::default(),
             clock: Clock::System,
@@ -251,6 +263,38 @@ impl ServerBuilder {
     ) -> Self {
         let options = Arc::make_mut(&mut self.options.backend_options).entry(backend.into()).or_default();
         options.insert(name.into(), value.into());
+        self
+    }
+
+    /// Loads only what is asked for: these models of the repositories at the start, others by
+    /// [`ServerHandle::load_model`]. Else all are loaded at the start.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::{ModelState, ServerHandle};
+    /// let server = ServerHandle::builder().repository("examples/models").explicit([""; 0]).start()?;
+    /// assert_eq!(server.models()[0].state, ModelState::Unknown);
+    /// assert!(server.is_ready(), "nothing was to be loaded");
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn explicit<N: Into<String>>(mut self, models: impl IntoIterator<Item = N>) -> Self {
+        self.control = Control::Explicit(models.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// How long a version that was replaced or unloaded may take to answer what it has; then that is answered with an
+    /// error. Five minutes unless set.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::ServerHandle;
+    /// # use std::time::Duration;
+    /// let builder = ServerHandle::builder().retire_timeout(Duration::from_secs(30));
+    /// # builder.start()?;
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn retire_timeout(mut self, timeout: Duration) -> Self {
+        self.options.retire_timeout = timeout;
         self
     }
 
@@ -486,18 +530,28 @@ impl ServerBuilder {
             blocks: BlockPool::new(),
             gate: Box::new(OpenGate),
             tracer: Tracer::new(self.trace_every),
-            drained: Arc::new(Doorbell::new()),
+            drained: Bells::default(),
             clock: self.clock,
             tuning: self.tuning,
             log,
         });
-        let (is_stopping, stop_until, stopper) = (AtomicBool::new(false), AtomicU64::new(u64::MAX), Mutex::new(false));
-        let (leaving, abandoned) = (Mutex::new(Vec::new()), Mutex::new(Vec::new()));
-        let catalog = Catalog::new();
-        let (options, serial) = (self.options, Mutex::new(()));
-        let inner = Inner { services, options, catalog, is_stopping, stop_until, stopper, leaving, abandoned, serial };
-        let loader = Loader { services: &inner.services, options: &inner.options, serial: &inner.serial };
-        loader.load_all(found, &inner.catalog)?;
-        Ok(ServerHandle { inner: Arc::new(inner) })
+        let inner = Arc::new(Inner {
+            catalog: Arc::new(Catalog::new(Events::new(services.clone()))),
+            jobs: Jobs::new(self.options.load_threads_max),
+            retiring: Retiring::new(services.clone()),
+            repositories: Mutex::new(self.repositories),
+            is_stopping: AtomicBool::new(false),
+            stop_until: AtomicU64::new(u64::MAX),
+            stopper: Mutex::new(false),
+            serial: Mutex::new(()),
+            options: self.options,
+            services,
+        });
+        let server = ServerHandle { inner: Arc::new(Owner(inner)) };
+        if let Control::Explicit(wanted) = &self.control {
+            server.inner.hold_back(&mut found, wanted)?;
+        }
+        server.inner.load_at_start(found)?;
+        Ok(server)
     }
 }

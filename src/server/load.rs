@@ -1,17 +1,16 @@
-//! Loading: from files found to lanes that serve.
+//! Loading: from the files of one version to a lane that could serve.
 //!
-//! Models are loaded side by side on a few threads; one that fails takes nothing else down. Within a model its versions
-//! are loaded one after the other. Backends that cannot load in parallel are called one at a time.
+//! Which backend reads a version is found out here, and what it loads becomes a lane with its instances; nothing of that
+//! is visible to anybody yet. Backends that cannot load in parallel are called one at a time.
 
 use super::builder::Options;
-use super::catalog::{Catalog, Served, Version};
+use super::catalog::{Served, Weights};
 use super::spec::{device, lane_spec, signature_of};
-use super::status::Progress;
-use crate::config::{self, ModelConfig, PartialConfig, VersionPolicy};
+use crate::config::{ModelConfig, PartialConfig};
 use crate::flow::{InstanceCell, Lane, Services};
 use crate::observe::Log;
-use crate::repository::{self, Choice, Found, FoundModel};
-use crate::sync::{AtomicUsize, Mutex, Ordering, thread};
+use crate::repository::{self, FoundModel};
+use crate::sync::{Mutex, thread};
 use inferlay_backend_sdk::{
     Attributes, Backend, Error, ErrorKind, Host, InstanceSpec, LogLevel, Model, ModelFiles, ModelSource, Signature,
 };
@@ -42,91 +41,31 @@ impl Host for BackendHost {
     }
 }
 
-type Versions = Vec<(u64, Version)>;
+/// Runs the code of a backend: a panic of it is an error.
+///
+/// # Errors
+/// Its own, or `PANIC`.
+pub(super) fn contained<R>(body: impl FnOnce() -> Result<R, Error>) -> Result<R, Error> {
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
+        let said = format!("the backend panicked: {}", thread::panic_text(&*panic));
+        Err(Error::new(ErrorKind::Panic, said))
+    })
+}
 
 impl Loader<'_> {
-    /// Loads all that was found and puts it into the catalog.
-    ///
-    /// # Errors
-    /// In strict manner, the first failure.
-    pub(super) fn load_all(&self, found: Found, catalog: &Catalog) -> Result<(), Error> {
-        for warning in &found.warnings {
-            self.services.log.write(LogLevel::Warning, warning);
-        }
-        let total = found.models.len() + found.broken.len();
-        let course = Course { loader: self, catalog, total, done: AtomicUsize::new(0), first_error: Mutex::new(None) };
-        for (name, error) in found.broken {
-            course.finish(&name, vec![(0, Version::Unavailable(error))]);
-        }
-        let models: Vec<_> = found.models.into_values().collect();
-        let next = AtomicUsize::new(0);
-        let work = || {
-            while let Some(model) = models.get(next.fetch_add(1, Ordering::Relaxed)) {
-                course.finish(&model.name, self.load(model));
-            }
-        };
-        let threads = self.options.load_threads_max.clamp(1, models.len().max(1));
-        thread::scope(threads - 1, "inferlay-load", &work);
-        match course.first_error.into_inner() {
-            Some(error) if self.options.is_strict => Err(error),
-            _ => Ok(()),
-        }
-    }
-
-    /// Loads the versions of one model that its policy names.
-    fn load(&self, model: &FoundModel) -> Versions {
-        let parsed = self.config(model);
-        let (partial, chosen) = match parsed {
-            Ok(parsed) => parsed,
-            Err(error) => {
-                let last = model.versions.keys().last().copied().unwrap_or(0);
-                return vec![(last, Version::Unavailable(error))];
-            }
-        };
-        let load = |version: u64| {
-            let contained = AssertUnwindSafe(|| self.load_version(model, version, partial.clone()));
-            catch_unwind(contained)
-                .unwrap_or_else(|panic| {
-                    let said = format!("the backend panicked: {}", thread::panic_text(&*panic));
-                    Err(Error::new(ErrorKind::Panic, said))
-                })
-                .map_or_else(Version::Unavailable, Version::Ready)
-        };
-        chosen.into_iter().map(|version| (version, load(version))).collect()
-    }
-
-    /// Loads the one version of a model that is to serve.
+    /// Loads one version.
     ///
     /// # Errors
     /// Whatever keeps it from serving.
-    pub(super) fn load_one(&self, model: &FoundModel) -> Result<(u64, Served), Error> {
-        let (version, place) = self.load(model).pop().ok_or_else(|| Error::not_found("no version to be loaded"))?;
-        match place {
-            Version::Ready(served) => Ok((version, served)),
-            Version::Unavailable(error) => Err(error.at(format_args!("model '{}'", model.name.escape_debug()))),
-        }
-    }
-
-    fn config(&self, model: &FoundModel) -> Result<(PartialConfig, Vec<u64>), Error> {
-        let partial = match &model.config {
-            Some(text) => config::parse(&text.label, &text.text)?,
-            None => PartialConfig::new(),
-        };
-        let choice = match partial.version_policy.clone().unwrap_or_default() {
-            VersionPolicy::Latest(count) => Choice::Latest(count),
-            VersionPolicy::All => Choice::All,
-            VersionPolicy::Specific(versions) => Choice::Specific(versions),
-        };
-        let found: Vec<_> = model.versions.keys().copied().collect();
-        let chosen = repository::choose(&found, &choice)?;
-        Ok((partial, chosen))
-    }
-
-    fn load_version(&self, model: &FoundModel, version: u64, mut partial: PartialConfig) -> Result<Served, Error> {
+    pub(super) fn load_version(
+        &self,
+        model: &FoundModel,
+        version: u64,
+        mut partial: PartialConfig,
+    ) -> Result<Served, Error> {
         let Some(files) = model.versions.get(&version) else {
             return Err(Error::not_found(format!("version {version} has no files")));
         };
-        self.options.trust.admit(model, version)?;
         let is_free = partial.backend.is_none();
         let mut backends = self.candidates(&mut partial)?;
         let mut plugins = if is_free { Some(|| self.plugins()) } else { None };
@@ -156,7 +95,8 @@ impl Loader<'_> {
                     partial.decoupled.get_or_insert(loaded.is_decoupled());
                     let config = partial.complete(&model.name, backend.name(), loaded.signature())?;
                     let attributes = backend.attributes();
-                    return serve(self.services, self.options, (config, version), loaded.into(), attributes);
+                    let weights = Weights::new(loaded.into(), attributes, model.stamps.get(&version).copied());
+                    return serve(self.services, self.options, (config, version), weights);
                 }
             }
         }
@@ -247,58 +187,37 @@ pub(super) fn serve(
     services: &Arc<Services>,
     options: &Options,
     (config, version): (ModelConfig, u64),
-    model: Arc<dyn Model>,
-    attributes: Attributes,
+    weights: Arc<Weights>,
 ) -> Result<Served, Error> {
+    let Some(model) = weights.model() else { return Err(Error::unavailable("the model was let go")) };
     let signature = signature_of(&config, model.signature());
-    let spec = lane_spec(&config, version, &signature, options, attributes)?;
+    let spec = lane_spec(&config, version, &signature, options, weights.attributes)?;
     let is_thread_bound = spec.is_thread_bound;
     let mut cells = Vec::new();
     for group in &config.instance_groups {
         for _ in 0..group.count {
             let threads_max = options.execution_threads_max;
             let spec = InstanceSpec { index: cells.len(), device: device(group)?, threads_max };
-            let instance = model.instance(&spec)?;
-            cells.push(InstanceCell::new(instance, model.clone(), cells.len(), is_thread_bound));
+            cells.push(cell(&model, &spec, is_thread_bound)?);
         }
     }
     let lane = Lane::new(spec, services.clone());
     for cell in cells {
         lane.add_instance(cell);
     }
-    Ok(Served { lane, config: Arc::new(config), line: None })
+    Ok(Served { lane, config: Arc::new(config), weights, line: None })
 }
 
-/// One course of loading: who is done, and the first failure.
-struct Course<'a> {
-    loader: &'a Loader<'a>,
-    catalog: &'a Catalog,
-    total: usize,
-    done: AtomicUsize,
-    first_error: Mutex<Option<Error>>,
-}
-
-impl Course<'_> {
-    fn finish(&self, name: &str, versions: Versions) {
-        // Counted under the lock, so that the callback sees the numbers rise.
-        let mut first_error = self.first_error.lock();
-        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
-        for (version, place) in &versions {
-            let error = match place {
-                Version::Unavailable(error) => Some(error),
-                Version::Ready(_) => None,
-            };
-            if let Some(error) = error {
-                let error = error.clone().at(format_args!("model '{}'", name.escape_debug()));
-                self.loader.services.log.write(LogLevel::Error, error.message());
-                first_error.get_or_insert(error);
-            }
-            let total = self.total;
-            self.loader.options.report(&Progress { model: name, version: *version, error, done, total });
-        }
-        drop(first_error);
-        self.catalog.entry_or_new(name).put(versions);
-    }
+/// An instance of a model.
+///
+/// # Errors
+/// The backend's.
+pub(super) fn cell(
+    model: &Arc<dyn Model>,
+    spec: &InstanceSpec,
+    is_thread_bound: bool,
+) -> Result<Box<InstanceCell>, Error> {
+    Ok(InstanceCell::new(model.instance(spec)?, model.clone(), spec.index, is_thread_bound))
 }
 
 /// The signature that a config states in full.

@@ -5,14 +5,20 @@
 
 mod builder;
 mod catalog;
+mod control;
+mod events;
 mod future;
 mod gate;
+mod jobs;
+mod lifecycle;
 mod load;
 #[cfg(all(test, loom))]
 mod loom_tests;
 mod model;
+mod operation;
 mod register;
 mod responses;
+mod retire;
 mod source;
 mod spec;
 mod status;
@@ -22,8 +28,11 @@ mod table_tests;
 mod trust;
 
 pub use builder::ServerBuilder;
+pub use control::LoadOptions;
+pub use events::Subscription;
 pub use future::ResponseFuture;
 pub use model::ModelHandle;
+pub use operation::Operation;
 pub use responses::Responses;
 pub use status::{BackendStatus, ModelMetadata, ModelState, ModelStatus, Progress, TensorMetadata};
 
@@ -36,7 +45,9 @@ use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, thread};
 use builder::Options;
 use catalog::{Catalog, Entry, Served};
 use inferlay_backend_sdk::{Error, ErrorKind};
-use std::path::Path;
+use jobs::Jobs;
+use retire::Retiring;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,23 +82,42 @@ const DRAIN_AT_DROP: Duration = Duration::from_secs(5);
 /// ```
 #[derive(Clone)]
 pub struct ServerHandle {
-    inner: Arc<Inner>,
+    inner: Arc<Owner>,
+}
+
+/// What handles hold: the last one to go stops the server. Threads of the server hold the rest alone.
+pub(crate) struct Owner(Arc<Inner>);
+
+impl std::ops::Deref for Owner {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl Owner {
+    /// The server, for a thread of its own.
+    fn shared(&self) -> Arc<Inner> {
+        self.0.clone()
+    }
 }
 
 pub(crate) struct Inner {
     services: Arc<Services>,
     options: Options,
-    catalog: Catalog,
+    catalog: Arc<Catalog>,
+    /// Loads that were asked for.
+    jobs: Jobs,
+    /// Versions that were taken out of the catalog and may still have requests on their way.
+    retiring: Retiring,
+    /// The folders of models.
+    repositories: Mutex<Vec<PathBuf>>,
     is_stopping: AtomicBool,
     /// When a stop ends all waiting for lanes to drain, also that of whoever removes a model.
     stop_until: AtomicU64,
-    /// Held by the one who stops lanes: the bells that tell of drained lanes and ended threads wake one waiter. Whether
-    /// the server has stopped.
+    /// Held by the one who stops. Whether the server has stopped.
     stopper: Mutex<bool>,
-    /// Versions that were taken out of the catalog and may still have requests on their way.
-    leaving: Mutex<Vec<Served>>,
-    /// Versions that are gone, but for a backend that has not let go of them.
-    abandoned: Mutex<Vec<Served>>,
     /// Held while a backend loads that cannot load in parallel.
     serial: Mutex<()>,
 }
@@ -245,17 +275,8 @@ impl ServerHandle {
         self.register(config, model, None)
     }
 
-    /// Takes back what was put into the catalog just now, if the server stops: whoever stops may have looked before.
-    fn give_up_if_stopping(&self, entry: &Entry) -> Result<(), Error> {
-        if self.is_live() {
-            return Ok(());
-        }
-        entry.clear().iter().for_each(Served::end_stop);
-        Err(STOPPED)
-    }
-
-    /// Stops serving a model and lets it go: what waits is drained for up to `within`, then answered with an error. A
-    /// stop, or the removal of another model, waits until this has returned.
+    /// Stops serving a model and lets it go: what waits is drained for up to `within`, then answered with an error. Blocks
+    /// until the memory is back; the model is then no longer in the index.
     ///
     /// # Errors
     /// As for [`ServerHandle::stop`], and [`ErrorKind::NotFound`].
@@ -286,22 +307,10 @@ impl ServerHandle {
         if entry.served().is_empty() {
             return Err(Error::not_found(format!("model '{name}' does not serve")));
         }
-        let removed = {
-            // In one go: a stop beside this finds the model in the catalog, or among those that leave.
-            let mut leaving = self.inner.leaving.lock();
-            let removed = entry.clear();
-            leaving.extend(removed.iter().cloned());
-            removed
-        };
-        removed.iter().for_each(|served| served.lane.begin_stop());
-        let _alone = self.inner.stopper.lock();
-        let drained = self.inner.drain(&removed, within);
-        let is_removed = |other: &Served| removed.iter().any(|served| Arc::ptr_eq(&served.lane, &other.lane));
-        self.inner.leaving.lock().retain(|other| !is_removed(other));
-        let mut abandoned = self.inner.abandoned.lock();
-        abandoned.retain(|other| !other.lane.is_deserted());
-        abandoned.extend(removed.into_iter().filter(|other| !other.lane.is_deserted()));
-        drained
+        let operation = self.inner.unload_within(&entry, within, false);
+        let result = operation.wait();
+        entry.forget();
+        result
     }
 
     /// Whether it takes requests at all.
@@ -317,10 +326,11 @@ impl ServerHandle {
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn is_live(&self) -> bool {
-        !self.inner.is_stopping.load(Ordering::Acquire)
+        !self.inner.is_stopping()
     }
 
-    /// Whether it is live and every model of it is ready.
+    /// Whether it is live and every model that was to be loaded serves, by some version at least: not one that failed, is
+    /// still being loaded, or is stuck. Models that were unloaded, or never asked for, do not count.
     ///
     /// # Examples
     /// ```
@@ -331,7 +341,7 @@ impl ServerHandle {
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn is_ready(&self) -> bool {
-        self.is_live() && self.models().iter().all(|status| status.state == ModelState::Ready)
+        self.is_live() && self.inner.catalog.entries().iter().all(|entry| entry.is_as_wanted())
     }
 
     /// Every version of every model, with its state and the reason for it.
@@ -377,11 +387,11 @@ impl ServerHandle {
         if !self.is_live() {
             return Err(STOPPED);
         }
-        let Inner { services, options, serial, .. } = &*self.inner;
-        let (version, served) = load::Loader { services, options, serial }.load_one(&found)?;
+        let at = |error: Error| error.at(format_args!("model '{}'", found.name.escape_debug()));
+        let (version, served) = self.inner.load_only(&found).map_err(at)?;
         let entry = self.inner.catalog.entry_or_new(&found.name);
-        entry.put_first(version, served)?;
-        self.give_up_if_stopping(&entry)?;
+        entry.put_first(version, served, &self.inner.catalog.events)?;
+        self.inner.give_up_if_stopping(&entry)?;
         self.model(&found.name)
     }
 
@@ -542,27 +552,48 @@ impl ServerHandle {
 }
 
 impl Inner {
+    fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Acquire)
+    }
+
+    /// Takes back what was put into the catalog just now, if the server stops: whoever stops may have looked before.
+    fn give_up_if_stopping(&self, entry: &Entry) -> Result<(), Error> {
+        if !self.is_stopping() {
+            return Ok(());
+        }
+        let (_, removed) = entry.take_out(&self.catalog.events);
+        for (_, served) in removed {
+            served.lane.begin_stop();
+            served.end_stop();
+        }
+        Err(STOPPED)
+    }
+
     fn stop(&self, within: Duration) -> Result<(), Error> {
         self.is_stopping.store(true, Ordering::Release);
-        self.stop_until.fetch_min(self.after(within), Ordering::AcqRel);
+        let until = self.stop_until.fetch_min(self.after(within), Ordering::AcqRel).min(self.after(within));
         self.services.drained.ring();
         let mut has_stopped = self.stopper.lock();
         if *has_stopped {
             return Ok(());
         }
         *has_stopped = true;
-        let served = {
-            let leaving = self.leaving.lock();
-            [self.catalog.served(), leaving.clone()].concat()
-        };
+        // A load that is still under way then finds that the server stops, and drops what it has loaded.
+        let has_loaded = self.jobs.stop(&self.services.clock, until);
+        let served = self.catalog.served();
         let drained = self.drain(&served, within);
+        self.retiring.stop(until);
         // Only now: a thread that is out of its backend still tells whom it answers, and is waited for.
         self.services.workers.stop();
         self.services.messenger.settle();
-        let abandoned = std::mem::take(&mut *self.abandoned.lock());
+        let abandoned = self.retiring.abandoned();
         served.iter().chain(&abandoned).for_each(|served| served.lane.mute());
         // Waits once more for workers: one may have come out of its backend before it was muted.
         self.services.stop();
+        if !has_loaded {
+            let message = format!("after {within:?} a backend was still loading a model");
+            return drained.and(Err(Error::new(ErrorKind::Timeout, message)));
+        }
         drained
     }
 
@@ -575,6 +606,7 @@ impl Inner {
     fn drain(&self, lanes: &[Served], within: Duration) -> Result<(), Error> {
         lanes.iter().for_each(|served| served.lane.begin_stop());
         let own = self.after(within);
+        let bell = self.services.drained.listen();
         let mut left: Vec<_> = lanes.iter().map(|served| &served.lane).collect();
         loop {
             left.retain(|lane| !lane.is_drained());
@@ -582,7 +614,7 @@ impl Inner {
             if left.is_empty() || self.services.clock.now() >= until {
                 break;
             }
-            self.services.clock.wait(&self.services.drained, Some(until));
+            self.services.clock.wait(&bell, Some(until));
         }
         let names: Vec<_> = left.iter().map(|lane| lane.spec.place()).collect();
         lanes.iter().for_each(Served::end_stop);
@@ -597,9 +629,9 @@ impl Inner {
     }
 }
 
-impl Drop for Inner {
+impl Drop for Owner {
     fn drop(&mut self) {
-        if !self.is_stopping.load(Ordering::Acquire) {
+        if !self.is_stopping() {
             let _left = self.stop(if thread::is_inside() { Duration::ZERO } else { DRAIN_AT_DROP });
         }
     }

@@ -4,13 +4,32 @@ use super::catalog::{Entry, Served};
 use super::future::ResponseFuture;
 use super::responses::Responses;
 use super::status::ModelMetadata;
-use super::{Inner, ServerHandle};
+use super::{Owner, ServerHandle};
 use crate::config::ModelConfig;
-use crate::flow::{Delivery, Lane, Manner, Notify, Refused, Request, Response};
+use crate::flow::{Delivery, Lane, Listener, Manner, Notify, Refused, Request, Response};
 use crate::observe::ModelStatistics;
 use crate::sync::{Callback, Mutex};
-use inferlay_backend_sdk::{Error, ResponseFlags};
+use inferlay_backend_sdk::{Error, ErrorKind, ResponseFlags};
 use std::sync::Arc;
+
+/// What a request that is on its way between two lanes was refused for; nobody sees it.
+const MOVED: Error = Error::fixed(ErrorKind::Unavailable, "the model is being replaced");
+
+/// What is to be given away once, to whoever takes the request.
+struct Once<T>(Option<T>);
+
+impl<T> Once<T> {
+    fn new(value: T) -> Self {
+        Once(Some(value))
+    }
+
+    fn take(&mut self) -> T {
+        match self.0.take() {
+            Some(value) => value,
+            None => unreachable!("a request is taken once"),
+        }
+    }
+}
 
 /// A model of a server, by name and perhaps version.
 ///
@@ -37,7 +56,7 @@ use std::sync::Arc;
 /// # Ok::<(), inferlay::Error>(())
 /// ```
 pub struct ModelHandle {
-    inner: Arc<Inner>,
+    inner: Arc<Owner>,
     entry: Arc<Entry>,
     version: Option<u64>,
     /// What served when the handle was made, and the generation of that.
@@ -48,7 +67,7 @@ pub struct ModelHandle {
 }
 
 impl ModelHandle {
-    pub(super) fn new(inner: Arc<Inner>, entry: Arc<Entry>, version: Option<u64>) -> Result<Self, Error> {
+    pub(super) fn new(inner: Arc<Owner>, entry: Arc<Entry>, version: Option<u64>) -> Result<Self, Error> {
         let generation = entry.generation();
         let served = entry.find(version)?;
         Ok(ModelHandle { inner, entry, version, generation, served, newer: Arc::default() })
@@ -122,11 +141,7 @@ impl ModelHandle {
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn infer(&self, request: Request<'_>) -> Result<Response, Error> {
-        // While nothing has changed, the lane is used where it is.
-        match self.current() {
-            Some(served) => served.lane.infer(request)?,
-            None => self.with(|served| served.lane.clone())?.infer(request)?,
-        }
+        self.send(request, |lane, request| lane.infer(request))?
     }
 
     /// Submits one request and returns at once, with a future for the answer.
@@ -194,8 +209,8 @@ impl ModelHandle {
         request: Request<'static>,
         callback: impl FnOnce(Result<Response, Error>) + Send + 'static,
     ) -> Result<(), Refused<'static>> {
-        let notify = Notify::Callback(Callback::new(callback));
-        self.send(request, |lane, request| lane.post(request, notify))
+        let mut callback = Once::new(callback);
+        self.send(request, |lane, request| lane.post(request, || Notify::Callback(Callback::new(callback.take()))))
     }
 
     /// Submits one request and returns at once, with the responses as they come.
@@ -272,12 +287,12 @@ impl ModelHandle {
         request: Request<'static>,
         mut callback: impl FnMut(Result<Option<Response>, Error>, ResponseFlags) + Send + 'static,
     ) -> Result<(), Refused<'static>> {
-        let listener = Box::new(move |delivery| match delivery {
+        let mut listener = Once::new(Box::new(move |delivery| match delivery {
             // It counts as taken when the callback has returned.
             Delivery::Response(response, _untaken) => callback(Ok(Some(response)), ResponseFlags::default()),
             Delivery::Last(last) => callback(last, ResponseFlags { last: true }),
-        });
-        self.send(request, |lane, request| lane.stream_to(request, listener))
+        }) as Listener);
+        self.send(request, |lane, request| lane.stream_to(request, || listener.take()))
     }
 
     /// Whether a version serves that this handle would use.
@@ -389,18 +404,44 @@ impl ModelHandle {
         ServerHandle { inner: self.inner.clone() }
     }
 
-    /// Gives a request to the lane that serves now.
+    /// Gives a request to the lane that serves now. A lane that was replaced meanwhile gives it back, and the next one is
+    /// asked: nobody is refused because of a swap.
     fn send<'a, R>(
         &self,
         request: Request<'a>,
-        send: impl FnOnce(&Arc<Lane>, Request<'a>) -> Result<R, Refused<'a>>,
+        mut send: impl FnMut(&Arc<Lane>, Request<'a>) -> Result<R, Refused<'a>>,
     ) -> Result<R, Refused<'a>> {
-        if let Some(served) = self.current() {
-            return send(&served.lane, request);
-        }
-        match self.with(|served| served.lane.clone()) {
-            Ok(lane) => send(&lane, request),
-            Err(error) => Err(Refused { error, request }),
+        // While nothing has changed, the lane is used where it is.
+        let (refused, asked) = match self.current() {
+            Some(served) => match send(&served.lane, request) {
+                Err(refused) if served.lane.is_stopping() => (refused, Some(served.lane.clone())),
+                outcome => return outcome,
+            },
+            None => (Refused { error: MOVED, request }, None),
+        };
+        self.send_on(refused, asked, send)
+    }
+
+    #[cold]
+    fn send_on<'a, R>(
+        &self,
+        mut refused: Refused<'a>,
+        mut asked: Option<Arc<Lane>>,
+        mut send: impl FnMut(&Arc<Lane>, Request<'a>) -> Result<R, Refused<'a>>,
+    ) -> Result<R, Refused<'a>> {
+        loop {
+            let lane = match self.with(|served| served.lane.clone()) {
+                Ok(lane) => lane,
+                Err(error) => return Err(Refused { error, ..refused }),
+            };
+            if asked.as_ref().is_some_and(|asked| Arc::ptr_eq(asked, &lane)) {
+                return Err(refused);
+            }
+            refused = match send(&lane, refused.request) {
+                Err(refused) if lane.is_stopping() => refused,
+                outcome => return outcome,
+            };
+            asked = Some(lane);
         }
     }
 
@@ -412,7 +453,8 @@ impl ModelHandle {
         request: Request<'a>,
         listener: L,
     ) -> Result<(), Refused<'a>> {
-        self.send(request, |lane, request| lane.post_to(request, listener))
+        let mut listener = Once::new(listener);
+        self.send(request, |lane, request| lane.post_to(request, || listener.take()))
     }
 
     /// Has `callback` called on a thread of the server, soon; once the server has stopped it is dropped, uncalled.

@@ -1,5 +1,6 @@
 //! Models of the application's own, registered while the server runs: functions, and queues that batches are pulled from.
 
+use super::catalog::Weights;
 use super::model::ModelHandle;
 use super::{STOPPED, ServerHandle, load};
 use crate::backend::{BatchQueue, Line, PulledModel};
@@ -60,12 +61,12 @@ impl ServerHandle {
             return Err(STOPPED);
         }
         let name = config.name.clone();
-        let mut served =
-            load::serve(&self.inner.services, &self.inner.options, (config, 1), model, Attributes::CALLER_OK)?;
+        let weights = Weights::new(model, Attributes::CALLER_OK, None);
+        let mut served = load::serve(&self.inner.services, &self.inner.options, (config, 1), weights)?;
         served.line = line;
         let entry = self.inner.catalog.entry_or_new(&name);
-        entry.put_first(1, served)?;
-        self.give_up_if_stopping(&entry)?;
+        entry.put_first(1, served, &self.inner.catalog.events)?;
+        self.inner.give_up_if_stopping(&entry)?;
         self.model(&name)
     }
 }

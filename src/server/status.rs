@@ -18,12 +18,16 @@ use serde::Serialize;
 #[serde(rename_all = "UPPERCASE")]
 #[non_exhaustive]
 pub enum ModelState {
+    /// Known, and not asked to be loaded.
+    Unknown,
     /// Being loaded.
     Loading,
     /// Serving.
     Ready,
     /// Not serving; the status says why.
     Unavailable,
+    /// No longer serving: what it has is being answered, and then it is freed.
+    Unloading,
 }
 
 /// One line of the index of models.
@@ -49,7 +53,7 @@ pub struct ModelStatus {
     pub version: u64,
     /// Its state.
     pub state: ModelState,
-    /// Why it is in that state; empty when it serves.
+    /// Why it is in that state; empty when it serves. Of one that serves though an update of it failed, why that failed.
     pub reason: String,
 }
 

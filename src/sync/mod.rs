@@ -7,9 +7,10 @@
 //! - [`Inbox`]: bounded submissions of a lane (crossbeam-channel).
 //! - [`Slot`], [`Held`]: a cell with one owner at a time by protocol, checked by one atomic.
 //! - [`Pool`], [`Pooled`]: reference-counted objects that return to their home instead of being freed.
-//! - [`Doorbell`]: one thread sleeps, any thread wakes it. [`Clock`]: time as a value.
+//! - [`Doorbell`]: one thread sleeps, any thread wakes it. [`Bells`]: several sleep. [`Clock`]: time as a value.
 //! - [`Callback`]: an `FnOnce` stored inline when it is small.
 
+mod bells;
 mod callback;
 mod clock;
 mod doorbell;
@@ -22,6 +23,7 @@ mod slot;
 pub(crate) mod thread;
 mod witness;
 
+pub(crate) use bells::Bells;
 pub(crate) use callback::Callback;
 pub(crate) use clock::Clock;
 pub use clock::ManualClock;

@@ -101,18 +101,18 @@ pub(super) fn in_folder(
     open((text, signatures), Whole::Folder(files), config, prefixes, versions).map(Sealing::Sealed)
 }
 
-/// Opens the seal among files in memory, if there is one.
+/// Opens the seal among files in memory.
 ///
 /// # Errors
 /// As for [`in_folder`].
 pub(super) fn in_memory(
     files: &MemoryFiles,
     config: Option<&ConfigText>,
+    prefixes: &BTreeMap<u64, String>,
     versions: &mut Versions,
 ) -> Result<Sealing, Error> {
-    let Ok(text) = files.read(MANIFEST_NAME) else { return Ok(Sealing::Own) };
-    let (signatures, prefixes) = (files.read(SIGNATURE_NAME).ok(), BTreeMap::from([(1, String::new())]));
-    open((text, signatures), Whole::Memory(files.clone()), config, &prefixes, versions).map(Sealing::Sealed)
+    let (text, signatures) = (files.read(MANIFEST_NAME)?, files.read(SIGNATURE_NAME).ok());
+    open((text, signatures), Whole::Memory(files.clone()), config, prefixes, versions).map(Sealing::Sealed)
 }
 
 fn open(

@@ -1,0 +1,310 @@
+//! Bringing a model from what serves to what was found: load, then swap, then let go.
+//!
+//! ```text
+//!   found files + config -> per version: stays | resized | re-laned | loaded anew | failed   (loading threads)
+//!                        -> commit, in one step: what serves now                             (catalog)
+//!                        -> what was replaced drains, then is freed                          (retire)
+//! ```
+//!
+//! Invariants: 1. Load first, take out after: a version that fails to load, or any other of the same load, leaves what
+//! serves where it is. 2. Requests in a lane that was replaced finish there; those that come to it late go to the one that
+//! replaced it (`ModelHandle`). 3. What did not change is not loaded again: other instance groups change the number of
+//! instances, other scheduling changes the lane, over the same weights.
+
+use super::Inner;
+use super::catalog::{Entry, Loaded, Served, Weights};
+use super::load::{self, Loader};
+use super::operation::Operation;
+use crate::config::{self, ModelConfig, PartialConfig, VersionPolicy};
+use crate::repository::{self, Choice, ConfigText, FoundModel};
+use inferlay_backend_sdk::{Error, ErrorKind, InstanceSpec, LogLevel};
+use std::sync::Arc;
+use std::time::Duration;
+
+const OVERTAKEN: Error =
+    Error::fixed(ErrorKind::Cancelled, "the model was unloaded, or asked for anew, before it was loaded");
+
+/// A model to be brought to serve.
+pub(super) struct Wish {
+    pub(super) found: FoundModel,
+    /// In place of the model's own.
+    pub(super) config: Option<ConfigText>,
+    /// In place of those that the version policy chooses.
+    pub(super) versions: Option<Vec<u64>>,
+    /// The number that the load was asked at.
+    pub(super) turn: u64,
+}
+
+/// What a changed config means for what is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    Nothing,
+    /// Another number of instances.
+    Instances,
+    /// Another queue, policy or timeout.
+    Lane,
+    /// What the backend was told is different.
+    Model,
+}
+
+impl Change {
+    fn of(old: &ModelConfig, new: &ModelConfig) -> Self {
+        let mut like = old.clone();
+        like.version_policy = new.version_policy.clone();
+        if like == *new {
+            return Change::Nothing;
+        }
+        let resized = |groups: &ModelConfig| {
+            groups.instance_groups.iter().map(|group| (group.kind, group.gpus.clone())).collect::<Vec<_>>()
+        };
+        if resized(&like) == resized(new) {
+            like.instance_groups = new.instance_groups.clone();
+            if like == *new {
+                return Change::Instances;
+            }
+        }
+        like.instance_groups = new.instance_groups.clone();
+        like.dynamic_batching = new.dynamic_batching.clone();
+        like.queue_size_max = new.queue_size_max;
+        like.default_timeout_us = new.default_timeout_us;
+        like.execution_timeout_us = new.execution_timeout_us;
+        like.caller_runs = new.caller_runs;
+        like.response_credit_max = new.response_credit_max;
+        if like == *new { Change::Lane } else { Change::Model }
+    }
+}
+
+/// What became of one version, for whoever reports.
+pub(super) type Outcome = (u64, Option<Error>);
+
+impl Inner {
+    fn loader(&self) -> Loader<'_> {
+        Loader { services: &self.services, options: &self.options, serial: &self.serial }
+    }
+
+    /// Loads what is wished for and puts it in the place of what serves. What became of each version.
+    pub(super) fn bring(&self, entry: &Entry, wish: &Wish) -> Vec<Outcome> {
+        let (partial, chosen) = match choose(&wish.found, wish.config.as_ref(), wish.versions.as_deref()) {
+            Ok(chosen) => chosen,
+            Err(error) => {
+                let last = wish.found.versions.keys().last().copied().unwrap_or(0);
+                let failed = vec![(last, Some(error.clone()))];
+                self.commit(entry, wish.turn, vec![(last, Loaded::Failed(error))]);
+                return failed;
+            }
+        };
+        if !entry.begin(wish.turn, &chosen, &self.catalog.events) {
+            return overtaken(&chosen);
+        }
+        let serving = entry.served();
+        let load = |version: u64| {
+            let current = serving.iter().find(|(number, _)| *number == version).map(|(_, served)| served);
+            let loaded = load::contained(|| self.bring_version(&wish.found, version, &partial, current));
+            (version, loaded.unwrap_or_else(Loaded::Failed))
+        };
+        let loaded: Vec<_> = chosen.iter().map(|version| load(*version)).collect();
+        let error = |loaded: &Loaded| match loaded {
+            Loaded::Failed(error) => Some(error.clone()),
+            Loaded::Serves(_) | Loaded::Stays => None,
+        };
+        let outcomes = loaded.iter().map(|(version, loaded)| (*version, error(loaded))).collect();
+        if !self.commit(entry, wish.turn, loaded) {
+            return overtaken(&chosen);
+        }
+        match self.give_up_if_stopping(entry) {
+            Ok(()) => outcomes,
+            Err(error) => chosen.iter().map(|version| (*version, Some(error.clone()))).collect(),
+        }
+    }
+
+    /// Loads the one version of a model that is to serve, for whoever puts it into the catalog.
+    ///
+    /// # Errors
+    /// Whatever keeps it from serving.
+    pub(super) fn load_only(&self, found: &FoundModel) -> Result<(u64, Served), Error> {
+        let (partial, chosen) = choose(found, None, None)?;
+        let version = chosen.last().copied().ok_or_else(|| Error::not_found("no version to be loaded"))?;
+        self.options.trust.admit(found, version)?;
+        let served = load::contained(|| self.loader().load_version(found, version, partial))?;
+        Ok((version, served))
+    }
+
+    /// Whether it counted.
+    fn commit(&self, entry: &Entry, turn: u64, loaded: Vec<(u64, Loaded)>) -> bool {
+        let name = entry.name();
+        for (version, loaded) in &loaded {
+            if let Loaded::Failed(error) = loaded {
+                let error = error.clone().at(format_args!("model '{}' version {version}", name.escape_debug()));
+                self.services.log.write(LogLevel::Error, error.message());
+            }
+        }
+        let committed = entry.commit(turn, loaded, &self.catalog.events);
+        let counted = committed.overtaken.is_empty();
+        for served in committed.overtaken {
+            // Nobody has ever seen it.
+            served.lane.begin_stop();
+            served.end_stop();
+        }
+        for (version, served) in committed.retired {
+            self.retire(entry, version, served, false);
+        }
+        counted
+    }
+
+    /// Lets a version go that is out of the catalog. What is told when it is free.
+    pub(super) fn retire(&self, entry: &Entry, version: u64, served: Served, stays: bool) -> Operation {
+        self.retire_within(entry, version, served, (self.options.retire_timeout, stays))
+    }
+
+    fn retire_within(
+        &self,
+        entry: &Entry,
+        version: u64,
+        served: Served,
+        (within, stays): (Duration, bool),
+    ) -> Operation {
+        let operation = Operation::new(self.services.clock.clone());
+        let (ended, catalog) = (operation.clone(), self.catalog.clone());
+        let name = entry.name().to_owned();
+        self.retiring.retire(served, within, move |result| {
+            if stays {
+                crate::memory::trim();
+            }
+            catalog.entry_or_new(&name).freed(version, stays, &catalog.events);
+            ended.end(result);
+        });
+        operation
+    }
+
+    fn bring_version(
+        &self,
+        found: &FoundModel,
+        version: u64,
+        partial: &PartialConfig,
+        current: Option<&Served>,
+    ) -> Result<Loaded, Error> {
+        // Also where the weights stay: a config decides what is done with them.
+        self.options.trust.admit(found, version)?;
+        if let Some(current) = current.filter(|current| !current.lane.is_stuck() && same_files(current, found, version))
+            && let Some(model) = current.weights.model()
+            && partial.backend.as_ref().is_none_or(|backend| *backend == current.config.backend)
+        {
+            let mut partial = partial.clone();
+            partial.decoupled.get_or_insert(model.is_decoupled());
+            let config = partial.complete(&found.name, &current.config.backend, model.signature())?;
+            match Change::of(&current.config, &config) {
+                Change::Nothing => return Ok(Loaded::Stays),
+                Change::Instances => return self.resize(current, &model, config).map(Loaded::Serves),
+                Change::Lane => {
+                    let stamp = current.weights.stamp;
+                    let attributes = current.weights.attributes;
+                    let weights = Weights::new(model, attributes, stamp);
+                    let served = load::serve(&self.services, &self.options, (config, version), weights)?;
+                    return Ok(Loaded::Serves(served));
+                }
+                Change::Model => {}
+            }
+        }
+        self.loader().load_version(found, version, partial.clone()).map(Loaded::Serves)
+    }
+
+    /// The same version with another number of instances.
+    fn resize(
+        &self,
+        current: &Served,
+        model: &Arc<dyn inferlay_backend_sdk::Model>,
+        config: ModelConfig,
+    ) -> Result<Served, Error> {
+        let lane = &current.lane;
+        let wanted: usize = config.instance_groups.iter().map(|group| group.count).sum();
+        let found = lane.instances_len();
+        if wanted > crate::flow::INSTANCES_MAX {
+            return Err(Error::invalid_arg(format!(
+                "found {wanted} instances, expected at most {}",
+                crate::flow::INSTANCES_MAX
+            )));
+        }
+        let mut cells = Vec::new();
+        for more in 0..wanted.saturating_sub(found) {
+            let threads_max = self.options.execution_threads_max;
+            let device = super::spec::device(&config.instance_groups[0])?;
+            let spec = InstanceSpec { index: lane.next_index() + more, device, threads_max };
+            cells.push(load::cell(model, &spec, lane.spec.is_thread_bound)?);
+        }
+        cells.into_iter().for_each(|cell| lane.add_instance(cell));
+        drop(lane.remove_instances(found.saturating_sub(wanted)));
+        Ok(Served { config: Arc::new(config), ..current.clone() })
+    }
+
+    /// Takes a model out, all its versions, and lets them go. Done when the memory is back.
+    pub(super) fn unload(&self, entry: &Entry, stays: bool) -> Operation {
+        self.unload_within(entry, self.options.retire_timeout, stays)
+    }
+
+    /// As [`Inner::unload`], in so long at most.
+    pub(super) fn unload_within(&self, entry: &Entry, within: Duration, stays: bool) -> Operation {
+        let (_, removed) = entry.take_out(&self.catalog.events);
+        let operation = Operation::new(self.services.clock.clone());
+        let retire = |(version, served)| self.retire_within(entry, version, served, (within, stays));
+        let parts: Vec<_> = removed.into_iter().map(retire).collect();
+        operation.end_with(parts);
+        operation
+    }
+}
+
+/// The config of a model, and the versions that it chooses.
+fn choose(
+    found: &FoundModel,
+    config: Option<&ConfigText>,
+    versions: Option<&[u64]>,
+) -> Result<(PartialConfig, Vec<u64>), Error> {
+    let text = config.or(found.config.as_ref());
+    let partial = match text {
+        Some(text) => config::parse(&text.label, &text.text)?,
+        None => PartialConfig::new(),
+    };
+    let choice = match (versions, partial.version_policy.clone().unwrap_or_default()) {
+        (Some(versions), _) => Choice::Specific(versions.to_vec()),
+        (None, VersionPolicy::Latest(count)) => Choice::Latest(count),
+        (None, VersionPolicy::All) => Choice::All,
+        (None, VersionPolicy::Specific(versions)) => Choice::Specific(versions),
+    };
+    let found: Vec<_> = found.versions.keys().copied().collect();
+    let chosen = repository::choose(&found, &choice)?;
+    Ok((partial, chosen))
+}
+
+/// Whether what is loaded came from the same content.
+fn same_files(current: &Served, found: &FoundModel, version: u64) -> bool {
+    current.weights.stamp.is_some() && current.weights.stamp == found.stamps.get(&version).copied()
+}
+
+fn overtaken(versions: &[u64]) -> Vec<Outcome> {
+    versions.iter().map(|version| (*version, Some(OVERTAKEN))).collect()
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::config::{CallerRuns, DynamicBatching};
+    use inferlay_backend_sdk::DataType;
+
+    #[test]
+    fn a_changed_config_costs_no_more_than_it_must() {
+        let old = || ModelConfig::new("m").input("x", DataType::Fp32, [2]).max_batch_size(8);
+        let rows = [
+            (old(), Change::Nothing),
+            (ModelConfig { version_policy: VersionPolicy::All, ..old() }, Change::Nothing),
+            (old().instances(3), Change::Instances),
+            (old().queue_size_max(7), Change::Lane),
+            (old().instances(3).dynamic_batching(DynamicBatching::default()), Change::Lane),
+            (old().default_timeout_us(5).caller_runs(CallerRuns::Never), Change::Lane),
+            (old().max_batch_size(9), Change::Model),
+            (old().parameter("threads", "2"), Change::Model),
+            (old().instances(3).input("y", DataType::Fp32, [2]), Change::Model),
+        ];
+        for (new, change) in rows {
+            assert_eq!(Change::of(&old(), &new), change, "{new:?}");
+        }
+    }
+}

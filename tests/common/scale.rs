@@ -1,0 +1,136 @@
+//! A backend whose models are one number: `factor.txt`, by which they multiply. It counts what it has loaded, and loads at
+//! a gate where a test wants that.
+
+use super::Gate;
+use inferlay::{Backend, DataType, Error, Shape};
+use inferlay_backend_sdk::{
+    Attributes, Batch, Instance, InstanceSpec, Model, ModelSource, Placement, Signature, TensorSpec,
+};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The backend named `scale`. `factor.txt` holds a number, or what is wrong with the model; with the parameter `gate` it
+/// waits at [`Scale::gate`] before it has loaded.
+#[derive(Clone, Default)]
+pub struct Scale {
+    pub gate: Gate,
+    /// Models and instances that are there now, and loads that were ever begun.
+    pub models: Arc<AtomicUsize>,
+    pub instances: Arc<AtomicUsize>,
+    pub loads: Arc<AtomicUsize>,
+}
+
+impl Scale {
+    pub fn models(&self) -> usize {
+        self.models.load(Ordering::SeqCst)
+    }
+
+    pub fn instances(&self) -> usize {
+        self.instances.load(Ordering::SeqCst)
+    }
+
+    pub fn loads(&self) -> usize {
+        self.loads.load(Ordering::SeqCst)
+    }
+}
+
+/// Counts one as long as it lives.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Counted(count.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Backend for Scale {
+    fn name(&self) -> &str {
+        "scale"
+    }
+
+    fn version(&self) -> &str {
+        "1"
+    }
+
+    fn file_names(&self) -> &[&str] {
+        &["factor.txt"]
+    }
+
+    fn attributes(&self) -> Attributes {
+        Attributes::CALLER_OK | Attributes::PARALLEL_LOAD
+    }
+
+    fn load(&self, source: &ModelSource<'_>) -> Result<Box<dyn Model>, Error> {
+        self.loads.fetch_add(1, Ordering::SeqCst);
+        if source.parameters.contains_key("gate") {
+            self.gate.pass();
+        }
+        let text = String::from_utf8(source.files.read("factor.txt")?).unwrap();
+        let factor =
+            text.trim().parse().map_err(|_| Error::invalid_arg(format!("found '{text}', expected a number")))?;
+        let tensor = |name: &str| TensorSpec {
+            name: name.to_owned(),
+            dtype: DataType::Fp32,
+            dims: Some(vec![-1, 1]),
+            optional: false,
+        };
+        let signature = Signature { inputs: vec![tensor("x")], outputs: vec![tensor("y")], batches: true };
+        Ok(Box::new(Scaling { factor, signature, backend: self.clone(), _counted: Counted::new(&self.models) }))
+    }
+}
+
+struct Scaling {
+    factor: f32,
+    signature: Signature,
+    backend: Scale,
+    _counted: Counted,
+}
+
+impl Model for Scaling {
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn instance(&self, _spec: &InstanceSpec) -> Result<Box<dyn Instance>, Error> {
+        Ok(Box::new(Scaler {
+            factor: self.factor,
+            gate: self.backend.gate.clone(),
+            _counted: Counted::new(&self.backend.instances),
+        }))
+    }
+}
+
+struct Scaler {
+    factor: f32,
+    gate: Gate,
+    _counted: Counted,
+}
+
+/// An input that waits at the gate while it is executed.
+pub const HELD: f32 = -1.0;
+
+/// An input that fails.
+pub const POISON: f32 = -2.0;
+
+impl Instance for Scaler {
+    fn execute(&mut self, batch: &dyn Batch) -> Result<(), Error> {
+        let x = batch.input(0, Placement::HOST)?;
+        let values = x.as_slice::<f32>()?;
+        if values.contains(&HELD) {
+            self.gate.pass();
+        }
+        if values.contains(&POISON) {
+            return Err(Error::invalid_arg("poison"));
+        }
+        let y = batch.output_buffer(0, Shape::from([values.len(), 1]))?.as_mut_slice::<f32>()?;
+        y.iter_mut().zip(values).for_each(|(y, x)| *y = self.factor * x);
+        Ok(())
+    }
+}
