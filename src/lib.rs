@@ -144,8 +144,8 @@ pub use repository::UrlOptions;
 pub use repository::{Algorithm, PublicKey, SealReport, SigningKey, seal};
 pub use repository::{FolderSource, Source, SourceFile};
 pub use server::{
-    BackendStatus, LoadOptions, ModelHandle, ModelMetadata, ModelState, ModelStatus, Operation, Progress,
-    ResponseFuture, Responses, ServerBuilder, ServerHandle, Subscription, TensorMetadata,
+    BackendStatus, LoadOptions, ModelHandle, ModelMetadata, ModelState, ModelStatus, Operation, PagingStatistics,
+    Progress, ResponseFuture, Responses, ServerBuilder, ServerHandle, Subscription, TensorMetadata,
 };
 pub use sync::ManualClock;
 pub use tensor::{Buffer, Element, Input, OutputMemory, Shape, Tensor, TensorRef};

@@ -11,8 +11,6 @@
 //!
 //! Any thread; [`Demand::wanted`] is called on the thread that submits.
 
-#![allow(dead_code, reason = "until models are paged")]
-
 use super::answer;
 use super::instance::InstanceCell;
 use super::lane::{self, Lane};

@@ -78,7 +78,7 @@ impl Instances {
         Some(cell)
     }
 
-    #[allow(dead_code, clippy::vec_box, reason = "until models are paged; as they are kept")]
+    #[allow(clippy::vec_box, reason = "as they are kept")]
     /// All free instances leave for good. The word no longer counts them.
     pub(super) fn leave_all(&mut self) -> Vec<Box<InstanceCell>> {
         self.count -= self.free.len();

@@ -68,6 +68,8 @@ pub(super) struct Core {
     pub(super) room: Room<Ticket>,
     pub(super) instances: Instances,
     pub(super) tally: Tally,
+    /// When its last execution ended.
+    pub(super) last_used: u64,
 }
 
 /// Requests that were not run, by reason.
@@ -116,8 +118,12 @@ impl Home for Lane {
 impl Lane {
     /// A lane without instances; [`Lane::add_instance`] brings them.
     pub(crate) fn new(spec: LaneSpec, services: Arc<Services>) -> Arc<Self> {
-        let core =
-            Core { room: Room::new(spec.levels), instances: Instances::default(), tally: Tally::new(spec.rows_max) };
+        let core = Core {
+            room: Room::new(spec.levels),
+            instances: Instances::default(),
+            tally: Tally::new(spec.rows_max),
+            last_used: 0,
+        };
         Arc::new(Lane {
             word: Word::new(),
             // Answered requests may still lie in the inbox beside the live ones.
@@ -354,6 +360,11 @@ impl Lane {
 
     pub(crate) fn now(&self) -> u64 {
         self.services.clock.now()
+    }
+
+    /// When its last execution ended; 0: never.
+    pub(crate) fn last_used(&self) -> u64 {
+        self.core.lock().last_used
     }
 
     /// What the lane has done since it was made.

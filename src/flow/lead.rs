@@ -268,6 +268,7 @@ impl Lane {
         let index = cell.index;
         let mut core = self.core.lock();
         core.tally.add(record);
+        core.last_used = record.ended.max(core.last_used);
         // Under the lock: the backend may answer at once, and the instance must not depart again before it has arrived.
         let cell = if record.taken > 0 { cell.in_flight.clone().park(cell, self) } else { Some(cell) };
         let is_back = cell.is_some();

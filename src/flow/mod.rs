@@ -109,7 +109,6 @@ mod worker;
 
 pub(crate) use answer::{cancel, outcome};
 pub(crate) use batch::Policy;
-#[allow(unused_imports, reason = "until models are paged")]
 pub(crate) use doze::Demand;
 pub(crate) use instance::InstanceCell;
 pub(crate) use lane::{Lane, Manner};

@@ -30,7 +30,7 @@ impl Lane {
     }
 
     /// Whether a stop no longer waits for what runs.
-    pub(super) fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.has_ended.load(Ordering::Relaxed)
     }
 

@@ -147,7 +147,6 @@ impl Word {
         self.update_if(|word| may(Reading(word)).then(|| word - IDLE))
     }
 
-    #[allow(dead_code, reason = "until models are paged")]
     /// Takes all `count` instances away, if every one is free, nothing waits and nobody leads or is to come.
     pub(crate) fn remove_all(&self, count: usize) -> bool {
         let may = |reading: Reading| !reading.is_led() && reading.queued() == 0 && reading.idle() == count;

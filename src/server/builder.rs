@@ -1,10 +1,12 @@
 //! How a server is started: options, then folders and files, then everything at once.
 
+use super::budget::{Place, Use};
 use super::catalog::Catalog;
 use super::control::Control;
 use super::events::Events;
 use super::gate::OpenGate;
 use super::jobs::Jobs;
+use super::paging::Pager;
 use super::retire::Retiring;
 use super::source::Origin;
 use super::status::Progress;
@@ -17,6 +19,7 @@ use crate::observe::{Log, LogRecord, Tracer};
 use crate::repository::{self, Found, Snapshot, Trust};
 use crate::sync::{AtomicBool, AtomicU64, Bells, Clock, ManualClock, Mutex, thread};
 use inferlay_backend_sdk::{Backend, Error, ErrorKind};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +44,8 @@ pub struct ServerBuilder {
     in_memory: Vec<(String, MemoryModel)>,
     tables: Vec<TrustedTable>,
     control: Control,
+    budget: Use,
+    pinned: BTreeSet<String>,
     pub(super) options: Options,
     log: Log,
     clock: Clock,
@@ -122,6 +127,8 @@ impl Default for ServerBuilder {
             in_memory: Vec::new(),
             tables: Vec::new(),
             control: Control::default(),
+            budget: Use::default(),
+            pinned: BTreeSet::new(),
             options,
             log: Log::default(),
             clock: Clock::System,
@@ -279,6 +286,52 @@ impl ServerBuilder {
     /// ```
     pub fn explicit<N: Into<String>>(mut self, models: impl IntoIterator<Item = N>) -> Self {
         self.control = Control::Explicit(models.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Keeps what models use of the host's memory within so many bytes: they are loaded when they are first asked (those
+    /// whose config states backend, inputs, outputs and `max_batch_size`; others at once, to learn these), and the least
+    /// recently used go, when they are idle, to make room. A request for a model that is not in memory waits for it, with
+    /// its deadline. What a model uses is what its backend reports, else the size of its files. The memory of requests
+    /// and responses does not count.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::ServerHandle;
+    /// let server = ServerHandle::builder().repository("examples/models").memory_budget(2 << 30).start()?;
+    /// assert!(server.is_ready());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn memory_budget(mut self, bytes: u64) -> Self {
+        self.budget.set(Place::Host, bytes);
+        self
+    }
+
+    /// The same for the memory of a device.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::ServerHandle;
+    /// let server = ServerHandle::builder().device_memory_budget(0, 20 << 30).start()?;
+    /// # assert_eq!(server.paging().budget_bytes, 0);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn device_memory_budget(mut self, device: u32, bytes: u64) -> Self {
+        self.budget.set(Place::Device(device), bytes);
+        self
+    }
+
+    /// Has a model stay in memory, whatever the budget: it is loaded at the start and never goes.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::ServerHandle;
+    /// let server = ServerHandle::builder().memory_budget(2 << 30).pin("detector").start()?;
+    /// # assert!(server.is_ready());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn pin(mut self, model: impl Into<String>) -> Self {
+        self.pinned.insert(model.into());
         self
     }
 
@@ -539,6 +592,7 @@ impl ServerBuilder {
             catalog: Arc::new(Catalog::new(Events::new(services.clone()))),
             jobs: Jobs::new(self.options.load_threads_max),
             retiring: Retiring::new(services.clone()),
+            pager: (!self.budget.is_empty()).then(|| Pager::new(self.budget, self.pinned)),
             repositories: Mutex::new(self.repositories),
             is_stopping: AtomicBool::new(false),
             stop_until: AtomicU64::new(u64::MAX),
@@ -551,7 +605,7 @@ impl ServerBuilder {
         if let Control::Explicit(wanted) = &self.control {
             server.inner.hold_back(&mut found, wanted)?;
         }
-        server.inner.load_at_start(found)?;
+        server.inner.shared().load_at_start(found)?;
         Ok(server)
     }
 }

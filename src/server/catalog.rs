@@ -16,60 +16,12 @@
 //! Lock order: the list of entries, then an entry, then the subscribers; none is held while anything loads, runs or stops.
 
 use super::events::Events;
+use super::served::Served;
 use super::status::{ModelState, ModelStatus};
-use crate::backend::Line;
-use crate::config::ModelConfig;
-use crate::flow::Lane;
-use crate::repository::Stamp;
 use crate::sync::{AtomicU64, Mutex, Ordering};
-use inferlay_backend_sdk::{Attributes, Error, ErrorKind, Model};
+use inferlay_backend_sdk::{Error, ErrorKind};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// A version that serves.
-#[derive(Clone)]
-pub(super) struct Served {
-    pub(super) lane: Arc<Lane>,
-    pub(super) config: Arc<ModelConfig>,
-    pub(super) weights: Arc<Weights>,
-    /// Of a model whose batches are pulled, where they wait.
-    pub(super) line: Option<Arc<Line>>,
-}
-
-/// What a backend has loaded for a version. Handles keep their lane for as long as they like, but not this.
-pub(super) struct Weights {
-    model: Mutex<Option<Arc<dyn Model>>>,
-    pub(super) attributes: Attributes,
-    /// What tells the files that it was loaded from from others.
-    pub(super) stamp: Option<Stamp>,
-}
-
-impl Weights {
-    pub(super) fn new(model: Arc<dyn Model>, attributes: Attributes, stamp: Option<Stamp>) -> Arc<Self> {
-        Arc::new(Weights { model: Mutex::new(Some(model)), attributes, stamp })
-    }
-
-    /// The model, unless it was let go.
-    pub(super) fn model(&self) -> Option<Arc<dyn Model>> {
-        self.model.lock().clone()
-    }
-}
-
-impl Served {
-    /// Answers what is left, lets the instances and the model go, and tells whoever pulls.
-    pub(super) fn end_stop(&self) {
-        self.lane.end_stop();
-        let model = self.weights.model.lock().take();
-        drop(model);
-        if let Some(line) = &self.line {
-            line.end();
-        }
-    }
-
-    pub(super) fn is(&self, other: &Served) -> bool {
-        Arc::ptr_eq(&self.lane, &other.lane)
-    }
-}
 
 /// A version: what serves of it, and what there is to say.
 #[derive(Default)]
@@ -202,8 +154,7 @@ impl Entry {
     /// Whether some version serves, or nothing was to be loaded.
     pub(super) fn is_as_wanted(&self) -> bool {
         let state = self.state.lock();
-        let serves =
-            state.versions.values().any(|version| version.healthy().is_some_and(|served| !served.lane.is_stopping()));
+        let serves = state.versions.values().any(Version::serves);
         serves || state.versions.values().all(Version::is_unwanted)
     }
 
@@ -350,6 +301,46 @@ impl Entry {
         }
     }
 
+    /// Puts a lane in the place of another of the same version, if that is still there.
+    pub(super) fn replace(&self, number: u64, old: &Served, new: &Served) -> bool {
+        let mut state = self.state.lock();
+        let Some(version) = state.versions.get_mut(&number) else { return false };
+        if !version.served.as_ref().is_some_and(|served| served.is(old)) {
+            return false;
+        }
+        version.served = Some(new.clone());
+        self.generation.fetch_add(1, Ordering::Release);
+        true
+    }
+
+    /// A version that is paged could not be brought into memory.
+    pub(super) fn ails(&self, served: &Served, error: &Error, events: &Events) {
+        self.of_lane(served, |number, version| {
+            let turn = version.turn;
+            version.put(ModelState::Unavailable, Some(error.clone()), turn);
+            events.tell(|| version.status(&self.name, number));
+        });
+    }
+
+    /// It is there.
+    pub(super) fn recovers(&self, served: &Served, events: &Events) {
+        self.of_lane(served, |number, version| {
+            if version.state == Some(ModelState::Unavailable) {
+                let turn = version.turn;
+                version.put(ModelState::Ready, None, turn);
+                events.tell(|| version.status(&self.name, number));
+            }
+        });
+    }
+
+    fn of_lane(&self, served: &Served, change: impl FnOnce(u64, &mut Version)) {
+        let mut state = self.state.lock();
+        let is_it = |version: &Version| version.served.as_ref().is_some_and(|own| own.is(served));
+        if let Some((number, version)) = state.versions.iter_mut().find(|(_, version)| is_it(version)) {
+            change(*number, version);
+        }
+    }
+
     /// Forgets what does not serve.
     pub(super) fn forget(&self) {
         self.state
@@ -399,6 +390,11 @@ impl Version {
         self.served.as_ref().filter(|served| !served.lane.is_stuck())
     }
 
+    /// Whether it answers requests.
+    fn serves(&self) -> bool {
+        self.state == Some(ModelState::Ready) && self.healthy().is_some_and(|served| !served.lane.is_stopping())
+    }
+
     /// Whether it was unloaded or never asked for.
     fn is_unwanted(&self) -> bool {
         match self.state {
@@ -417,7 +413,9 @@ impl Version {
         let reason = match (&self.error, &self.served) {
             (Some(error), None) if *error == unloaded() => error.message().to_owned(),
             (Some(error), None) => error.to_string(),
+            (Some(error), Some(_)) if self.state == Some(ModelState::Unavailable) => error.to_string(),
             (Some(error), Some(_)) => format!("serves as before, as an update failed: {error}"),
+            (None, Some(served)) if served.lane.is_dozing() => "not in memory; loaded by the next request".to_owned(),
             (None, _) => String::new(),
         };
         match &self.served {

@@ -2,6 +2,7 @@
 
 use super::lifecycle::{Outcome, Wish};
 use super::operation::{Ending, Operation};
+use super::paging::PagingStatistics;
 use super::status::{ModelStatus, Progress};
 use super::{Inner, STOPPED, ServerHandle, Subscription};
 use crate::repository::{self, ConfigText, Found, FoundModel};
@@ -107,6 +108,35 @@ impl LoadOptions {
 }
 
 impl ServerHandle {
+    /// What paging has done; see [`crate::ServerBuilder::memory_budget`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::ServerHandle;
+    /// let server = ServerHandle::builder().start()?;
+    /// assert_eq!(server.paging().budget_bytes, 0);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn paging(&self) -> PagingStatistics {
+        self.inner.paging()
+    }
+
+    /// Has a model stay in memory once it is there, or go again when others need room, which is so unless it was pinned.
+    /// Without a memory budget all models stay.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::ServerHandle;
+    /// let server = ServerHandle::builder().memory_budget(1 << 30).start()?;
+    /// server.pin_model("detector", true);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn pin_model(&self, name: &str, is_pinned: bool) {
+        if let Some(pager) = &self.inner.pager {
+            pager.pin(name, is_pinned);
+        }
+    }
+
     /// Loads a model of the repositories while the server runs, or loads it anew: returns at once.
     ///
     /// What serves goes on serving until all of the new has been loaded; then new requests go there, and those on their way
@@ -158,6 +188,7 @@ impl ServerHandle {
         let name_of_job = name.to_owned();
         self.inner.jobs.push(name, move || {
             let result = inner.find(&name_of_job, options).and_then(|(found, config, versions)| {
+                let found = Arc::new(found);
                 let outcomes = inner.bring(&entry, &Wish { found, config, versions, turn });
                 first_error(&name_of_job, outcomes)
             });
@@ -270,7 +301,7 @@ impl Inner {
     ///
     /// # Errors
     /// In strict manner, the first failure.
-    pub(super) fn load_at_start(&self, found: Found) -> Result<(), Error> {
+    pub(super) fn load_at_start(self: &Arc<Self>, found: Found) -> Result<(), Error> {
         for warning in &found.warnings {
             self.services.log.write(LogLevel::Warning, warning);
         }
@@ -287,7 +318,7 @@ impl Inner {
                 let Some(found) = next else { return };
                 let entry = self.catalog.entry_or_new(&found.name);
                 let turn = entry.turn();
-                let wish = Wish { found, config: None, versions: None, turn };
+                let wish = Wish { found: Arc::new(found), config: None, versions: None, turn };
                 let outcomes = self.bring(&entry, &wish);
                 course.finish(&wish.found.name, &outcomes);
             }

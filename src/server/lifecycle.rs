@@ -12,9 +12,10 @@
 //! instances, other scheduling changes the lane, over the same weights.
 
 use super::Inner;
-use super::catalog::{Entry, Loaded, Served, Weights};
+use super::catalog::{Entry, Loaded};
 use super::load::{self, Loader};
 use super::operation::Operation;
+use super::served::{Served, Source, Weights};
 use crate::config::{self, ModelConfig, PartialConfig, VersionPolicy};
 use crate::repository::{self, Choice, ConfigText, FoundModel};
 use inferlay_backend_sdk::{Error, ErrorKind, InstanceSpec, LogLevel};
@@ -26,7 +27,7 @@ const OVERTAKEN: Error =
 
 /// A model to be brought to serve.
 pub(super) struct Wish {
-    pub(super) found: FoundModel,
+    pub(super) found: Arc<FoundModel>,
     /// In place of the model's own.
     pub(super) config: Option<ConfigText>,
     /// In place of those that the version policy chooses.
@@ -78,12 +79,12 @@ impl Change {
 pub(super) type Outcome = (u64, Option<Error>);
 
 impl Inner {
-    fn loader(&self) -> Loader<'_> {
+    pub(super) fn loader(&self) -> Loader<'_> {
         Loader { services: &self.services, options: &self.options, serial: &self.serial }
     }
 
     /// Loads what is wished for and puts it in the place of what serves. What became of each version.
-    pub(super) fn bring(&self, entry: &Entry, wish: &Wish) -> Vec<Outcome> {
+    pub(super) fn bring(self: &Arc<Self>, entry: &Arc<Entry>, wish: &Wish) -> Vec<Outcome> {
         let (partial, chosen) = match choose(&wish.found, wish.config.as_ref(), wish.versions.as_deref()) {
             Ok(chosen) => chosen,
             Err(error) => {
@@ -99,7 +100,8 @@ impl Inner {
         let serving = entry.served();
         let load = |version: u64| {
             let current = serving.iter().find(|(number, _)| *number == version).map(|(_, served)| served);
-            let loaded = load::contained(|| self.bring_version(&wish.found, version, &partial, current));
+            let source = Source { found: wish.found.clone(), version, partial: partial.clone() };
+            let loaded = load::contained(|| self.bring_version(entry, source, current));
             (version, loaded.unwrap_or_else(Loaded::Failed))
         };
         let loaded: Vec<_> = chosen.iter().map(|version| load(*version)).collect();
@@ -121,11 +123,11 @@ impl Inner {
     ///
     /// # Errors
     /// Whatever keeps it from serving.
-    pub(super) fn load_only(&self, found: &FoundModel) -> Result<(u64, Served), Error> {
-        let (partial, chosen) = choose(found, None, None)?;
+    pub(super) fn load_only(self: &Arc<Self>, entry: &Arc<Entry>, found: FoundModel) -> Result<(u64, Served), Error> {
+        let (partial, chosen) = choose(&found, None, None)?;
         let version = chosen.last().copied().ok_or_else(|| Error::not_found("no version to be loaded"))?;
-        self.options.trust.admit(found, version)?;
-        let served = load::contained(|| self.loader().load_version(found, version, partial))?;
+        let source = Source { found: Arc::new(found), version, partial };
+        let served = load::contained(|| self.load_anew(entry, source, None))?;
         Ok((version, served))
     }
 
@@ -177,35 +179,38 @@ impl Inner {
     }
 
     fn bring_version(
-        &self,
-        found: &FoundModel,
-        version: u64,
-        partial: &PartialConfig,
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        source: Source,
         current: Option<&Served>,
     ) -> Result<Loaded, Error> {
-        // Also where the weights stay: a config decides what is done with them.
-        self.options.trust.admit(found, version)?;
-        if let Some(current) = current.filter(|current| !current.lane.is_stuck() && same_files(current, found, version))
-            && let Some(model) = current.weights.model()
-            && partial.backend.as_ref().is_none_or(|backend| *backend == current.config.backend)
+        let healthy = current.filter(|current| !current.lane.is_stuck());
+        if let Some(current) = healthy.filter(|current| same_files(current, &source))
+            && let Some(served) = self.adapt(current, &source)?
         {
-            let mut partial = partial.clone();
-            partial.decoupled.get_or_insert(model.is_decoupled());
-            let config = partial.complete(&found.name, &current.config.backend, model.signature())?;
-            match Change::of(&current.config, &config) {
-                Change::Nothing => return Ok(Loaded::Stays),
-                Change::Instances => return self.resize(current, &model, config).map(Loaded::Serves),
-                Change::Lane => {
-                    let stamp = current.weights.stamp;
-                    let attributes = current.weights.attributes;
-                    let weights = Weights::new(model, attributes, stamp);
-                    let served = load::serve(&self.services, &self.options, (config, version), weights)?;
-                    return Ok(Loaded::Serves(served));
-                }
-                Change::Model => {}
-            }
+            return Ok(if served.config == current.config { Loaded::Stays } else { Loaded::Serves(served) });
         }
-        self.loader().load_version(found, version, partial.clone()).map(Loaded::Serves)
+        self.load_anew(entry, source, healthy).map(Loaded::Serves)
+    }
+
+    /// The same files under a config that may have changed: what is loaded is kept, where that will do.
+    fn adapt(&self, current: &Served, source: &Source) -> Result<Option<Served>, Error> {
+        // A config decides what is done with the weights, and is sealed as they are.
+        self.options.trust.admit(&source.found, source.version)?;
+        let mut partial = source.partial.clone();
+        let is_other = partial.backend.as_ref().is_some_and(|backend| *backend != current.config.backend);
+        let Some(model) = current.weights.model().filter(|_| !is_other) else { return Ok(None) };
+        partial.decoupled.get_or_insert(model.is_decoupled());
+        let config = partial.complete(&source.found.name, &current.config.backend, model.signature())?;
+        match Change::of(&current.config, &config) {
+            Change::Nothing => Ok(Some(current.clone())),
+            Change::Instances => self.resize(current, &model, config).map(Some),
+            Change::Lane if current.weights.source.is_none() => {
+                let weights = Weights::new(model, current.weights.attributes, source.stamp());
+                load::serve(&self.services, &self.options, (config, source.version), weights).map(Some)
+            }
+            Change::Lane | Change::Model => Ok(None),
+        }
     }
 
     /// The same version with another number of instances.
@@ -275,8 +280,8 @@ fn choose(
 }
 
 /// Whether what is loaded came from the same content.
-fn same_files(current: &Served, found: &FoundModel, version: u64) -> bool {
-    current.weights.stamp.is_some() && current.weights.stamp == found.stamps.get(&version).copied()
+fn same_files(current: &Served, source: &Source) -> bool {
+    current.weights.stamp.is_some() && current.weights.stamp == source.stamp()
 }
 
 fn overtaken(versions: &[u64]) -> Vec<Outcome> {

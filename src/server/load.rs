@@ -4,7 +4,7 @@
 //! is visible to anybody yet. Backends that cannot load in parallel are called one at a time.
 
 use super::builder::Options;
-use super::catalog::{Served, Weights};
+use super::served::{Served, Source, Weights};
 use super::spec::{device, lane_spec, signature_of};
 use crate::config::{ModelConfig, PartialConfig};
 use crate::flow::{InstanceCell, Lane, Services};
@@ -23,6 +23,13 @@ pub(super) struct Loader<'a> {
     pub(super) options: &'a Options,
     /// Held while a backend loads that cannot load in parallel.
     pub(super) serial: &'a Mutex<()>,
+}
+
+/// A version that was loaded.
+pub(super) struct Opened {
+    pub(super) model: Arc<dyn Model>,
+    pub(super) config: ModelConfig,
+    pub(super) attributes: Attributes,
 }
 
 /// What a backend is offered outside of batches.
@@ -57,15 +64,12 @@ impl Loader<'_> {
     ///
     /// # Errors
     /// Whatever keeps it from serving.
-    pub(super) fn load_version(
-        &self,
-        model: &FoundModel,
-        version: u64,
-        mut partial: PartialConfig,
-    ) -> Result<Served, Error> {
+    pub(super) fn open(&self, source: &Source) -> Result<Opened, Error> {
+        let (model, version, mut partial) = (&*source.found, source.version, source.partial.clone());
         let Some(files) = model.versions.get(&version) else {
             return Err(Error::not_found(format!("version {version} has no files")));
         };
+        self.options.trust.admit(model, version)?;
         let is_free = partial.backend.is_none();
         let mut backends = self.candidates(&mut partial)?;
         let mut plugins = if is_free { Some(|| self.plugins()) } else { None };
@@ -94,12 +98,26 @@ impl Loader<'_> {
                 Ok(loaded) => {
                     partial.decoupled.get_or_insert(loaded.is_decoupled());
                     let config = partial.complete(&model.name, backend.name(), loaded.signature())?;
-                    let attributes = backend.attributes();
-                    let weights = Weights::new(loaded.into(), attributes, model.stamps.get(&version).copied());
-                    return serve(self.services, self.options, (config, version), weights);
+                    return Ok(Opened { model: loaded.into(), config, attributes: backend.attributes() });
                 }
             }
         }
+    }
+
+    /// The config of a version, if it says without the model all that there is to say, and what its backend promises.
+    pub(super) fn stated(&self, source: &Source) -> Option<(ModelConfig, Attributes)> {
+        let mut partial = source.partial.clone();
+        partial.backend.as_ref()?;
+        let [backend] = &self.candidates(&mut partial).ok()?[..] else { return None };
+        detect(source.files()?, std::slice::from_ref(backend), &partial).ok()?;
+        let signature = partial.signature();
+        let is_whole =
+            !signature.inputs.is_empty() && !signature.outputs.is_empty() && partial.max_batch_size.is_some();
+        let is_known = signature.inputs.iter().chain(&signature.outputs).all(|tensor| tensor.dims.is_some());
+        // A model that is not said to be decoupled may be so all the same.
+        partial.decoupled.get_or_insert(false);
+        let config = partial.complete(&source.found.name, backend.name(), &signature).ok()?;
+        (is_whole && is_known).then(|| (config, backend.attributes()))
     }
 
     fn load_by(
@@ -192,20 +210,48 @@ pub(super) fn serve(
     let Some(model) = weights.model() else { return Err(Error::unavailable("the model was let go")) };
     let signature = signature_of(&config, model.signature());
     let spec = lane_spec(&config, version, &signature, options, weights.attributes)?;
-    let is_thread_bound = spec.is_thread_bound;
-    let mut cells = Vec::new();
-    for group in &config.instance_groups {
-        for _ in 0..group.count {
-            let threads_max = options.execution_threads_max;
-            let spec = InstanceSpec { index: cells.len(), device: device(group)?, threads_max };
-            cells.push(cell(&model, &spec, is_thread_bound)?);
-        }
-    }
+    let cells = cells(&config, options, &model, spec.is_thread_bound)?;
     let lane = Lane::new(spec, services.clone());
     for cell in cells {
         lane.add_instance(cell);
     }
     Ok(Served { lane, config: Arc::new(config), weights, line: None })
+}
+
+/// Makes the lane of a version that is not loaded.
+///
+/// # Errors
+/// For numbers beyond what a lane can count.
+pub(super) fn dormant(
+    services: &Arc<Services>,
+    options: &Options,
+    (config, version): (ModelConfig, u64),
+    weights: Arc<Weights>,
+) -> Result<Served, Error> {
+    let spec = lane_spec(&config, version, &stated(&config), options, weights.attributes)?;
+    Ok(Served { lane: Lane::new(spec, services.clone()), config: Arc::new(config), weights, line: None })
+}
+
+/// The instances that a config wants.
+///
+/// # Errors
+/// Whatever keeps one from being made.
+#[allow(clippy::vec_box, reason = "a cell changes hands as a box")]
+pub(super) fn cells(
+    config: &ModelConfig,
+    options: &Options,
+    model: &Arc<dyn Model>,
+    is_thread_bound: bool,
+) -> Result<Vec<Box<InstanceCell>>, Error> {
+    let mut cells = Vec::new();
+    for group in &config.instance_groups {
+        for _ in 0..group.count {
+            let threads_max = options.execution_threads_max;
+            let spec = InstanceSpec { index: cells.len(), device: device(group)?, threads_max };
+            cells.push(cell(model, &spec, is_thread_bound)?);
+        }
+    }
+    Ok(cells)
 }
 
 /// An instance of a model.

@@ -3,6 +3,7 @@
 //! The hall wires; decisions are pure functions of the room that owns them. A [`ServerHandle`] is a count of the server:
 //! the last one to go stops it.
 
+mod budget;
 mod builder;
 mod catalog;
 mod control;
@@ -16,9 +17,11 @@ mod load;
 mod loom_tests;
 mod model;
 mod operation;
+mod paging;
 mod register;
 mod responses;
 mod retire;
+mod served;
 mod source;
 mod spec;
 mod status;
@@ -33,6 +36,7 @@ pub use events::Subscription;
 pub use future::ResponseFuture;
 pub use model::ModelHandle;
 pub use operation::Operation;
+pub use paging::PagingStatistics;
 pub use responses::Responses;
 pub use status::{BackendStatus, ModelMetadata, ModelState, ModelStatus, Progress, TensorMetadata};
 
@@ -43,10 +47,12 @@ use crate::observe::{Gauges, ModelStatistics, metrics_text};
 use crate::repository;
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, thread};
 use builder::Options;
-use catalog::{Catalog, Entry, Served};
+use catalog::{Catalog, Entry};
 use inferlay_backend_sdk::{Error, ErrorKind};
 use jobs::Jobs;
+use paging::Pager;
 use retire::Retiring;
+use served::Served;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -111,6 +117,8 @@ pub(crate) struct Inner {
     jobs: Jobs,
     /// Versions that were taken out of the catalog and may still have requests on their way.
     retiring: Retiring,
+    /// What keeps models within a budget of memory, if there is one.
+    pager: Option<Arc<Pager>>,
     /// The folders of models.
     repositories: Mutex<Vec<PathBuf>>,
     is_stopping: AtomicBool,
@@ -387,12 +395,13 @@ impl ServerHandle {
         if !self.is_live() {
             return Err(STOPPED);
         }
-        let at = |error: Error| error.at(format_args!("model '{}'", found.name.escape_debug()));
-        let (version, served) = self.inner.load_only(&found).map_err(at)?;
+        let name = found.name.clone();
+        let at = |error: Error| error.at(format_args!("model '{}'", name.escape_debug()));
         let entry = self.inner.catalog.entry_or_new(&found.name);
+        let (version, served) = self.inner.shared().load_only(&entry, found).map_err(at)?;
         entry.put_first(version, served, &self.inner.catalog.events)?;
         self.inner.give_up_if_stopping(&entry)?;
-        self.model(&found.name)
+        self.model(&name)
     }
 
     /// What every version that serves has done since it was loaded.

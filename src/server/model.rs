@@ -1,8 +1,9 @@
 //! A handle on one model: resolves its name once, and again when what serves has changed.
 
-use super::catalog::{Entry, Served};
+use super::catalog::Entry;
 use super::future::ResponseFuture;
 use super::responses::Responses;
+use super::served::Served;
 use super::status::ModelMetadata;
 use super::{Owner, ServerHandle};
 use crate::config::ModelConfig;

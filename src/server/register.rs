@@ -1,7 +1,7 @@
 //! Models of the application's own, registered while the server runs: functions, and queues that batches are pulled from.
 
-use super::catalog::Weights;
 use super::model::ModelHandle;
+use super::served::Weights;
 use super::{STOPPED, ServerHandle, load};
 use crate::backend::{BatchQueue, Line, PulledModel};
 use crate::config::ModelConfig;

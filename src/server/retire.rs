@@ -6,7 +6,7 @@
 //!
 //! The thread `inferlay-retire` starts with the first version that retires, and ends with the last.
 
-use super::catalog::Served;
+use super::served::Served;
 use crate::flow::Services;
 use crate::sync::{Bells, Mutex, thread};
 use inferlay_backend_sdk::{Error, ErrorKind, LogLevel};

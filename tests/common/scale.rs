@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The backend named `scale`. `factor.txt` holds a number, or what is wrong with the model; with the parameter `gate` it
-/// waits at [`Scale::gate`] before it has loaded.
+/// waits at [`Scale::gate`] before it has loaded; with `bytes` it says that it uses so many.
 #[derive(Clone, Default)]
 pub struct Scale {
     pub gate: Gate,
@@ -81,14 +81,16 @@ impl Backend for Scale {
             dims: Some(vec![-1, 1]),
             optional: false,
         };
+        let bytes = source.parameters.get("bytes").map(|bytes| bytes.parse().unwrap());
         let signature = Signature { inputs: vec![tensor("x")], outputs: vec![tensor("y")], batches: true };
-        Ok(Box::new(Scaling { factor, signature, backend: self.clone(), _counted: Counted::new(&self.models) }))
+        Ok(Box::new(Scaling { factor, signature, bytes, backend: self.clone(), _counted: Counted::new(&self.models) }))
     }
 }
 
 struct Scaling {
     factor: f32,
     signature: Signature,
+    bytes: Option<usize>,
     backend: Scale,
     _counted: Counted,
 }
@@ -96,6 +98,10 @@ struct Scaling {
 impl Model for Scaling {
     fn signature(&self) -> &Signature {
         &self.signature
+    }
+
+    fn memory_use(&self) -> Vec<(Placement, usize)> {
+        self.bytes.map(|bytes| (Placement::HOST, bytes)).into_iter().collect()
     }
 
     fn instance(&self, _spec: &InstanceSpec) -> Result<Box<dyn Instance>, Error> {

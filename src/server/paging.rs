@@ -1,0 +1,456 @@
+//! More models than fit into memory: they are loaded when they are asked, and the least recently used go.
+//!
+//! ```text
+//!   a request for a model that is not in memory -> its lane dozes and asks (flow/doze) -> a loading thread
+//!     -> room: taken, or idle models go until it is there, or waited for while requests wait   (budget)
+//!     -> load, count what it really uses -> instances -> the lane wakes, and what waits is run
+//! ```
+//!
+//! Invariants: 1. Room is taken before a model is loaded and given back after it is freed: what is in memory stays within
+//! the budget, as far as backends tell what they will use. 2. Only a model that is idle goes: nothing waits for it, runs on
+//! it, or is owed an answer. Its lane stays, takes requests and keeps their deadlines. 3. One load for all who wait: a lane
+//! asks once. 4. What is pinned never goes. 5. A load that finds no room, and nobody who could make some, answers those who
+//! wait with RESOURCE_EXHAUSTED, and the next request tries again.
+
+use super::budget::{Budget, Candidate, Lack, Place, Use, victim};
+use super::catalog::Entry;
+use super::load::{self, Opened};
+use super::served::{Served, Source, Weights};
+use super::{Inner, STOPPED};
+use crate::config::ModelConfig;
+use crate::flow::{Demand, Lane};
+use crate::sync::{AtomicU64, Doorbell, Mutex, Ordering};
+use inferlay_backend_sdk::{Error, ErrorKind, LogLevel, ModelFiles};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+/// How long to wait before looking again for somebody who has become idle.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
+/// A model that is wanted again so soon after it went, in nanoseconds, should not have gone.
+const THRASH: u64 = 10_000_000_000;
+
+/// What paging has done.
+///
+/// # Examples
+/// ```
+/// # use inferlay::ServerHandle;
+/// let server = ServerHandle::builder().memory_budget(1 << 30).start()?;
+/// let paging = server.paging();
+/// assert_eq!((paging.budget_bytes, paging.used_bytes, paging.loads), (1 << 30, 0, 0));
+/// # Ok::<(), inferlay::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PagingStatistics {
+    /// The budget of host memory, in bytes; 0 without one.
+    pub budget_bytes: u64,
+    /// What models in memory use of it, in bytes.
+    pub used_bytes: u64,
+    /// The most that they ever used at once.
+    pub used_bytes_max: u64,
+    /// Versions in memory.
+    pub resident_count: u64,
+    /// Versions that were loaded because they were asked.
+    pub loads: u64,
+    /// Versions that went to make room.
+    pub evictions: u64,
+    /// Loads of versions that had gone less than ten seconds before: the budget is too small for the traffic.
+    pub thrashes: u64,
+    /// Loads that found no room.
+    pub exhausted: u64,
+}
+
+/// Who is in memory, and who goes.
+pub(super) struct Pager {
+    state: Mutex<State>,
+    counts: Counts,
+}
+
+#[derive(Default)]
+struct Counts {
+    loads: AtomicU64,
+    evictions: AtomicU64,
+    thrashes: AtomicU64,
+    exhausted: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    budget: Budget,
+    rooms: BTreeMap<u64, Taken>,
+    next: u64,
+    used_max: u64,
+    pinned: BTreeSet<String>,
+}
+
+/// Room that was taken.
+struct Taken {
+    used: Use,
+    model: String,
+    /// What may go, once it is there.
+    resident: Option<(Served, Arc<dyn Demand>)>,
+}
+
+/// Room that a model takes; given back when it is dropped.
+pub(super) struct Room {
+    pager: Arc<Pager>,
+    id: u64,
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let gone = {
+            let mut state = self.pager.state.lock();
+            let gone = state.rooms.remove(&self.id);
+            if let Some(gone) = &gone {
+                state.budget.give_back(&gone.used);
+            }
+            gone
+        };
+        drop(gone);
+    }
+}
+
+/// A model that waits for room.
+pub(super) struct Wanted<'a> {
+    pub(super) model: &'a str,
+    /// About what it will use.
+    pub(super) about: Use,
+    /// What must not go for it: the version that it is to replace.
+    pub(super) beside: Option<&'a Served>,
+    /// Whether to wait until somebody is idle.
+    pub(super) waits: &'a dyn Fn() -> bool,
+}
+
+impl Pager {
+    pub(super) fn new(limits: Use, pinned: BTreeSet<String>) -> Arc<Self> {
+        let state = State { budget: Budget::new(limits), pinned, ..State::default() };
+        Arc::new(Pager { state: Mutex::new(state), counts: Counts::default() })
+    }
+
+    /// Room for a model; models that are idle go for it.
+    ///
+    /// # Errors
+    /// `RESOURCE_EXHAUSTED`, naming place, what was wanted and what there is.
+    pub(super) fn room(self: &Arc<Self>, wanted: &Wanted<'_>) -> Result<Room, Error> {
+        let mut in_vain = BTreeSet::new();
+        let pause = Arc::new(Doorbell::new());
+        loop {
+            let going = match self.take(wanted, &in_vain) {
+                Ok(room) => return Ok(room),
+                Err((lack, None)) if !lack.1 && (wanted.waits)() => {
+                    // Real time, whatever clock the server has: it is only the pace at which to look again.
+                    pause.wait_for(0, Some(LOOK_AGAIN));
+                    in_vain.clear();
+                    continue;
+                }
+                Err((lack, None)) => {
+                    self.counts.exhausted.fetch_add(1, Ordering::Relaxed);
+                    return Err(exhausted(wanted.model, lack.0));
+                }
+                Err((_, Some(going))) => going,
+            };
+            let (id, served, demand) = going;
+            if !self.evict(&served, &demand) {
+                in_vain.insert(id);
+            }
+        }
+    }
+
+    /// Takes room, or says where it lacks (and whether for ever) and who is to go.
+    #[allow(clippy::type_complexity, reason = "what its one caller takes apart at once")]
+    fn take(
+        self: &Arc<Self>,
+        wanted: &Wanted<'_>,
+        in_vain: &BTreeSet<u64>,
+    ) -> Result<Room, ((Lack, bool), Option<(u64, Served, Arc<dyn Demand>)>)> {
+        let mut state = self.state.lock();
+        let lack = match state.budget.take(&wanted.about) {
+            Ok(()) => {
+                let id = state.next;
+                state.next += 1;
+                state.used_max = state.used_max.max(state.budget.taken().at(Place::Host));
+                let taken = Taken { used: wanted.about.clone(), model: wanted.model.to_owned(), resident: None };
+                state.rooms.insert(id, taken);
+                return Ok(Room { pager: self.clone(), id });
+            }
+            Err(lack) => lack,
+        };
+        let stays = |taken: &Taken| {
+            let is_beside = || match (&taken.resident, wanted.beside) {
+                (Some((served, _)), Some(beside)) => served.is(beside),
+                _ => false,
+            };
+            state.pinned.contains(&taken.model) || is_beside()
+        };
+        let mut staying = Use::default();
+        state.rooms.values().filter(|taken| stays(taken)).for_each(|taken| staying.add(&taken.used));
+        if let Some(lack) = state.budget.never_fits(&wanted.about, &staying) {
+            return Err(((lack, true), None));
+        }
+        let candidates = state.rooms.iter().filter_map(|(id, taken)| {
+            let (served, _) = taken.resident.as_ref()?;
+            let may_go = !stays(taken) && !in_vain.contains(id);
+            Some(Candidate { key: *id, last_used: served.lane.last_used(), may_go })
+        });
+        let going = victim(candidates).and_then(|id| {
+            let (served, demand) = state.rooms.get(&id)?.resident.as_ref()?;
+            Some((id, served.clone(), demand.clone()))
+        });
+        Err(((lack, false), going))
+    }
+
+    /// Frees a model, if it is idle.
+    fn evict(&self, served: &Served, demand: &Arc<dyn Demand>) -> bool {
+        let Some(cells) = served.lane.doze(demand) else { return false };
+        drop(cells);
+        served.weights.let_go(served.lane.now());
+        self.counts.evictions.fetch_add(1, Ordering::Relaxed);
+        true
+    }
+
+    /// A model is in memory: from now on it may go.
+    pub(super) fn settle(&self, room: &Room, used: Use, served: &Served, demand: Arc<dyn Demand>) {
+        let mut state = self.state.lock();
+        let State { budget, rooms, used_max, .. } = &mut *state;
+        if let Some(taken) = rooms.get_mut(&room.id) {
+            budget.correct(&taken.used, &used);
+            *used_max = (*used_max).max(budget.taken().at(Place::Host));
+            taken.used = used;
+            taken.resident = Some((served.clone(), demand));
+        }
+    }
+
+    /// Makes models go until what models turned out to use fits. Whether it does.
+    pub(super) fn make_up(self: &Arc<Self>, model: &str, beside: &Served) -> bool {
+        let mut in_vain = BTreeSet::new();
+        while self.state.lock().budget.is_exceeded() {
+            let nothing = Wanted { model, about: Use::default(), beside: Some(beside), waits: &|| false };
+            let Some((id, served, demand)) = self.next_to_go(&nothing, &in_vain) else { return false };
+            if !self.evict(&served, &demand) {
+                in_vain.insert(id);
+            }
+        }
+        true
+    }
+
+    fn next_to_go(&self, wanted: &Wanted<'_>, in_vain: &BTreeSet<u64>) -> Option<(u64, Served, Arc<dyn Demand>)> {
+        let state = self.state.lock();
+        let candidates = state.rooms.iter().filter_map(|(id, taken)| {
+            let (served, _) = taken.resident.as_ref()?;
+            let is_beside = wanted.beside.is_some_and(|beside| served.is(beside));
+            let may_go = !is_beside && !in_vain.contains(id) && !state.pinned.contains(&taken.model);
+            Some(Candidate { key: *id, last_used: served.lane.last_used(), may_go })
+        });
+        let id = victim(candidates)?;
+        let (served, demand) = state.rooms.get(&id)?.resident.as_ref()?;
+        Some((id, served.clone(), demand.clone()))
+    }
+
+    /// Whether models of this name stay in memory.
+    pub(super) fn is_pinned(&self, model: &str) -> bool {
+        self.state.lock().pinned.contains(model)
+    }
+
+    pub(super) fn pin(&self, model: &str, is_pinned: bool) {
+        let mut state = self.state.lock();
+        if is_pinned {
+            state.pinned.insert(model.to_owned());
+        } else {
+            state.pinned.remove(model);
+        }
+    }
+
+    fn statistics(&self) -> PagingStatistics {
+        let state = self.state.lock();
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        PagingStatistics {
+            budget_bytes: state.budget.limits().at(Place::Host),
+            used_bytes: state.budget.taken().at(Place::Host),
+            used_bytes_max: state.used_max,
+            resident_count: state.rooms.values().filter(|taken| taken.resident.is_some()).count() as u64,
+            loads: count(&self.counts.loads),
+            evictions: count(&self.counts.evictions),
+            thrashes: count(&self.counts.thrashes),
+            exhausted: count(&self.counts.exhausted),
+        }
+    }
+}
+
+fn exhausted(model: &str, lack: Lack) -> Error {
+    let Lack { place, wanted, limit, taken } = lack;
+    let message = format!(
+        "model '{model}': no room for about {wanted} bytes of {place}: {taken} of {limit} are taken by models that cannot go"
+    );
+    Error::new(ErrorKind::ResourceExhausted, message)
+}
+
+/// About what a model will use, before its backend can tell: as much as its files.
+pub(super) fn estimate(files: &dyn ModelFiles) -> Use {
+    let size = |name: &String| match files.path(name) {
+        Ok(Some(path)) => std::fs::metadata(path).map(|metadata| metadata.len()).unwrap_or(0),
+        Ok(None) => files.read(name).map(|content| content.len() as u64).unwrap_or(0),
+        Err(_) => 0,
+    };
+    Use::host(files.names().iter().map(size).sum())
+}
+
+/// Brings a version back into memory when its lane asks. The lane holds it, so it holds no lane.
+struct PageIn {
+    inner: Weak<Inner>,
+    entry: Arc<Entry>,
+    lane: Weak<Lane>,
+    weights: Weak<Weights>,
+    config: Arc<ModelConfig>,
+}
+
+impl PageIn {
+    fn served(&self) -> Option<Served> {
+        let (lane, weights) = (self.lane.upgrade()?, self.weights.upgrade()?);
+        Some(Served { lane, weights, config: self.config.clone(), line: None })
+    }
+}
+
+impl Demand for PageIn {
+    fn wanted(&self) {
+        let (Some(inner), Some(served)) = (self.inner.upgrade(), self.served()) else { return };
+        let (entry, job) = (self.entry.clone(), inner.clone());
+        inner.jobs.push(self.entry.name(), move || job.page_in(&entry, &served));
+    }
+}
+
+impl Inner {
+    /// Loads a version that is asked for and not in memory.
+    fn page_in(self: &Arc<Self>, entry: &Arc<Entry>, served: &Served) {
+        let lane = &served.lane;
+        if !lane.is_dozing() || lane.has_ended() {
+            return;
+        }
+        match load::contained(|| self.bring_back(entry, served)) {
+            Ok(()) => {}
+            // Nobody waits for room any more, as the server stops.
+            Err(_) if self.is_stopping() => lane.stay_dozing(&STOPPED),
+            Err(error) => {
+                let error = error.at(lane.spec.place());
+                self.services.log.write(LogLevel::Error, error.message());
+                entry.ails(served, &error, &self.catalog.events);
+                lane.stay_dozing(&error);
+            }
+        }
+        if lane.has_ended() {
+            // It was let go meanwhile, and must not keep what was just loaded.
+            served.end_stop();
+        }
+    }
+
+    fn bring_back(self: &Arc<Self>, entry: &Arc<Entry>, served: &Served) -> Result<(), Error> {
+        let Some(pager) = &self.pager else { return Err(Error::unavailable("models are not paged")) };
+        let Some(source) = &served.weights.source else { return Err(Error::unavailable("it has no files")) };
+        let lane = &served.lane;
+        let waits = || lane.word.read().queued() > 0 && !self.is_stopping() && !lane.has_ended();
+        let about = served.weights.about();
+        let room = pager.room(&Wanted { model: entry.name(), about, beside: None, waits: &waits })?;
+        let Opened { model, config, .. } = self.loader().open(source)?;
+        if config != *served.config {
+            // What waits was checked against what the config states, and cannot be run; what comes later can.
+            let version = source.version;
+            let weights = Weights::paged(source.clone(), served.weights.attributes, served.weights.about());
+            weights.come_back(model, room);
+            let other = load::serve(&self.services, &self.options, (config, version), weights)?;
+            self.settle(pager, entry, &other);
+            if entry.replace(version, served, &other) {
+                drop(self.retire(entry, version, served.clone(), false));
+            }
+            return Err(Error::unavailable(
+                "its config states inputs and outputs otherwise than the model does; as of now it serves as the model does",
+            ));
+        }
+        let cells = load::cells(&config, &self.options, &model, lane.spec.is_thread_bound)?;
+        let went = served.weights.come_back(model, room);
+        pager.counts.loads.fetch_add(1, Ordering::Relaxed);
+        if went > 0 && lane.now().saturating_sub(went) < THRASH {
+            pager.counts.thrashes.fetch_add(1, Ordering::Relaxed);
+        }
+        self.settle(pager, entry, served);
+        entry.recovers(served, &self.catalog.events);
+        lane.wake();
+        cells.into_iter().for_each(|cell| lane.add_instance(cell));
+        Ok(())
+    }
+
+    /// A version is in memory: counts what it uses, and lets it go when room is wanted.
+    pub(super) fn settle(self: &Arc<Self>, pager: &Arc<Pager>, entry: &Arc<Entry>, served: &Served) {
+        let demand = self.demand(entry, served);
+        let about = served.weights.about();
+        served.weights.settle(|model, room| {
+            let reported = Use::of(&model.memory_use());
+            let used = if reported.is_empty() { about } else { reported };
+            pager.settle(room, used.clone(), served, demand);
+            used
+        });
+        if !pager.make_up(entry.name(), served) {
+            let message = format!("{}: uses more than its estimate, and nobody could go", served.lane.spec.place());
+            self.services.log.write(LogLevel::Warning, &message);
+        }
+    }
+
+    fn demand(self: &Arc<Self>, entry: &Arc<Entry>, served: &Served) -> Arc<dyn Demand> {
+        Arc::new(PageIn {
+            inner: Arc::downgrade(self),
+            entry: entry.clone(),
+            lane: Arc::downgrade(&served.lane),
+            weights: Arc::downgrade(&served.weights),
+            config: served.config.clone(),
+        })
+    }
+
+    /// Loads a version anew, within the budget if there is one; where its config says all there is to say, when it is asked.
+    ///
+    /// # Errors
+    /// Whatever keeps it from serving.
+    pub(super) fn load_anew(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        source: Source,
+        current: Option<&Served>,
+    ) -> Result<Served, Error> {
+        let loader = self.loader();
+        let Some(pager) = &self.pager else {
+            let Opened { model, config, attributes } = loader.open(&source)?;
+            let weights = Weights::new(model, attributes, source.stamp());
+            return load::serve(&self.services, &self.options, (config, source.version), weights);
+        };
+        let about = source.files().map(estimate).unwrap_or_default();
+        if current.is_none()
+            && !pager.is_pinned(entry.name())
+            && let Some((config, attributes)) = loader.stated(&source)
+        {
+            let version = source.version;
+            let served = load::dormant(
+                &self.services,
+                &self.options,
+                (config, version),
+                Weights::paged(source, attributes, about),
+            )?;
+            let dozes = served.lane.doze(&self.demand(entry, &served)).is_some();
+            debug_assert!(dozes, "a lane without instances can always doze");
+            return Ok(served);
+        }
+        let wanted = Wanted { model: entry.name(), about: about.clone(), beside: current, waits: &|| false };
+        let room = pager.room(&wanted)?;
+        let Opened { model, config, attributes } = loader.open(&source)?;
+        let version = source.version;
+        let weights = Weights::paged(source, attributes, about);
+        weights.come_back(model, room);
+        let served = load::serve(&self.services, &self.options, (config, version), weights)?;
+        self.settle(pager, entry, &served);
+        Ok(served)
+    }
+
+    pub(super) fn paging(&self) -> PagingStatistics {
+        self.pager.as_ref().map(|pager| pager.statistics()).unwrap_or_default()
+    }
+}

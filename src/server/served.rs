@@ -1,0 +1,128 @@
+//! A version that serves: its lane, its config, and what its backend has loaded, each replaceable while the others live.
+//!
+//! Handles and requests hold the lane; what was loaded is held here alone (beside the instances), so that it is freed when
+//! the version retires or goes to make room, whoever still holds a handle.
+
+use super::budget::Use;
+use super::paging::Room;
+use crate::backend::Line;
+use crate::config::{ModelConfig, PartialConfig};
+use crate::flow::Lane;
+use crate::repository::{FoundModel, Stamp};
+use crate::sync::Mutex;
+use inferlay_backend_sdk::{Attributes, Model, ModelFiles};
+use std::sync::Arc;
+
+/// A version that serves.
+#[derive(Clone)]
+pub(super) struct Served {
+    pub(super) lane: Arc<Lane>,
+    pub(super) config: Arc<ModelConfig>,
+    pub(super) weights: Arc<Weights>,
+    /// Of a model whose batches are pulled, where they wait.
+    pub(super) line: Option<Arc<Line>>,
+}
+
+/// What a backend has loaded for a version. Handles keep their lane for as long as they like, but not this.
+pub(super) struct Weights {
+    held: Mutex<Held>,
+    pub(super) attributes: Attributes,
+    /// What tells the files that it was loaded from from others.
+    pub(super) stamp: Option<Stamp>,
+    /// Where it is loaded from again, if it is paged.
+    pub(super) source: Option<Source>,
+}
+
+#[derive(Default)]
+struct Held {
+    /// The room comes after the model, which is freed first.
+    model: Option<(Arc<dyn Model>, Option<Room>)>,
+    /// About what it uses, or what it did use.
+    about: Use,
+    /// When it last went to make room; 0: never.
+    went: u64,
+}
+
+/// Where a version is loaded from.
+#[derive(Clone)]
+pub(super) struct Source {
+    pub(super) found: Arc<FoundModel>,
+    pub(super) version: u64,
+    pub(super) partial: PartialConfig,
+}
+
+impl Source {
+    pub(super) fn stamp(&self) -> Option<Stamp> {
+        self.found.stamps.get(&self.version).copied()
+    }
+
+    pub(super) fn files(&self) -> Option<&dyn ModelFiles> {
+        self.found.versions.get(&self.version).map(|files| &**files)
+    }
+}
+
+impl Weights {
+    pub(super) fn new(model: Arc<dyn Model>, attributes: Attributes, stamp: Option<Stamp>) -> Arc<Self> {
+        let held = Held { model: Some((model, None)), ..Held::default() };
+        Arc::new(Weights { held: Mutex::new(held), attributes, stamp, source: None })
+    }
+
+    /// Of a version that is not in memory yet, and will use about so much.
+    pub(super) fn paged(source: Source, attributes: Attributes, about: Use) -> Arc<Self> {
+        let (stamp, held) = (source.stamp(), Held { about, ..Held::default() });
+        Arc::new(Weights { held: Mutex::new(held), attributes, stamp, source: Some(source) })
+    }
+
+    /// The model, unless it was let go.
+    pub(super) fn model(&self) -> Option<Arc<dyn Model>> {
+        self.held.lock().model.as_ref().map(|(model, _)| model.clone())
+    }
+
+    /// About what it uses.
+    pub(super) fn about(&self) -> Use {
+        self.held.lock().about.clone()
+    }
+
+    /// It is in memory. When it went, if it ever did.
+    pub(super) fn come_back(&self, model: Arc<dyn Model>, room: Room) -> u64 {
+        let mut held = self.held.lock();
+        held.model = Some((model, Some(room)));
+        held.went
+    }
+
+    /// The room that it was given, for what it really uses.
+    pub(super) fn settle(&self, settle: impl FnOnce(&dyn Model, &Room) -> Use) {
+        // Not under the lock: the backend is asked.
+        let taken = self.held.lock().model.take();
+        if let Some((model, Some(room))) = taken {
+            let about = settle(&*model, &room);
+            let mut held = self.held.lock();
+            (held.about, held.model) = (about, Some((model, Some(room))));
+        }
+    }
+
+    /// It goes: memory and room.
+    pub(super) fn let_go(&self, now: u64) {
+        let gone = {
+            let mut held = self.held.lock();
+            held.went = now;
+            held.model.take()
+        };
+        drop(gone);
+    }
+}
+
+impl Served {
+    /// Answers what is left, lets the instances and the model go, and tells whoever pulls.
+    pub(super) fn end_stop(&self) {
+        self.lane.end_stop();
+        self.weights.let_go(0);
+        if let Some(line) = &self.line {
+            line.end();
+        }
+    }
+
+    pub(super) fn is(&self, other: &Served) -> bool {
+        Arc::ptr_eq(&self.lane, &other.lane)
+    }
+}

@@ -1,0 +1,273 @@
+//! More models than fit: they are loaded when they are asked, the least recently used go, and nobody is lost.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may unwrap")]
+
+mod common;
+
+use common::scale::{HELD, Scale};
+use common::{Chance, PATIENCE, eventually, finishes};
+use inferlay::{ErrorKind, LoadOptions, ManualClock, ModelState, Request, ServerBuilder, ServerHandle, Tensor};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+/// All that there is to say of a model of the backend, which uses 10 bytes; and more.
+fn config(more: &str) -> String {
+    let parameters = format!("parameters: {{bytes: \"10\"{more}}}");
+    let ports = "input: {name: x, data_type: FP32, dims: 1}\noutput: {name: y, data_type: FP32, dims: 1}";
+    format!("backend: scale\nmax_batch_size: 8\n{ports}\n{parameters}\n")
+}
+
+/// Models `m0`, `m1` and so on, which multiply by 1, 2 and so on, and a server with room for so many of them.
+fn server(models: usize, room: u64) -> (ServerBuilder, Scale) {
+    let scale = Scale::default();
+    let builder = ServerHandle::builder().backend(Arc::new(scale.clone())).memory_budget(10 * room);
+    let model = |builder: ServerBuilder, index: usize| {
+        let factor = format!("{:<10}", index + 1);
+        let files = [("config.yaml", config("").into_bytes()), ("factor.txt", factor.into_bytes())];
+        builder.model_in_memory(format!("m{index}"), files)
+    };
+    ((0..models).fold(builder, model), scale)
+}
+
+fn ask(value: f32) -> Request<'static> {
+    Request::new().input("x", Tensor::from_vec(vec![value], [1, 1]).unwrap())
+}
+
+#[track_caller]
+fn answers(server: &ServerHandle, model: usize) {
+    let answer = server.infer(&format!("m{model}"), ask(2.0)).unwrap();
+    assert_eq!(answer.slice::<f32>("y").unwrap(), [2.0 * (model + 1) as f32]);
+}
+
+#[test]
+fn a_model_is_loaded_by_its_first_request_and_the_least_recently_used_goes() {
+    finishes(|| {
+        let (builder, scale) = server(3, 2);
+        let server = builder.start().unwrap();
+        assert_eq!((scale.loads(), server.is_ready()), (0, true));
+        assert!(
+            server.models().iter().all(|status| status.state == ModelState::Ready && status.reason.contains("not in"))
+        );
+        [0, 1, 0, 2, 0, 1].into_iter().for_each(|model| answers(&server, model));
+        // 0 and 1 came; 1 went for 2, 2 for 1.
+        let paging = server.paging();
+        assert_eq!((paging.loads, paging.evictions, paging.resident_count, paging.thrashes), (4, 2, 2, 1));
+        assert_eq!((paging.used_bytes, paging.used_bytes_max, paging.budget_bytes), (20, 20, 20));
+        assert_eq!((scale.models(), scale.instances()), (2, 2));
+        assert_eq!(server.model("m1").unwrap().statistics().unwrap().success.count, 2, "the lane stays");
+    });
+}
+
+#[test]
+fn with_one_client_the_ones_in_memory_are_those_of_a_simulated_lru() {
+    const MODELS: usize = 200;
+    const ROOM: usize = 20;
+    const REQUESTS: usize = 3000;
+    finishes(|| {
+        let (builder, scale) = server(MODELS, ROOM as u64);
+        let server = builder.start().unwrap();
+        let (mut chance, mut lru, mut misses) = (Chance::new(5), VecDeque::new(), 0);
+        for _ in 0..REQUESTS {
+            let model = zipf(&mut chance, MODELS);
+            answers(&server, model);
+            match lru.iter().position(|kept| *kept == model) {
+                Some(at) => drop(lru.remove(at)),
+                None => misses += 1,
+            }
+            lru.push_back(model);
+            if lru.len() > ROOM {
+                lru.pop_front();
+            }
+        }
+        let paging = server.paging();
+        assert_eq!(paging.loads, misses, "of {REQUESTS} requests");
+        assert_eq!((paging.used_bytes_max, scale.models()), (10 * ROOM as u64, ROOM));
+    });
+}
+
+/// A model below `models`, the first ones more often: the chance of the n-th falls as 1/n.
+fn zipf(chance: &mut Chance, models: usize) -> usize {
+    let whole: f64 = (1..=models).map(|rank| 1.0 / rank as f64).sum();
+    let mut left = whole * (chance.below(1 << 40) as f64 / (1u64 << 40) as f64);
+    (0..models)
+        .find(|index| {
+            left -= 1.0 / (index + 1) as f64;
+            left <= 0.0
+        })
+        .unwrap_or(models - 1)
+}
+
+#[test]
+fn with_many_clients_all_are_answered_and_the_budget_holds() {
+    finishes(|| {
+        let (builder, _) = server(40, 8);
+        let server = builder.load_threads_max(4).start().unwrap();
+        thread::scope(|scope| {
+            for client in 0..8 {
+                let server = &server;
+                scope.spawn(move || {
+                    let mut chance = Chance::new(client);
+                    (0..150).for_each(|_| answers(server, zipf(&mut chance, 40)));
+                });
+            }
+        });
+        let paging = server.paging();
+        assert!(paging.used_bytes_max <= paging.budget_bytes && paging.evictions > 0, "{paging:?}");
+        assert_eq!(paging.exhausted, 0);
+    });
+}
+
+#[test]
+fn many_who_wait_for_a_model_cause_one_load() {
+    finishes(|| {
+        let (builder, scale) = server(0, 2);
+        let files = [("config.yaml", config(", gate: \"yes\"").into_bytes()), ("factor.txt", b"3".to_vec())];
+        let server = builder.model_in_memory("m", files).start().unwrap();
+        let futures: Vec<_> = (0..20).map(|value| server.infer_async("m", ask(value as f32)).unwrap()).collect();
+        scale.gate.await_come(1);
+        assert!(futures.iter().all(|future| !future.is_ready()));
+        futures[7].cancel();
+        assert!(futures[7].is_ready(), "a request that waits for its model can be cancelled");
+        scale.gate.open();
+        for (value, future) in futures.into_iter().enumerate().filter(|(value, _)| *value != 7) {
+            assert_eq!(future.wait().unwrap().slice::<f32>("y").unwrap(), [3.0 * value as f32]);
+        }
+        assert_eq!(scale.loads(), 1);
+    });
+}
+
+#[test]
+fn a_busy_model_does_not_go_and_who_waits_for_its_room_keeps_its_deadline() {
+    finishes(|| {
+        let (clock, (builder, scale)) = (ManualClock::new(), server(2, 1));
+        let server = builder.manual_clock(&clock).start().unwrap();
+        let busy = server.infer_async("m0", ask(HELD)).unwrap();
+        scale.gate.await_come(1);
+        let late = server.infer_async("m1", ask(1.0).timeout(Duration::from_secs(5))).unwrap();
+        clock.advance(Duration::from_secs(6));
+        assert_eq!(late.wait().unwrap_err().kind(), ErrorKind::Timeout);
+        let patient = server.infer_async("m1", ask(1.0)).unwrap();
+        assert!(!patient.is_ready() && scale.models() == 1);
+        scale.gate.open();
+        assert_eq!(busy.wait().unwrap().slice::<f32>("y").unwrap(), [HELD]);
+        assert_eq!(patient.wait().unwrap().slice::<f32>("y").unwrap(), [2.0]);
+        assert_eq!(server.paging().used_bytes_max, 10);
+    });
+}
+
+#[test]
+fn what_is_pinned_stays_and_leaves_the_others_what_is_left() {
+    finishes(|| {
+        let (builder, scale) = server(3, 2);
+        let server = builder.pin("m0").start().unwrap();
+        assert_eq!(scale.loads(), 1, "it is loaded at once");
+        [1, 2, 1, 0].into_iter().for_each(|model| answers(&server, model));
+        assert_eq!(server.paging().evictions, 2);
+        server.pin_model("m1", true);
+        let error = server.infer("m2", ask(1.0)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ResourceExhausted);
+        assert!(error.message().contains("no room for about 10 bytes of host memory: 20 of 20"), "{error}");
+        assert_eq!(server.paging().exhausted, 1);
+        let status = &server.models()[2];
+        assert!(status.state == ModelState::Unavailable && status.reason.contains("no room"), "{status:?}");
+        server.pin_model("m1", false);
+        answers(&server, 2);
+        assert_eq!(server.models()[2].state, ModelState::Ready);
+    });
+}
+
+#[test]
+fn a_model_that_cannot_be_loaded_answers_who_waits_and_tries_again_with_the_next() {
+    finishes(|| {
+        let (builder, scale) = server(1, 1);
+        let files = [("config.yaml", config("").into_bytes()), ("factor.txt", b"x".to_vec())];
+        let server = builder.model_in_memory("bad", files).start().unwrap();
+        assert!(server.is_ready(), "nobody knows yet");
+        for tries in 1..=2 {
+            let error = server.infer("bad", ask(1.0)).unwrap_err();
+            assert!(error.message().contains("found 'x', expected a number"), "{error}");
+            assert_eq!((scale.loads(), server.paging().resident_count), (tries, 0));
+        }
+        assert!(!server.is_ready());
+        answers(&server, 0);
+        // Its own kind of trouble needs no room of others.
+        assert_eq!(server.paging().used_bytes, 10);
+    });
+}
+
+#[test]
+fn a_swap_without_room_fails_while_the_old_version_serves() {
+    finishes(|| {
+        let (builder, scale) = server(2, 2);
+        let server = builder.start().unwrap();
+        let load = |name: &str, factor: &str| {
+            let options = LoadOptions::new().files([("1/factor.txt", factor.as_bytes().to_vec())]).config(config(""));
+            server.load_model_with(name, options).wait_for(PATIENCE).unwrap()
+        };
+        answers(&server, 0);
+        answers(&server, 1);
+        // The other one is idle and goes.
+        load("m0", "7         ").unwrap();
+        assert_eq!(server.infer("m0", ask(1.0)).unwrap().slice::<f32>("y").unwrap(), [7.0]);
+        eventually("the old version is freed", || scale.models() == 1);
+        server.pin_model("m1", true);
+        answers(&server, 1);
+        let error = load("m0", "8         ").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ResourceExhausted);
+        assert_eq!(server.infer("m0", ask(1.0)).unwrap().slice::<f32>("y").unwrap(), [7.0]);
+        assert!(server.is_ready() && server.paging().used_bytes_max <= 20);
+    });
+}
+
+#[test]
+fn a_model_that_uses_more_than_its_files_makes_others_go() {
+    finishes(|| {
+        let (builder, scale) = server(2, 2);
+        let files = |bytes: &str| {
+            let config = config("").replace("\"10\"", bytes);
+            [("config.yaml", config.into_bytes()), ("factor.txt", b"3".to_vec())]
+        };
+        let server = builder.model_in_memory("big", files("\"15\"")).start().unwrap();
+        answers(&server, 0);
+        answers(&server, 1);
+        assert_eq!(server.infer("big", ask(1.0)).unwrap().slice::<f32>("y").unwrap(), [3.0]);
+        assert_eq!((server.paging().used_bytes, scale.models()), (15, 1));
+    });
+}
+
+#[test]
+fn a_model_that_is_not_as_its_config_states_serves_from_the_second_request_on() {
+    finishes(|| {
+        let (builder, _) = server(0, 1);
+        // The model's dims are 1; the config leaves them open.
+        let files =
+            [("config.yaml", config("").replace("dims: 1", "dims: -1").into_bytes()), ("factor.txt", b"3".to_vec())];
+        let server = builder.model_in_memory("m", files).start().unwrap();
+        let error = server.infer("m", ask(1.0)).unwrap_err();
+        assert!(
+            error.kind() == ErrorKind::Unavailable && error.message().contains("otherwise than the model"),
+            "{error}"
+        );
+        assert_eq!(server.infer("m", ask(1.0)).unwrap().slice::<f32>("y").unwrap(), [3.0]);
+        assert_eq!(server.model("m").unwrap().config().unwrap().inputs[0].dims, [1]);
+    });
+}
+
+#[test]
+fn a_stop_answers_who_waits_for_a_model() {
+    finishes(|| {
+        let (builder, scale) = server(2, 1);
+        let server = builder.start().unwrap();
+        let busy = server.infer_async("m0", ask(HELD)).unwrap();
+        scale.gate.await_come(1);
+        let waiting = server.infer_async("m1", ask(1.0)).unwrap();
+        let error = server.stop(Duration::from_millis(20)).unwrap_err();
+        assert!(error.message().contains("m0") && !error.message().contains("m1"), "{error}");
+        assert_eq!(waiting.wait().unwrap_err().kind(), ErrorKind::Unavailable);
+        assert_eq!(busy.wait().unwrap_err().kind(), ErrorKind::Unavailable);
+        scale.gate.open();
+        eventually("everything is freed", || scale.models() == 0);
+    });
+}
