@@ -51,16 +51,16 @@ fn ask(server: &ServerHandle) -> Result<Vec<f32>, Error> {
 }
 
 /// The copies that can be seen in a cache.
-fn snapshots(cache: &Folder) -> Vec<PathBuf> {
-    let sources = fs::read_dir(cache.path()).unwrap().map(|entry| entry.unwrap().path().join("snapshots"));
-    let entries = sources.flat_map(|snapshots| fs::read_dir(snapshots).unwrap());
+fn replicas(cache: &Folder) -> Vec<PathBuf> {
+    let sources = fs::read_dir(cache.path()).unwrap().map(|entry| entry.unwrap().path().join("replicas"));
+    let entries = sources.flat_map(|replicas| fs::read_dir(replicas).unwrap());
     let mut folders: Vec<_> = entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
     folders.sort();
     folders
 }
 
-fn model(snapshot: &Path) -> Vec<u8> {
-    fs::read(snapshot.join("echo/1/model.bin")).unwrap()
+fn model(replica: &Path) -> Vec<u8> {
+    fs::read(replica.join("echo/1/model.bin")).unwrap()
 }
 
 #[test]
@@ -70,17 +70,17 @@ fn a_bucket_is_served_and_followed() {
     publish(store, "served", &weights(1));
     let server = builder(&store.url(), "served", &cache).start().unwrap();
     assert_eq!(ask(&server).unwrap(), [1.0, 2.0]);
-    let [first] = &snapshots(&cache)[..] else { panic!("{:?}", snapshots(&cache)) };
+    let [first] = &replicas(&cache)[..] else { panic!("{:?}", replicas(&cache)) };
     assert_eq!(model(first), weights(1));
     assert!(!first.join("not-a-model").exists());
     // The next one finds new weights; the first copy is there as long as its server.
     store.put("/served/prod/echo/1/model.bin", &weights(2));
     let second = builder(&store.url(), "served", &cache).start().unwrap();
     assert_eq!(ask(&second).unwrap(), [1.0, 2.0]);
-    assert_eq!(snapshots(&cache).iter().map(|at| model(at)).collect::<Vec<_>>(), [weights(1), weights(2)]);
+    assert_eq!(replicas(&cache).iter().map(|at| model(at)).collect::<Vec<_>>(), [weights(1), weights(2)]);
     drop(server);
     let third = builder(&store.url(), "served", &cache).start().unwrap();
-    assert_eq!(snapshots(&cache).iter().map(|at| model(at)).collect::<Vec<_>>(), [weights(2)]);
+    assert_eq!(replicas(&cache).iter().map(|at| model(at)).collect::<Vec<_>>(), [weights(2)]);
     drop((second, third));
 }
 
@@ -92,7 +92,7 @@ fn a_connection_that_is_cut_costs_only_what_is_missing() {
     let proxy = Proxy::start(store, "/model.bin", vec![Act::Cut(100_000), Act::Cut(50_000)]);
     let server = builder(&proxy.url(), "cut", &cache).start().unwrap();
     assert_eq!(ask(&server).unwrap(), [1.0, 2.0]);
-    assert_eq!(model(&snapshots(&cache)[0]), weights(1));
+    assert_eq!(model(&replicas(&cache)[0]), weights(1));
     let ranges = proxy.ranges();
     assert_eq!(ranges.len(), 3, "{ranges:?}");
     assert_eq!(ranges[0], 0);
@@ -108,13 +108,13 @@ fn a_download_that_was_given_up_is_not_seen_and_goes_on_at_the_next_start() {
     let error = builder(&proxy.url(), "resumed", &cache).start().unwrap_err();
     assert!(error.message().starts_with("source 's3://resumed/prod': file 'echo/1/model.bin': "), "{error}");
     assert!(!error.message().contains("secret"), "{error}");
-    assert!(snapshots(&cache).is_empty());
+    assert!(replicas(&cache).is_empty());
     let given_up = proxy.ranges();
     let proxy = Proxy::start(store, "/model.bin", vec![]);
     builder(&proxy.url(), "resumed", &cache).start().unwrap();
     let [resumed] = proxy.ranges()[..] else { panic!("{:?}", proxy.ranges()) };
     assert!(resumed > 0 && given_up.contains(&resumed), "{resumed} is not where it ended: {given_up:?}");
-    assert_eq!(model(&snapshots(&cache)[0]), weights(1));
+    assert_eq!(model(&replicas(&cache)[0]), weights(1));
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn an_object_that_changes_after_it_was_listed_is_never_mixed() {
         let proxy = Proxy::start(store, "/model.bin", script);
         let server = builder(&proxy.url(), bucket, &cache).start().unwrap();
         assert_eq!(ask(&server).unwrap(), [1.0, 2.0]);
-        assert_eq!(model(&snapshots(&cache)[0]), weights(2), "{bucket}");
+        assert_eq!(model(&replicas(&cache)[0]), weights(2), "{bucket}");
     }
 }
 

@@ -46,7 +46,7 @@ pub(crate) use seal::{Sealing, Trust};
 pub(crate) use source::ObjectSource;
 #[cfg(feature = "object-store")]
 pub use source::UrlOptions;
-pub(crate) use source::{Cache, Snapshot};
+pub(crate) use source::{Cache, Replica};
 pub use source::{FolderSource, Source, SourceFile};
 pub(crate) use versions::{Choice, choose};
 

@@ -16,7 +16,7 @@ use crate::config::CallerRuns;
 use crate::flow::{Messenger, Services, Timekeeper, Tuning, Workers};
 use crate::memory::BlockPool;
 use crate::observe::{Log, LogRecord, Tracer};
-use crate::repository::{self, Found, Snapshot, Trust};
+use crate::repository::{self, Found, Replica, Trust};
 use crate::sync::{AtomicBool, AtomicU64, Bells, Clock, ManualClock, Mutex, thread};
 use inferlay_backend_sdk::{Backend, Error, ErrorKind};
 use std::collections::BTreeSet;
@@ -68,7 +68,7 @@ pub(super) struct Options {
     /// Repositories that lie elsewhere.
     pub(super) sources: Vec<Origin>,
     /// Their copies, which are kept as long as the server is there.
-    snapshots: Vec<Snapshot>,
+    replicas: Vec<Replica>,
     /// How long a version that was replaced or unloaded may take to answer what it has.
     pub(super) retire_timeout: Duration,
     progress: Option<Box<ProgressFn>>,
@@ -117,7 +117,7 @@ impl Default for ServerBuilder {
             execution_threads_max: 1,
             trust: Trust::default(),
             sources: Vec::new(),
-            snapshots: Vec::new(),
+            replicas: Vec::new(),
             retire_timeout: RETIRE_TIMEOUT,
             progress: None,
         };
@@ -556,9 +556,9 @@ impl ServerBuilder {
     pub fn start(mut self) -> Result<ServerHandle, Error> {
         self.options.trust.check()?;
         for origin in std::mem::take(&mut self.options.sources) {
-            let snapshot = origin.update()?;
-            self.repositories.push(snapshot.folder.clone());
-            self.options.snapshots.push(snapshot);
+            let replica = origin.update()?;
+            self.repositories.push(replica.folder.clone());
+            self.options.replicas.push(replica);
         }
         let mut found =
             if self.repositories.is_empty() { Found::default() } else { repository::scan(&self.repositories)? };

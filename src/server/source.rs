@@ -1,7 +1,7 @@
 //! Repositories that lie elsewhere: named when a server is built, brought into a cache when it starts.
 
 use super::ServerBuilder;
-use crate::repository::{Cache, Snapshot, Source};
+use crate::repository::{Cache, Replica, Source};
 #[cfg(feature = "object-store")]
 use crate::repository::{ObjectSource, UrlOptions};
 use crate::sync::{Mutex, thread};
@@ -20,7 +20,7 @@ impl Origin {
     /// Brings the cache up to date, and keeps the newest copy.
     ///
     /// On a thread of its own: the calling one may be inside of a future, where others cannot be waited for.
-    pub(super) fn update(self) -> Result<Snapshot, Error> {
+    pub(super) fn update(self) -> Result<Replica, Error> {
         let told = Arc::new(Mutex::new(None));
         let tell = told.clone();
         let body = move || *tell.lock() = Some(self.update_here());
@@ -34,7 +34,7 @@ impl Origin {
         })
     }
 
-    fn update_here(self) -> Result<Snapshot, Error> {
+    fn update_here(self) -> Result<Replica, Error> {
         match self {
             Origin::Source(source, cache) => Cache::open(&cache, source.name())?.update(&*source),
             #[cfg(feature = "object-store")]

@@ -1,17 +1,17 @@
-//! The cache of one source: what is being fetched, and the snapshots that are whole.
+//! The cache of one source: what is being fetched, and the replicas that are whole.
 //!
 //! ```text
 //!   <cache>/<name of the source, made plain>/
 //!     source               the name of the source
 //!     lock                 held by whoever fetches
 //!     staging/             files on their way, see `part`
-//!     snapshots/7/         a repository, never changed
-//!     snapshots/7.listing  what it holds
-//!     snapshots/7.lock     held, shared, by every server that serves it
+//!     replicas/7/         a repository, never changed
+//!     replicas/7.listing  what it holds
+//!     replicas/7.lock     held, shared, by every server that serves it
 //! ```
 //!
-//! Invariants: 1. A snapshot's folder appears by one rename, when all of its files are on the disk. 2. A snapshot that is
-//! held is not removed, and one is taken hold of, or removed, only by whoever holds `lock`. Files of a snapshot are linked
+//! Invariants: 1. A replica's folder appears by one rename, when all of its files are on the disk. 2. A replica that is
+//! held is not removed, and one is taken hold of, or removed, only by whoever holds `lock`. Files of a replica are linked
 //! into the next one where they are the same, and so are never written to. 3. Only users who could change the models
 //! anyway may write into the cache: what lies there is trusted as if it had just been fetched.
 
@@ -41,7 +41,7 @@ pub(crate) struct Cache {
 
 /// A whole copy of a source, kept as long as this lives.
 #[derive(Debug)]
-pub(crate) struct Snapshot {
+pub(crate) struct Replica {
     /// A repository.
     pub(crate) folder: PathBuf,
     /// Holds a shared lock until it is closed.
@@ -53,7 +53,7 @@ impl Cache {
     pub(crate) fn open(cache: &Path, source: &str) -> Result<Self, Error> {
         let folder = cache.join(plain(source));
         let told = |error: io::Error| refused(&folder, &error);
-        fs::create_dir_all(folder.join("snapshots")).map_err(told)?;
+        fs::create_dir_all(folder.join("replicas")).map_err(told)?;
         let lock = File::create(folder.join("lock")).map_err(told)?;
         lock.lock().map_err(told)?;
         match fs::read_to_string(folder.join("source")) {
@@ -67,16 +67,16 @@ impl Cache {
         Ok(Cache { folder, _lock: lock })
     }
 
-    /// Brings the cache up to date: the newest snapshot, fetched as far as it is not there. Older ones that nobody holds
+    /// Brings the cache up to date: the newest replica, fetched as far as it is not there. Older ones that nobody holds
     /// are removed.
     ///
     /// # Errors
     /// Those of the source, with its name; what was fetched until then stays, and the next one goes on from there.
-    pub(crate) fn update(&self, source: &dyn Source) -> Result<Snapshot, Error> {
+    pub(crate) fn update(&self, source: &dyn Source) -> Result<Replica, Error> {
         let mut changed = Error::unavailable("");
         for _ in 0..LISTINGS_MAX {
             let listing = source.list().and_then(Listing::check).map_err(|error| at(source, error))?;
-            match self.snapshot(source, &listing) {
+            match self.replica(source, &listing) {
                 // Somebody publishes there just now: what is listed is gone, and listed anew.
                 Err(error) if error.kind() == ErrorKind::FailedPrecondition => changed = error,
                 other => return other.map_err(|error| at(source, error)),
@@ -86,7 +86,7 @@ impl Cache {
         Err(at(source, Error::unavailable(message)))
     }
 
-    fn snapshot(&self, source: &dyn Source, listing: &Listing) -> Result<Snapshot, Error> {
+    fn replica(&self, source: &dyn Source, listing: &Listing) -> Result<Replica, Error> {
         let (text, published) = (listing.text(), self.published()?);
         let newest = published.last_key_value().map(|(number, listed)| (*number, listed.as_str()));
         let number = match newest {
@@ -96,14 +96,14 @@ impl Cache {
                 self.publish(newest.map_or(1, |(number, _)| number + 1), &text)?
             }
         };
-        let snapshot = self.hold(number)?;
+        let replica = self.hold(number)?;
         self.prune(number);
-        Ok(snapshot)
+        Ok(replica)
     }
 
-    /// The snapshots that are whole, with their listings.
+    /// The replicas that are whole, with their listings.
     fn published(&self) -> Result<BTreeMap<u64, String>, Error> {
-        let folder = self.snapshots();
+        let folder = self.replicas();
         let entries = fs::read_dir(&folder).map_err(|error| refused(&folder, &error))?;
         let number = |entry: io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse::<u64>().ok();
         let listing = |number| fs::read_to_string(folder.join(format!("{number}.listing"))).unwrap_or_default();
@@ -148,40 +148,40 @@ impl Cache {
         }
     }
 
-    /// Takes a file that has not changed from an earlier snapshot.
+    /// Takes a file that has not changed from an earlier replica.
     fn link(&self, number: u64, name: &str) -> io::Result<()> {
         let to = self.staging().join("data").join(name);
         to.parent().map_or(Ok(()), fs::create_dir_all)?;
         self.forget(name);
-        fs::hard_link(self.snapshots().join(number.to_string()).join(name), to)
+        fs::hard_link(self.replicas().join(number.to_string()).join(name), to)
     }
 
-    /// Makes what was fetched a snapshot.
+    /// Makes what was fetched a replica.
     fn publish(&self, number: u64, listing: &str) -> Result<u64, Error> {
-        let (data, to) = (self.staging().join("data"), self.snapshots().join(number.to_string()));
+        let (data, to) = (self.staging().join("data"), self.replicas().join(number.to_string()));
         let publish = || {
             fs::create_dir_all(&data)?;
             remove_empty(&data)?;
-            let mut file = File::create(self.snapshots().join(format!("{number}.listing")))?;
+            let mut file = File::create(self.replicas().join(format!("{number}.listing")))?;
             file.write_all(listing.as_bytes()).and_then(|()| file.sync_all())?;
             fs::rename(&data, &to)?;
-            File::open(self.snapshots())?.sync_all()?;
+            File::open(self.replicas())?.sync_all()?;
             fs::remove_dir_all(self.staging())
         };
         publish().map_err(|error| refused(&to, &error)).map(|()| number)
     }
 
-    fn hold(&self, number: u64) -> Result<Snapshot, Error> {
-        let path = self.snapshots().join(format!("{number}.lock"));
+    fn hold(&self, number: u64) -> Result<Replica, Error> {
+        let path = self.replicas().join(format!("{number}.lock"));
         let lock = File::create(&path).and_then(|lock| lock.lock_shared().map(|()| lock));
         let lock = lock.map_err(|error| refused(&path, &error))?;
-        Ok(Snapshot { folder: self.snapshots().join(number.to_string()), _lock: lock })
+        Ok(Replica { folder: self.replicas().join(number.to_string()), _lock: lock })
     }
 
-    /// Removes the snapshots before this one that nobody holds. One that stays behind is tried again next time.
+    /// Removes the replicas before this one that nobody holds. One that stays behind is tried again next time.
     fn prune(&self, newest: u64) {
         for number in self.published().unwrap_or_default().into_keys().filter(|number| *number != newest) {
-            let path = |ending: &str| self.snapshots().join(format!("{number}{ending}"));
+            let path = |ending: &str| self.replicas().join(format!("{number}{ending}"));
             let is_free = File::create(path(".lock")).is_ok_and(|lock| lock.try_lock().is_ok());
             if is_free && fs::remove_dir_all(path("")).is_ok() {
                 let _ = fs::remove_file(path(".listing"));
@@ -194,8 +194,8 @@ impl Cache {
         self.folder.join("staging")
     }
 
-    fn snapshots(&self) -> PathBuf {
-        self.folder.join("snapshots")
+    fn replicas(&self) -> PathBuf {
+        self.folder.join("replicas")
     }
 }
 

@@ -1,12 +1,12 @@
 //! Repositories that lie elsewhere: listed and fetched through [`Source`], and served from a copy in a cache folder.
 //!
 //! ```text
-//!   Source ──list──> Listing (names checked) ──> Cache: fetch what is new ──> snapshot, renamed into place ──> scan
+//!   Source ──list──> Listing (names checked) ──> Cache: fetch what is new ──> replica, renamed into place ──> scan
 //!   folder, object store, or the application's own
 //! ```
 //!
 //! Invariants: 1. A name from a source is checked like a name in a request before anything is written under it. 2. A
-//! snapshot that can be seen is whole: every file of one listing, each of the size that was listed. 3. A file that changes
+//! replica that can be seen is whole: every file of one listing, each of the size that was listed. 3. A file that changes
 //! between listing and fetching is never mixed with the one before: everything is listed anew.
 //!
 //! Runs on the thread that calls it, and blocks on the source and the file system.
@@ -20,7 +20,7 @@ mod part;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use cache::{Cache, Snapshot};
+pub(crate) use cache::{Cache, Replica};
 pub use folder::FolderSource;
 #[cfg(feature = "object-store")]
 pub(crate) use object::ObjectSource;

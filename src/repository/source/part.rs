@@ -44,7 +44,7 @@ impl Part {
         let mark = mark(wanted);
         let marked = fs::read_to_string(&marks).ok().and_then(|text| counted(&text, &mark)).unwrap_or(0);
         if marked == 0 {
-            // One without a mark may be a link to a file of a snapshot, which must not be written to.
+            // One without a mark may be a link to a file of a replica, which must not be written to.
             let _ = fs::remove_file(&data);
         }
         let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(&data).map_err(told)?;

@@ -107,18 +107,18 @@ impl Source for Scripted {
     }
 }
 
-fn update(cache: &TempFolder, source: &dyn Source) -> Result<Snapshot, Error> {
+fn update(cache: &TempFolder, source: &dyn Source) -> Result<Replica, Error> {
     Cache::open(cache.path(), source.name())?.update(source)
 }
 
-fn read(snapshot: &Snapshot, name: &str) -> String {
-    fs::read_to_string(snapshot.folder.join(name)).unwrap()
+fn read(replica: &Replica, name: &str) -> String {
+    fs::read_to_string(replica.folder.join(name)).unwrap()
 }
 
-/// The numbers of the snapshots that can be seen.
-fn snapshots(cache: &TempFolder) -> Vec<String> {
+/// The numbers of the replicas that can be seen.
+fn replicas(cache: &TempFolder) -> Vec<String> {
     let source = fs::read_dir(cache.path()).unwrap().next().unwrap().unwrap().path();
-    let names = fs::read_dir(source.join("snapshots")).unwrap().map(|entry| entry.unwrap());
+    let names = fs::read_dir(source.join("replicas")).unwrap().map(|entry| entry.unwrap());
     let folders = names.filter(|entry| entry.file_type().unwrap().is_dir());
     let mut names: Vec<_> = folders.map(|entry| entry.file_name().into_string().unwrap()).collect();
     names.sort();
@@ -129,27 +129,27 @@ const FILES: [(&str, &str); 3] =
     [("a/1/model", "the weights of a"), ("a/config.yaml", "config"), ("b/1/model", "the weights of b")];
 
 #[test]
-fn a_snapshot_holds_what_was_listed_and_is_fetched_once() {
+fn a_replica_holds_what_was_listed_and_is_fetched_once() {
     let (cache, source) = (TempFolder::with(&[]), Scripted::with(&FILES));
     source.put("b/2/empty", "");
-    let snapshot = update(&cache, &source).unwrap();
+    let replica = update(&cache, &source).unwrap();
     for (name, content) in FILES {
-        assert_eq!(read(&snapshot, name), content);
+        assert_eq!(read(&replica, name), content);
     }
-    assert_eq!(read(&snapshot, "b/2/empty"), "");
+    assert_eq!(read(&replica, "b/2/empty"), "");
     assert_eq!(source.fetched().len(), 3);
     let again = update(&cache, &source).unwrap();
-    assert_eq!((again.folder, source.fetched().len()), (snapshot.folder, 0));
+    assert_eq!((again.folder, source.fetched().len()), (replica.folder, 0));
 }
 
 #[test]
 fn a_fetch_that_is_cut_off_goes_on_where_it_ended() {
     let (cache, source) =
         (TempFolder::with(&[]), Scripted::with(&FILES).script(&[Act::Cut(5), Act::Cut(1), Act::Short(2)]));
-    let snapshot = update(&cache, &source).unwrap();
+    let replica = update(&cache, &source).unwrap();
     let expected = ["a/1/model from 0", "a/1/model from 5", "a/1/model from 6", "a/1/model from 8"];
     assert_eq!(source.fetched()[..4], expected);
-    assert_eq!(read(&snapshot, "a/1/model"), "the weights of a");
+    assert_eq!(read(&replica, "a/1/model"), "the weights of a");
 }
 
 #[test]
@@ -157,11 +157,11 @@ fn the_next_process_goes_on_where_the_last_one_ended() {
     let (cache, source) = (TempFolder::with(&[]), Scripted::with(&FILES).script(&[Act::Cut(5), Act::Cut(0)]));
     let error = update(&cache, &source).unwrap_err();
     assert_eq!(error.message(), "source 'scripted://source': connection reset");
-    assert!(snapshots(&cache).is_empty());
+    assert!(replicas(&cache).is_empty());
     source.fetched();
-    let snapshot = update(&cache, &source).unwrap();
+    let replica = update(&cache, &source).unwrap();
     assert_eq!(source.fetched()[0], "a/1/model from 5");
-    assert_eq!(read(&snapshot, "a/1/model"), "the weights of a");
+    assert_eq!(read(&replica, "a/1/model"), "the weights of a");
 }
 
 #[test]
@@ -170,9 +170,9 @@ fn what_was_begun_of_another_content_is_begun_anew() {
     update(&cache, &source).unwrap_err();
     source.put("a/1/model", "THE WEIGHTS OF A");
     source.fetched();
-    let snapshot = update(&cache, &source).unwrap();
+    let replica = update(&cache, &source).unwrap();
     assert_eq!(source.fetched()[0], "a/1/model from 0");
-    assert_eq!(read(&snapshot, "a/1/model"), "THE WEIGHTS OF A");
+    assert_eq!(read(&replica, "a/1/model"), "THE WEIGHTS OF A");
 }
 
 #[test]
@@ -183,18 +183,18 @@ fn what_is_behind_the_mark_is_not_taken_for_content() {
     // As after a power cut: longer than what was brought to the disk.
     fs::write(folder.join("staging/data/a/1/model"), "the w\0\0\0\0").unwrap();
     source.fetched();
-    let snapshot = update(&cache, &source).unwrap();
+    let replica = update(&cache, &source).unwrap();
     assert_eq!(source.fetched()[0], "a/1/model from 5");
-    assert_eq!(read(&snapshot, "a/1/model"), "the weights of a");
+    assert_eq!(read(&replica, "a/1/model"), "the weights of a");
 }
 
 #[test]
 fn a_file_that_changes_after_it_was_listed_is_listed_anew() {
     for act in [Act::Change, Act::Remove, Act::Long] {
         let (cache, source) = (TempFolder::with(&[]), Scripted::with(&FILES).script(&[act]));
-        let snapshot = update(&cache, &source).unwrap();
-        assert_eq!(snapshot.folder.join("a/1/model").exists(), !matches!(act, Act::Remove));
-        assert_eq!(read(&snapshot, "b/1/model"), "the weights of b");
+        let replica = update(&cache, &source).unwrap();
+        assert_eq!(replica.folder.join("a/1/model").exists(), !matches!(act, Act::Remove));
+        assert_eq!(read(&replica, "b/1/model"), "the weights of b");
     }
 }
 
@@ -204,7 +204,7 @@ fn a_source_that_never_rests_is_given_up() {
     let error = update(&cache, &source).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(error.message().contains("found other files after each of 5 listings: 'a/1/model' changed"), "{error}");
-    assert!(snapshots(&cache).is_empty());
+    assert!(replicas(&cache).is_empty());
 }
 
 #[test]
@@ -224,14 +224,14 @@ fn only_what_is_new_is_fetched_and_the_old_stays_while_it_is_held() {
     assert_eq!(source.fetched(), ["b/1/model from 0"]);
     assert_eq!((read(&old, "b/1/model"), read(&new, "b/1/model")), ("the weights of b".into(), "other weights".into()));
     assert_eq!(read(&new, "a/1/model"), "the weights of a");
-    assert_eq!(snapshots(&cache), ["1", "2"]);
+    assert_eq!(replicas(&cache), ["1", "2"]);
     drop(old);
     update(&cache, &source).unwrap();
-    assert_eq!(snapshots(&cache), ["2"]);
+    assert_eq!(replicas(&cache), ["2"]);
 }
 
 #[test]
-fn a_roll_back_is_a_new_snapshot() {
+fn a_roll_back_is_a_new_replica() {
     let (cache, source) = (TempFolder::with(&[]), Scripted::with(&FILES));
     let first = update(&cache, &source).unwrap();
     source.put("a/config.yaml", "other");
@@ -243,10 +243,10 @@ fn a_roll_back_is_a_new_snapshot() {
 }
 
 #[test]
-fn a_file_that_is_shared_with_a_snapshot_is_never_written_to() {
+fn a_file_that_is_shared_with_a_replica_is_never_written_to() {
     let (cache, source) = (TempFolder::with(&[]), Scripted::with(&FILES));
     let old = update(&cache, &source).unwrap();
-    // `a/1/model` is linked from the snapshot, then the fetch of `b/1/model` fails.
+    // `a/1/model` is linked from the replica, then the fetch of `b/1/model` fails.
     source.put("b/1/model", "other weights");
     let source = source.script(&[Act::Cut(0)]);
     update(&cache, &source).unwrap_err();
@@ -264,8 +264,8 @@ fn a_file_may_take_the_place_of_a_folder_and_a_folder_of_a_file() {
     let before = Scripted::with(&[("m/1/a/b", "folder"), ("m/1/c", "file"), ("m/2", "last")]);
     update(&cache, &before.script(&[Act::Cut(6), Act::Cut(4), Act::Cut(0)])).unwrap_err();
     let after = Scripted::with(&[("m/1/a", "file now"), ("m/1/c/d", "folder now"), ("m/2", "last")]);
-    let snapshot = update(&cache, &after).unwrap();
-    assert_eq!((read(&snapshot, "m/1/a"), read(&snapshot, "m/1/c/d")), ("file now".into(), "folder now".into()));
+    let replica = update(&cache, &after).unwrap();
+    assert_eq!((read(&replica, "m/1/a"), read(&replica, "m/1/c/d")), ("file now".into(), "folder now".into()));
 }
 
 #[test]
@@ -298,9 +298,9 @@ fn a_cache_of_another_source_is_not_used() {
 fn a_folder_is_a_source() {
     let (cache, folder) = (TempFolder::with(&[]), TempFolder::with(&["a/1/model", "a/config.yaml"]));
     let source = FolderSource::new(folder.path());
-    let snapshot = update(&cache, &source).unwrap();
+    let replica = update(&cache, &source).unwrap();
     assert_eq!(
-        (read(&snapshot, "a/1/model"), read(&snapshot, "a/config.yaml")),
+        (read(&replica, "a/1/model"), read(&replica, "a/config.yaml")),
         ("a/1/model".into(), "a/config.yaml".into())
     );
     let listed = source.list().unwrap();
