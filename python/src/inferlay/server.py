@@ -24,9 +24,9 @@ class Server:
     mapping from names to files. ``options`` is YAML, JSON or a mapping with the keys of a server's options, such as
     ``execution_threads_max``. ``progress`` draws a bar (``True``), is told of each model (a function) or neither
     (``False``); by default there is a bar when stderr is a terminal. A model that does not load is told of by
-    :attr:`models`; with ``strict`` it fails the start. ``trusted_keys`` are Ed25519 keys, 64 hexadecimal digits each, whose
-    signatures under a model's ``inferlay.manifest`` count; ``require="manifest"`` or ``require="signature"`` refuses models
-    in folders and files that have none.
+    :attr:`models`; with ``strict`` it fails the start. ``trusted_keys`` are Ed25519 keys, 64 hexadecimal digits each,
+    whose signatures under a model's ``inferlay.manifest`` count; ``require="manifest"`` or ``require="signature"``
+    refuses models in folders and files that have none.
 
     >>> echo = {"config.yaml": {"backend": "null", "input": [{"name": "x", "data_type": "TYPE_FP32", "dims": [2]}]}}
     >>> with Server(models={"echo": echo}) as server:
