@@ -517,8 +517,9 @@ void inferlay_options_free(inferlay_options *options);
 // Keys, all optional: `repositories`, `model_files` and `backend_directories` (lists of paths, which are added),
 // `backend_options` (by backend and name), `strict`, `caller_runs` (never, own_request, batch), `load_threads_max`,
 // `execution_threads_max`, `spin_max`, `small_output_len_max`, `trace_every`; they mean what the functions of these
-// names mean. `text`: borrowed for the call. On failure (INVALID_ARG with every error and its line) the options are as
-// before.
+// names mean. `config_name` reads `configs/<name>.yaml` of each model that has it (also .yml, .json or .pbtxt) in the
+// place of its `config.yaml`. `text`: borrowed for the call. On failure (INVALID_ARG with every error and its line) the
+// options are as before.
 INFERLAY_MUST_USE inferlay_status *inferlay_options_set_text(inferlay_options *options, const char *text);
 
 // Adds a folder of models: `<folder>/<model>/<version>/<file>`.                          [one thread] [never blocks]

@@ -109,6 +109,7 @@
 //! - `ndarray`, on by default: `ndarray` arrays as inputs, and tensors as views of arrays.
 //! - `integrity`, on by default: models that are sealed by a manifest of sums, which may be signed, see [`seal()`].
 //! - `object-store`: repositories in S3, Google Cloud Storage, Azure and WebDAV, see `ServerBuilder::repository_url`.
+//!   A program that speaks TLS by `rustls` itself sets its own provider before; else `ring` is set for the process.
 //!
 //! The library opens no socket but to an object store that it is given the URL of, prints nothing and installs no handler
 //! of any kind.
@@ -145,7 +146,8 @@ pub use repository::{Algorithm, PublicKey, SealReport, SigningKey, seal};
 pub use repository::{FolderSource, Source, SourceFile};
 pub use server::{
     BackendStatus, LoadOptions, ModelHandle, ModelMetadata, ModelState, ModelStatus, Operation, PagingStatistics,
-    Progress, ResponseFuture, Responses, ServerBuilder, ServerHandle, Subscription, TensorMetadata,
+    PollOptions, Progress, Repository, ResponseFuture, Responses, ServerBuilder, ServerHandle, Subscription,
+    TensorMetadata,
 };
 pub use sync::ManualClock;
 pub use tensor::{Buffer, Element, Input, OutputMemory, Shape, Tensor, TensorRef};

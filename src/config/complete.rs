@@ -54,7 +54,7 @@ impl PartialConfig {
             let model = (!is_silent(signature)).then_some(Specs { key, specs, batches: batch > 0 });
             settle_tensors(stated, key, model, &mut report);
         }
-        check::partial(&self, &mut report);
+        check::settled(&self, &mut report);
         let config = self.finished(name, backend, signature);
         report.finish(config)
     }
@@ -68,6 +68,10 @@ impl PartialConfig {
                 0
             }
             Some(size) => size,
+            // Another scheduler batches by itself.
+            None if signature.batches && !self.counts_batch(signature) && check::scheduler(self).is_some() => {
+                limits::BATCH_SIZE_DEFAULT
+            }
             None if signature.batches && !self.counts_batch(signature) => {
                 let preferred = self.dynamic_batching.get_or_insert_with(DynamicBatching::default);
                 preferred.preferred_batch_sizes.iter().copied().max().unwrap_or(0).max(limits::BATCH_SIZE_DEFAULT)
@@ -84,7 +88,7 @@ impl PartialConfig {
             stated.iter().any(|tensor| {
                 let spec = specs.iter().find(|spec| spec.name == tensor.name);
                 let rank = spec.and_then(|spec| spec.dims.as_ref()).map(Vec::len);
-                rank.is_some() && rank == tensor.dims.as_ref().map(Vec::len)
+                rank.is_some() && rank == tensor.reshape.as_ref().or(tensor.dims.as_ref()).map(Vec::len)
             })
         };
         counts(&self.inputs, &signature.inputs) || counts(&self.outputs, &signature.outputs)
@@ -99,20 +103,29 @@ impl PartialConfig {
         ModelConfig {
             name: name.to_owned(),
             backend: backend.to_owned(),
+            platform: self.platform,
             default_model_filename: self.default_model_filename,
             max_batch_size: self.max_batch_size.unwrap_or(0),
             inputs: ordered(self.inputs, &signature.inputs),
             outputs: ordered(self.outputs, &signature.outputs),
+            batch_inputs: self.batch_inputs,
+            batch_outputs: self.batch_outputs,
             instance_groups: groups.collect(),
             dynamic_batching: self.dynamic_batching,
             version_policy: self.version_policy.unwrap_or_default(),
             parameters: self.parameters,
             queue_size_max: self.queue_size_max.unwrap_or(limits::QUEUE_SIZE_DEFAULT),
             default_timeout_us: self.default_timeout_us,
+            timeout_action: self.timeout_action,
+            allow_timeout_override: self.allow_timeout_override,
             execution_timeout_us: self.execution_timeout_us,
             caller_runs: self.caller_runs,
             decoupled: self.decoupled.unwrap_or(false),
             response_credit_max: self.response_credit_max.unwrap_or(limits::RESPONSE_CREDIT_DEFAULT),
+            warmups: self.warmups,
+            metric_tags: self.metric_tags,
+            metrics: self.metrics,
+            carried: self.carried,
         }
     }
 }
@@ -175,6 +188,7 @@ fn completed(spec: &TensorSpec, model: Specs<'_>) -> PartialTensor {
         data_type: Some(spec.dtype),
         dims: model.dims(spec).map(<[i64]>::to_vec),
         optional: Some(spec.optional),
+        ..PartialTensor::default()
     }
 }
 
@@ -194,6 +208,14 @@ fn settle_tensor(tensor: &mut PartialTensor, model: Specs<'_>, path: &Path, repo
         report.on(&path.key("optional"), "found true, expected false: the model cannot do without it");
     }
     let Some(own) = model.dims(spec) else { return };
+    // The dims are those of requests; what the model knows is what they are reshaped to.
+    if let Some(reshape) = &tensor.reshape {
+        if !fits(reshape, own) {
+            let message = format_args!("found {reshape:?}, expected {own:?}, the model's own dims");
+            report.on(&path.key("reshape").key("shape"), message);
+        }
+        return;
+    }
     match &mut tensor.dims {
         None => tensor.dims = Some(own.to_vec()),
         Some(stated) if fits(stated, own) => {
@@ -226,7 +248,14 @@ fn ordered(tensors: Vec<PartialTensor>, specs: &[TensorSpec]) -> Vec<TensorConfi
     // A tensor without type or dims has been reported: there will be no config.
     let tensors = tensors.into_iter().filter_map(|tensor| {
         let (data_type, dims) = (tensor.data_type?, tensor.dims?);
-        Some(TensorConfig { name: tensor.name, data_type, dims, optional: tensor.optional.unwrap_or(false) })
+        Some(TensorConfig {
+            optional: tensor.optional.unwrap_or(false),
+            reshape: tensor.reshape,
+            allow_ragged_batch: tensor.allow_ragged_batch,
+            label_filename: tensor.label_filename,
+            carried: tensor.carried,
+            ..TensorConfig::new(tensor.name, data_type, dims)
+        })
     });
     let mut tensors: Vec<TensorConfig> = tensors.collect();
     tensors.sort_by_cached_key(|tensor| place(&tensor.name));

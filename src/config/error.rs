@@ -44,6 +44,13 @@ impl ConfigErrors {
     }
 }
 
+impl ConfigErrors {
+    /// Those of a list that is not empty.
+    pub(super) fn of(errors: Vec<ConfigError>) -> Self {
+        ConfigErrors { errors, left_out: 0 }
+    }
+}
+
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, error) in self.errors.iter().enumerate() {
@@ -153,17 +160,22 @@ pub(super) struct Report {
     root: Option<Arc<Node>>,
     errors: Vec<ConfigError>,
     left_out: usize,
+    warnings: Vec<ConfigError>,
 }
 
 impl Report {
     /// For a config that was read from a file; `root` once there is a tree.
     pub(super) fn of_file(source: Arc<Source>, root: Option<Arc<Node>>) -> Self {
-        Report { place: source.file.clone(), source: Some(source), root, errors: Vec::new(), left_out: 0 }
+        Report { root, ..Report::new(source.file.clone(), Some(source)) }
     }
 
     /// For a config that was made in code: errors name the path of keys instead of a position.
     pub(super) fn of_model(name: &str) -> Self {
-        Report { place: format!("model '{}'", quoted(name)), source: None, root: None, errors: Vec::new(), left_out: 0 }
+        Report::new(format!("model '{}'", quoted(name)), None)
+    }
+
+    fn new(place: String, source: Option<Arc<Source>>) -> Self {
+        Report { place, source, root: None, errors: Vec::new(), left_out: 0, warnings: Vec::new() }
     }
 
     /// From now on errors may be placed by path.
@@ -179,6 +191,20 @@ impl Report {
     /// An error at a place of the file.
     pub(super) fn at(&mut self, at: At, message: String) {
         self.push(Some(at), message);
+    }
+
+    /// What the config may say although it is not, or not yet, served as it says.
+    pub(super) fn warn(&mut self, at: At, message: String) {
+        if self.warnings.len() < ERRORS_MAX {
+            let warning = self.error(Some(at), message);
+            self.warnings.push(warning);
+        }
+    }
+
+    /// The warnings so far, in the order of the file.
+    pub(super) fn take_warnings(&mut self) -> Vec<ConfigError> {
+        self.warnings.sort_by_key(|warning| warning.position());
+        std::mem::take(&mut self.warnings)
     }
 
     /// An error about the value at `path`, placed at the deepest node on the way to it that the file has. A place that
@@ -212,8 +238,13 @@ impl Report {
         if self.is_full() {
             return self.left_out += 1;
         }
+        let error = self.error(at, message);
+        self.errors.push(error);
+    }
+
+    fn error(&self, at: Option<At>, message: String) -> ConfigError {
         let position = at.zip(self.source.as_deref()).map(|(at, source)| Position::new(at, &source.text));
-        self.errors.push(ConfigError { place: self.place.clone(), position, message });
+        ConfigError { place: self.place.clone(), position, message }
     }
 }
 

@@ -30,3 +30,7 @@ pub(super) const MICROSECONDS: RangeInclusive<u64> = 0..=365 * 24 * 3_600 * 1_00
 pub(super) const VERSION: RangeInclusive<u64> = 1..=u64::MAX;
 /// `num_versions` of the version policy.
 pub(super) const VERSIONS: RangeInclusive<u64> = 1..=0x7fff_ffff;
+/// `count` of a warm-up, which is how often each instance executes it.
+pub(super) const WARMUPS: RangeInclusive<u64> = 0..=1_000_000;
+/// Bytes of the inputs of one request of a warm-up.
+pub(super) const WARMUP_BYTES_MAX: u64 = 1 << 32;

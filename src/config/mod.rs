@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! text --parse--> PartialConfig --complete(name, backend, signature)--> ModelConfig
-//!  tree.rs   text -> nodes with positions       complete.rs  fills gaps, finds contradictions
-//!  keys.rs   nodes -> values, with read.rs      check.rs     the rules for values from anywhere
+//!  tree.rs   YAML  -> nodes with positions      complete.rs  fills gaps, finds contradictions
+//!  pbtxt     pbtxt -> the same nodes            check        the rules for values from anywhere
+//!  keys      nodes -> values, with read.rs      json.rs, yaml.rs  values -> text
 //! ```
 //!
-//! A file is YAML, and so may be JSON. The keys are Triton's:
+//! A file is YAML, and so may be JSON; or, when its name ends with `.pbtxt`, Triton's text format. Which keys there are is
+//! said once, in `fields.rs`, and what becomes of each in `docs/triton-config.md`. The keys are Triton's:
 //!
 //! ```
 //! let text = "
@@ -24,46 +26,63 @@
 //! # Ok::<(), inferlay::config::ConfigErrors>(())
 //! ```
 //!
-//! Further keys: `name`, `platform`, `default_model_filename`; `priority_levels`, `default_priority_level`,
-//! `preserve_ordering` (only `false`) and `default_queue_policy` (`max_queue_size`, `default_timeout_microseconds`) within
-//! `dynamic_batching`; `model_transaction_policy` (`decoupled`). Four are not Triton's: `caller_runs` (`never`,
-//! `own_request`, `batch`), `execution_timeout_microseconds`, `response_credit_max` within `model_transaction_policy`, and
-//! `default_queue_policy` at the top for a model without dynamic batching.
+//! Four keys are not Triton's: `caller_runs` (`never`, `own_request`, `batch`), `execution_timeout_microseconds`,
+//! `response_credit_max` within `model_transaction_policy`, and `default_queue_policy` at the top for a model without
+//! dynamic batching. What Triton serves and this version does not yet is checked, carried and warned of:
+//! [`PartialConfig::warnings`]. `docs/config.schema.json` is a JSON Schema, for editors.
+//!
 //! A single value stands for a list of one. Where Triton takes 0 for "no limit" or "default", so do these keys.
 //!
 //! Invariants: 1. No file is opened here; the text comes from outside. 2. All errors of a file are reported at once.
 //! 3. No text, however hostile, overflows the stack, takes more than bounded memory, or panics. 4. Only
 //! [`ModelConfig`], complete and checked, travels further in. Runs on whatever thread calls.
 
+mod batch_io;
+mod carried;
 mod check;
 mod complete;
 mod error;
+mod fields;
+mod grammar;
 mod json;
 mod keys;
 mod limits;
+mod metric;
 mod model;
 mod nearest;
 mod partial;
 mod path;
+mod pbtxt;
+mod platforms;
+mod queue;
 mod read;
 #[cfg(feature = "capi")]
 mod server;
 mod tree;
+mod warmup;
+mod yaml;
 
+pub use batch_io::{BatchInput, BatchInputKind, BatchOutput};
 pub use check::check_model_name;
 pub use error::{ConfigError, ConfigErrors};
+pub use metric::MetricConfig;
 pub use model::{CallerRuns, DynamicBatching, InstanceGroup, InstanceKind, ModelConfig, TensorConfig, VersionPolicy};
 pub use partial::{PartialConfig, PartialTensor};
+pub(crate) use platforms::default_file_names;
+pub use queue::{QueuePolicy, TimeoutAction};
 #[cfg(feature = "capi")]
 pub(crate) use server::parse_server;
+pub use warmup::{Warmup, WarmupData, WarmupInput};
+#[doc(hidden)]
+pub use yaml::to_yaml;
 
 use error::{Report, Source};
 use std::sync::Arc;
 
-/// Reads the text of a config file; `file` is what messages call it.
+/// Reads the text of a config file; `file` is what messages call it, and its end, such as `.pbtxt`, says the format.
 ///
 /// # Errors
-/// Everything that is wrong with the text: not YAML, or JSON; larger than 1 MiB, deeper than 64 levels, or blown up by
+/// Everything that is wrong with the text: not YAML, JSON or the text format of protocol buffers; larger than 1 MiB, deeper than 64 levels, or blown up by
 /// aliases; unknown keys, with the nearest known one; values of the wrong type or out of bounds.
 ///
 /// # Examples
@@ -83,14 +102,22 @@ pub fn parse(file: &str, text: &str) -> Result<PartialConfig, ConfigErrors> {
         report.whole(format!("found more than {0} bytes, expected at most {0}", limits::TEXT_SIZE_MAX));
         return report.finish(PartialConfig::new());
     }
-    let Some(root) = tree::read(&source.text, &mut report).map(Arc::new) else {
-        return report.finish(PartialConfig::new());
+    let root = match is_pbtxt(file) {
+        true => pbtxt::read(&source.text, &fields::CONFIG, &mut report),
+        false => tree::read(&source.text, &mut report),
     };
+    let Some(root) = root.map(Arc::new) else { return report.finish(PartialConfig::new()) };
     report.set_root(Arc::clone(&root));
     let mut config = keys::config(&read::Cursor::root(&root), &mut report);
     check::partial(&config, &mut report);
+    config.warnings = report.take_warnings();
     config.origin = Some(partial::Origin { source, root });
     report.finish(config)
+}
+
+/// Whether a file of that name is in the text format of protocol buffers.
+fn is_pbtxt(file: &str) -> bool {
+    file.ends_with(".pbtxt")
 }
 
 #[cfg(test)]

@@ -3,8 +3,12 @@
 //! One comes from [`super::PartialConfig::complete`], or is built in code for a model that is a closure and then held
 //! to the same rules by [`ModelConfig::check`].
 
+use super::batch_io::{BatchInput, BatchOutput};
 use super::error::{ConfigErrors, Report};
+use super::metric::MetricConfig;
 use super::partial::{PartialConfig, PartialTensor};
+use super::queue::{QueuePolicy, TimeoutAction};
+use super::warmup::Warmup;
 use super::{check, limits};
 use inferlay_backend_sdk::DataType;
 use std::collections::BTreeMap;
@@ -29,6 +33,8 @@ pub struct ModelConfig {
     pub name: String,
     /// The name of the backend that executes it.
     pub backend: String,
+    /// Which of the backend's formats the model has, where a config from Triton says so.
+    pub platform: Option<String>,
     /// The file in a version's folder that holds the model; `None`: the backend's default.
     pub default_model_filename: Option<String>,
     /// The largest batch; 0 for a model that does not batch.
@@ -37,6 +43,10 @@ pub struct ModelConfig {
     pub inputs: Vec<TensorConfig>,
     /// The outputs that are served, in the model's own order where the model names them.
     pub outputs: Vec<TensorConfig>,
+    /// The inputs of the model that each batch determines; not served yet.
+    pub batch_inputs: Vec<BatchInput>,
+    /// The outputs that are handed out by the shape of an input; not served yet.
+    pub batch_outputs: Vec<BatchOutput>,
     /// Which instances execute; never empty.
     pub instance_groups: Vec<InstanceGroup>,
     /// How requests are batched together; `None`: each is executed alone.
@@ -49,6 +59,10 @@ pub struct ModelConfig {
     pub queue_size_max: usize,
     /// How long a request without a deadline of its own may wait, in microseconds; `None`: for ever.
     pub default_timeout_us: Option<u64>,
+    /// What happens to a request whose time is up; not served yet but for [`TimeoutAction::Reject`].
+    pub timeout_action: TimeoutAction,
+    /// Whether a request may state a timeout shorter than the default; not served yet.
+    pub allow_timeout_override: bool,
     /// How long one execution may take before the model counts as hanging, in microseconds; `None`: for ever.
     pub execution_timeout_us: Option<u64>,
     /// What blocking callers may execute themselves; `None`: as the server is set.
@@ -58,6 +72,14 @@ pub struct ModelConfig {
     /// How many responses of one request may be on their way before its model is told to wait; past 16 times as many,
     /// it may send none.
     pub response_credit_max: usize,
+    /// Requests that every instance executes before it serves.
+    pub warmups: Vec<Warmup>,
+    /// Labels that the model's metrics bear.
+    pub metric_tags: BTreeMap<String, String>,
+    /// How the model's metrics are gathered, where that differs from the default.
+    pub metrics: Vec<MetricConfig>,
+    /// What the engine does not act upon: checked, with Triton's keys, for backends to read.
+    pub carried: serde_json::Map<String, serde_json::Value>,
 }
 
 /// One input or output.
@@ -67,7 +89,7 @@ pub struct ModelConfig {
 /// use inferlay::DataType;
 /// use inferlay::config::{ModelConfig, TensorConfig};
 /// let mut config = ModelConfig::new("a").input("x", DataType::Fp32, [16]).output("y", DataType::Fp32, [16]);
-/// let hint = TensorConfig { name: "hint".to_owned(), data_type: DataType::Int64, dims: vec![1], optional: true };
+/// let hint = TensorConfig { optional: true, ..TensorConfig::new("hint", DataType::Int64, [1]) };
 /// config.inputs.push(hint);
 /// assert!(config.check().is_ok());
 /// ```
@@ -81,6 +103,36 @@ pub struct TensorConfig {
     pub dims: Vec<i64>,
     /// Whether a request may leave it out.
     pub optional: bool,
+    /// The dims by which the backend knows it, where they differ; not served yet.
+    pub reshape: Option<Vec<i64>>,
+    /// Whether requests of different shapes may share a batch; not served yet.
+    pub allow_ragged_batch: bool,
+    /// The file in the model's folder that names the classes of an output, one on each line; not served yet.
+    pub label_filename: Option<String>,
+    /// What the engine does not act upon: checked, with Triton's keys, for backends to read.
+    pub carried: serde_json::Map<String, serde_json::Value>,
+}
+
+impl TensorConfig {
+    /// An input or output of which a request may leave out nothing; its dims without the batch.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::{DataType, config::TensorConfig};
+    /// assert!(!TensorConfig::new("x", DataType::Fp32, [1, 8, 8]).optional);
+    /// ```
+    pub fn new(name: impl Into<String>, data_type: DataType, dims: impl Into<Vec<i64>>) -> Self {
+        TensorConfig {
+            name: name.into(),
+            data_type,
+            dims: dims.into(),
+            optional: false,
+            reshape: None,
+            allow_ragged_batch: false,
+            label_filename: None,
+            carried: serde_json::Map::new(),
+        }
+    }
 }
 
 /// Instances of one kind.
@@ -103,6 +155,10 @@ pub struct InstanceGroup {
     pub count: usize,
     /// On which GPUs; empty: on any.
     pub gpus: Vec<u32>,
+    /// Whether its instances are given no requests; not served yet.
+    pub is_passive: bool,
+    /// What the engine does not act upon: checked, with Triton's keys, for backends to read.
+    pub carried: serde_json::Map<String, serde_json::Value>,
 }
 
 /// On what an instance executes.
@@ -151,6 +207,10 @@ pub struct DynamicBatching {
     pub priority_levels: u32,
     /// The priority of a request without one.
     pub default_priority_level: u32,
+    /// Whether answers leave in the order of the requests; not served yet.
+    pub preserve_ordering: bool,
+    /// How requests wait, by their priority, where that differs from the queue as a whole; not served yet.
+    pub priority_queue_policies: BTreeMap<u32, QueuePolicy>,
 }
 
 /// Which versions of a model are served.
@@ -214,20 +274,29 @@ impl ModelConfig {
         let name = name.into();
         ModelConfig {
             backend: "closure".to_owned(),
+            platform: None,
             default_model_filename: None,
             max_batch_size: 0,
             inputs: Vec::new(),
             outputs: Vec::new(),
+            batch_inputs: Vec::new(),
+            batch_outputs: Vec::new(),
             instance_groups: vec![InstanceGroup::default().complete(&name, 0)],
             dynamic_batching: None,
             version_policy: VersionPolicy::default(),
             parameters: BTreeMap::new(),
             queue_size_max: limits::QUEUE_SIZE_DEFAULT,
             default_timeout_us: None,
+            timeout_action: TimeoutAction::Reject,
+            allow_timeout_override: false,
             execution_timeout_us: None,
             caller_runs: None,
             decoupled: false,
             response_credit_max: limits::RESPONSE_CREDIT_DEFAULT,
+            warmups: Vec::new(),
+            metric_tags: BTreeMap::new(),
+            metrics: Vec::new(),
+            carried: serde_json::Map::new(),
             name,
         }
     }
@@ -243,7 +312,7 @@ impl ModelConfig {
     /// ```
     #[must_use]
     pub fn input(mut self, name: impl Into<String>, data_type: DataType, dims: impl Into<Vec<i64>>) -> Self {
-        self.inputs.push(TensorConfig { name: name.into(), data_type, dims: dims.into(), optional: false });
+        self.inputs.push(TensorConfig::new(name, data_type, dims));
         self
     }
 
@@ -258,7 +327,7 @@ impl ModelConfig {
     /// ```
     #[must_use]
     pub fn output(mut self, name: impl Into<String>, data_type: DataType, dims: impl Into<Vec<i64>>) -> Self {
-        self.outputs.push(TensorConfig { name: name.into(), data_type, dims: dims.into(), optional: false });
+        self.outputs.push(TensorConfig::new(name, data_type, dims));
         self
     }
 
@@ -463,20 +532,30 @@ impl From<ModelConfig> for PartialConfig {
         PartialConfig {
             name: Some(config.name),
             backend: Some(config.backend),
+            platform: config.platform,
             default_model_filename: config.default_model_filename,
             max_batch_size: Some(config.max_batch_size),
             inputs: tensors(config.inputs),
             outputs: tensors(config.outputs),
+            batch_inputs: config.batch_inputs,
+            batch_outputs: config.batch_outputs,
             instance_groups: config.instance_groups,
             dynamic_batching: config.dynamic_batching,
             version_policy: Some(config.version_policy),
             parameters: config.parameters,
             queue_size_max: Some(config.queue_size_max),
             default_timeout_us: config.default_timeout_us,
+            timeout_action: config.timeout_action,
+            allow_timeout_override: config.allow_timeout_override,
             execution_timeout_us: config.execution_timeout_us,
             caller_runs: config.caller_runs,
             decoupled: Some(config.decoupled),
             response_credit_max: Some(config.response_credit_max),
+            warmups: config.warmups,
+            metric_tags: config.metric_tags,
+            metrics: config.metrics,
+            carried: config.carried,
+            warnings: Vec::new(),
             origin: None,
         }
     }
@@ -489,6 +568,10 @@ impl From<TensorConfig> for PartialTensor {
             data_type: Some(tensor.data_type),
             dims: Some(tensor.dims),
             optional: Some(tensor.optional),
+            reshape: tensor.reshape,
+            allow_ragged_batch: tensor.allow_ragged_batch,
+            label_filename: tensor.label_filename,
+            carried: tensor.carried,
         }
     }
 }

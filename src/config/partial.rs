@@ -3,9 +3,13 @@
 //! Invariant: a partial config that came from a file keeps its text and tree, so that what only the model shows to be
 //! wrong is still reported with line and column.
 
-use super::error::{Report, Source};
+use super::batch_io::{BatchInput, BatchOutput};
+use super::error::{ConfigError, ConfigErrors, Report, Source};
+use super::metric::MetricConfig;
 use super::model::{CallerRuns, DynamicBatching, InstanceGroup, VersionPolicy};
+use super::queue::TimeoutAction;
 use super::tree::Node;
+use super::warmup::Warmup;
 use inferlay_backend_sdk::{DataType, Signature, TensorSpec};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,6 +32,8 @@ pub struct PartialConfig {
     pub name: Option<String>,
     /// The key `backend`, or what `platform` stands for.
     pub backend: Option<String>,
+    /// See [`super::ModelConfig::platform`].
+    pub platform: Option<String>,
     /// See [`super::ModelConfig::default_model_filename`].
     pub default_model_filename: Option<String>,
     /// `None`: see [`PartialConfig::complete`].
@@ -36,6 +42,10 @@ pub struct PartialConfig {
     pub inputs: Vec<PartialTensor>,
     /// Empty: all of the model's own.
     pub outputs: Vec<PartialTensor>,
+    /// See [`super::ModelConfig::batch_inputs`].
+    pub batch_inputs: Vec<BatchInput>,
+    /// See [`super::ModelConfig::batch_outputs`].
+    pub batch_outputs: Vec<BatchOutput>,
     /// Empty: one instance.
     pub instance_groups: Vec<InstanceGroup>,
     /// See [`super::ModelConfig::dynamic_batching`].
@@ -48,6 +58,10 @@ pub struct PartialConfig {
     pub queue_size_max: Option<usize>,
     /// See [`super::ModelConfig::default_timeout_us`].
     pub default_timeout_us: Option<u64>,
+    /// See [`super::ModelConfig::timeout_action`].
+    pub timeout_action: TimeoutAction,
+    /// See [`super::ModelConfig::allow_timeout_override`].
+    pub allow_timeout_override: bool,
     /// See [`super::ModelConfig::execution_timeout_us`].
     pub execution_timeout_us: Option<u64>,
     /// See [`super::ModelConfig::caller_runs`].
@@ -56,6 +70,15 @@ pub struct PartialConfig {
     pub decoupled: Option<bool>,
     /// `None`: 64.
     pub response_credit_max: Option<usize>,
+    /// See [`super::ModelConfig::warmups`].
+    pub warmups: Vec<Warmup>,
+    /// See [`super::ModelConfig::metric_tags`].
+    pub metric_tags: BTreeMap<String, String>,
+    /// See [`super::ModelConfig::metrics`].
+    pub metrics: Vec<MetricConfig>,
+    /// See [`super::ModelConfig::carried`].
+    pub carried: serde_json::Map<String, serde_json::Value>,
+    pub(super) warnings: Vec<ConfigError>,
     pub(super) origin: Option<Origin>,
 }
 
@@ -80,6 +103,14 @@ pub struct PartialTensor {
     pub dims: Option<Vec<i64>>,
     /// `None`: the model's own.
     pub optional: Option<bool>,
+    /// See [`super::TensorConfig::reshape`].
+    pub reshape: Option<Vec<i64>>,
+    /// See [`super::TensorConfig::allow_ragged_batch`].
+    pub allow_ragged_batch: bool,
+    /// See [`super::TensorConfig::label_filename`].
+    pub label_filename: Option<String>,
+    /// See [`super::TensorConfig::carried`].
+    pub carried: serde_json::Map<String, serde_json::Value>,
 }
 
 /// The file that a config came from.
@@ -124,6 +155,37 @@ impl PartialConfig {
         Signature { inputs: specs(&self.inputs), outputs: specs(&self.outputs), batches }
     }
 
+    /// What the file asks for that is not served yet, each with its place, in the order of the file; and, in the text
+    /// format, keys of a map that are there twice, of which the last one counts.
+    ///
+    /// # Examples
+    /// ```
+    /// let text = "dynamic_batching { preserve_ordering: true }";
+    /// let config = inferlay::config::parse("config.pbtxt", text)?;
+    /// assert_eq!(config.warnings()[0].position(), Some((1, 20)));
+    /// assert_eq!(config.warnings()[0].message(), "dynamic_batching.preserve_ordering: is not served yet");
+    /// # Ok::<(), inferlay::config::ConfigErrors>(())
+    /// ```
+    pub fn warnings(&self) -> &[ConfigError] {
+        &self.warnings
+    }
+
+    /// The same config, if there is nothing to warn of.
+    ///
+    /// # Errors
+    /// The warnings.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::config::parse;
+    /// assert!(parse("config.yaml", "max_batch_size: 8")?.strict().is_ok());
+    /// assert!(parse("config.yaml", "response_cache: {enable: true}")?.strict().is_err());
+    /// # Ok::<(), inferlay::config::ConfigErrors>(())
+    /// ```
+    pub fn strict(self) -> Result<Self, ConfigErrors> {
+        if self.warnings.is_empty() { Ok(self) } else { Err(ConfigErrors::of(self.warnings)) }
+    }
+
     /// A report that knows the places of this config.
     pub(super) fn report(&self, name: &str) -> Report {
         match &self.origin {
@@ -139,7 +201,7 @@ impl PartialTensor {
         Some(TensorSpec {
             name: self.name.clone(),
             dtype: self.data_type?,
-            dims: self.dims.as_ref().map(|dims| [batch, dims].concat()),
+            dims: self.reshape.as_ref().or(self.dims.as_ref()).map(|dims| [batch, dims].concat()),
             optional: self.optional.unwrap_or(false),
         })
     }

@@ -3,10 +3,14 @@
 //! Rules for every key: a single value stands for a list of one; nothing stands for an empty list or mapping, and for
 //! nothing else.
 
+use super::check::file_fault;
 use super::error::{Report, listed, quoted};
+use super::fields::RESPONSE_CACHE;
+use super::grammar::{Field, Kind, Message, State, Times};
 use super::nearest::nearest;
 use super::path::Path;
 use super::tree::{Node, Value};
+use inferlay_backend_sdk::DataType;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
@@ -16,27 +20,15 @@ pub(super) struct Cursor<'a> {
     path: Path,
 }
 
-/// The keys of one kind of mapping.
-pub(super) struct Keys {
-    /// Those that are served.
-    pub(super) served: &'static [&'static str],
-    /// Those that Triton serves and this version does not yet.
-    pub(super) later: &'static [&'static str],
-}
-
-impl Keys {
-    /// Why a key that is not served is refused.
-    fn refusal(&self, key: &str) -> String {
-        let name = quoted(key);
-        if self.later.contains(&key) {
-            format!("key '{name}' is not supported yet")
-        } else if key == "<<" {
-            "merge keys ('<<') are not supported; write the keys out".to_owned()
-        } else if let Some(near) = nearest(key, self.served.iter().chain(self.later).copied()) {
-            format!("unknown key '{name}'; did you mean '{near}'?")
-        } else {
-            format!("unknown key '{name}'; expected one of {}", listed(self.served.iter().copied()))
-        }
+/// Why a key that is not of the message is refused.
+fn refusal(message: &Message, key: &str) -> String {
+    let name = quoted(key);
+    if key == "<<" {
+        "merge keys ('<<') are not supported; write the keys out".to_owned()
+    } else if let Some(near) = nearest(key, message.names()) {
+        format!("unknown key '{name}'; did you mean '{near}'?")
+    } else {
+        format!("unknown key '{name}'; expected one of {}", listed(message.names()))
     }
 }
 
@@ -58,13 +50,25 @@ impl<'a> Cursor<'a> {
         Some(Cursor { node, path: self.path.key(key) })
     }
 
-    /// Reports every key that is not among `keys`; a node that is no mapping has none, and is reported too.
-    pub(super) fn check_keys(&self, keys: &Keys, report: &mut Report) {
-        for (key, _) in self.map_entries(report) {
-            if !keys.served.contains(&&*key.name) {
-                let message = if report.is_full() { String::new() } else { keys.refusal(&key.name) };
-                report.at(key.at, message);
+    /// Reports every key that is not of the message, and warns of those that are not served yet; a node that is no
+    /// mapping has none, and is reported too.
+    pub(super) fn check_keys(&self, message: &Message, report: &mut Report) {
+        for (key, node) in self.map_entries(report) {
+            match message.field(&key.name) {
+                Some(field) if field.state == State::NotYet && asks(field, node) => {
+                    report.warn(key.at, format!("{}: is not served yet", self.path.key(field.name)));
+                }
+                Some(_) => {}
+                None if report.is_full() => report.at(key.at, String::new()),
+                None => report.at(key.at, refusal(message, &key.name)),
             }
+        }
+        let chosen = message.one_of.iter().filter(|name| self.key(name).is_some()).copied();
+        if let [_, .., last] = chosen.collect::<Vec<_>>()[..]
+            && let Some(cursor) = self.key(last)
+        {
+            let choices = listed(message.one_of.iter().copied());
+            cursor.fault::<()>(format_args!("found another beside it, expected one of {choices}"), report);
         }
     }
 
@@ -109,6 +113,25 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// A whole number with a sign.
+    pub(super) fn int(&self, least: i64, most: i64, report: &mut Report) -> Option<i64> {
+        match self.number().map(i64::try_from) {
+            Some(Ok(number)) if (least..=most).contains(&number) => Some(number),
+            _ => self.wrong(format_args!("a whole number from {least} to {most}"), report),
+        }
+    }
+
+    /// A number with a fraction.
+    pub(super) fn real(&self, report: &mut Report) -> Option<f64> {
+        match &self.node.value {
+            Value::Scalar { text, plain: true } => match text.parse::<f64>() {
+                Ok(number) if number.is_finite() => Some(number),
+                _ => self.wrong("a number", report),
+            },
+            _ => self.wrong("a number", report),
+        }
+    }
+
     /// One of the dims of a tensor.
     pub(super) fn dim(&self, report: &mut Report) -> Option<i64> {
         match self.number().map(i64::try_from) {
@@ -130,6 +153,32 @@ impl<'a> Cursor<'a> {
             return Some(choice.clone());
         }
         self.wrong(format_args!("one of {}", listed(choices.iter().map(|(name, _)| *name))), report)
+    }
+
+    /// One of these words, as it is spelt.
+    pub(super) fn word(&self, words: &[&'static str], report: &mut Report) -> Option<&'static str> {
+        if let Value::Scalar { text, .. } = &self.node.value
+            && let Some(word) = words.iter().find(|word| ***word == **text)
+        {
+            return Some(word);
+        }
+        self.wrong(format_args!("one of {}", listed(words.iter().copied())), report)
+    }
+
+    /// The type of the elements of a tensor.
+    pub(super) fn data_type(&self, report: &mut Report) -> Option<DataType> {
+        let text = self.text(report)?;
+        let names = || DataType::all().map(DataType::name).collect::<Vec<_>>().join(", ");
+        text.parse().ok().or_else(|| self.wrong(format_args!("one of {}, also with TYPE_ before it", names()), report))
+    }
+
+    /// The name of a file that lies in the model's folder.
+    pub(super) fn file(&self, report: &mut Report) -> Option<String> {
+        let name = self.text(report)?;
+        match file_fault(&name) {
+            Some(fault) => self.fault(fault, report),
+            None => Some(name),
+        }
     }
 
     /// Reports that something else was expected here.
@@ -171,6 +220,28 @@ impl<'a> Cursor<'a> {
             }
             Value::Scalar { text, plain: false } => format!("the text '{}'", quoted(text)),
         }
+    }
+}
+
+/// Whether a field asks for more than its absence would.
+fn asks(field: &Field, node: &Node) -> bool {
+    let first = match field.kind {
+        Kind::Choice(names) => names[0],
+        _ => "false",
+    };
+    let is_idle = |node: &Node| match &node.value {
+        Value::Scalar { text, .. } => node.is_null() || matches!(&**text, "" | "0") || **text == *first,
+        Value::List(items) => items.is_empty(),
+        Value::Map(entries) => entries.is_empty(),
+    };
+    match (field.times, field.kind, &node.value) {
+        // The cache of a model that says it wants none.
+        (Times::Once, Kind::Message(message), Value::Map(entries)) if std::ptr::eq(message, &RESPONSE_CACHE) => {
+            !entries.iter().all(|(_, node)| is_idle(node))
+        }
+        // Being there at all is what they say.
+        (Times::Once, Kind::Message(_), _) => true,
+        _ => !is_idle(node),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Text to a tree of nodes, each with its position: the only file that names the YAML crate. Pure, any thread.
+//! YAML to a tree of nodes, each with its position: the only file that names the YAML crate. Pure, any thread.
 //!
 //! ```text
 //! text --parser--> events --Builder (explicit stack, counted)--> Node
@@ -26,6 +26,11 @@ pub(super) struct At {
     pub(super) column: u32,
     /// In characters; may reach beyond the line.
     pub(super) len: u32,
+}
+
+impl At {
+    /// The start of the text.
+    pub(super) const START: At = At { offset: 0, line: 1, column: 1, len: 1 };
 }
 
 /// A value and its place.
@@ -79,11 +84,11 @@ pub(super) fn read(text: &str, report: &mut Report) -> Option<Node> {
         }
     }
     let nothing = Value::Scalar { text: "".into(), plain: true };
-    Some(builder.root.unwrap_or(Node { at: At { offset: 0, line: 1, column: 1, len: 1 }, value: nothing }))
+    Some(builder.root.unwrap_or(Node { at: At::START, value: nothing }))
 }
 
 /// An error after which the rest of the text means nothing.
-struct Fatal(At, String);
+pub(super) struct Fatal(pub(super) At, pub(super) String);
 
 struct Builder<'r> {
     report: &'r mut Report,
@@ -262,8 +267,8 @@ fn at(span: &Span) -> At {
 }
 
 /// Lists and mappings within each other.
-const DEPTH_MAX: usize = 64;
+pub(super) const DEPTH_MAX: usize = 64;
 /// What a node counts for besides its text.
-const NODE_SIZE: usize = 64;
+pub(super) const NODE_SIZE: usize = 64;
 /// The bytes that all nodes of a tree may count for.
-const TREE_SIZE_MAX: usize = 8 << 20;
+pub(super) const TREE_SIZE_MAX: usize = 8 << 20;

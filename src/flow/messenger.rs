@@ -39,7 +39,6 @@ enum Letter {
     /// Responses of a request.
     Stream(Arc<Stream>),
     /// A function that wants no more than a thread of the engine.
-    #[cfg(feature = "capi")]
     Call(Callback<()>),
 }
 
@@ -146,7 +145,6 @@ impl Desk {
                         self.state.lock().letters.push_back(Letter::Stream(stream));
                     }
                 }
-                #[cfg(feature = "capi")]
                 Some(Letter::Call(callback)) => {
                     let _inside = thread::Inside::enter();
                     let call = std::panic::AssertUnwindSafe(|| callback.call(()));

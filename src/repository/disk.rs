@@ -15,6 +15,9 @@ use std::path::{Path, PathBuf};
 /// somebody's data set, named by mistake.
 pub(super) const ENTRIES_MAX: usize = 100_000;
 
+/// How many links in a row are followed, as Linux does.
+const LINKS_MAX: usize = 40;
+
 /// The folders that a path must not lead out of.
 #[derive(Clone, Debug)]
 pub(super) struct Bounds {
@@ -54,6 +57,17 @@ impl Bounds {
         }
         let (path, real, root) = (Shown::path(path), Shown::path(&real), Shown::path(self.root()));
         Err(Error::not_found(format!("{path}: found a link to {real}, expected a target inside of {root}")))
+    }
+
+    /// [`folders_of_links`], as far as they lie within.
+    pub(super) fn folders_of_links(&self, path: &Path, folders: &mut Vec<PathBuf>) {
+        let before = folders.len();
+        folders_of_links(path, folders);
+        let mut at = 0;
+        folders.retain(|folder| {
+            at += 1;
+            at <= before || self.roots.iter().any(|root| folder.starts_with(root))
+        });
     }
 
     /// [`Bounds::resolve`] for what must be a regular file: reading a pipe or a device could take forever.
@@ -137,6 +151,19 @@ pub(super) fn open_below(root: &Path, name: &Path) -> io::Result<File> {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn open_below(root: &Path, name: &Path) -> io::Result<File> {
     File::open(root.join(name))
+}
+
+/// Adds the folders, without symlinks, that the links of `path` lie in and lead through: whoever swaps one of the links
+/// does it there.
+pub(super) fn folders_of_links(path: &Path, folders: &mut Vec<PathBuf>) {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        let (Ok(target), Some(parent)) = (fs::read_link(&path), path.parent().map(Path::to_owned)) else { return };
+        path = parent.join(target);
+        folders.extend(
+            [Some(parent.as_path()), path.parent()].into_iter().flatten().filter_map(|at| fs::canonicalize(at).ok()),
+        );
+    }
 }
 
 /// One name in a folder.

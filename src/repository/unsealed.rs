@@ -3,11 +3,11 @@
 
 use super::disk::Bounds;
 use super::files::MemoryFiles;
-use super::scan::Versions;
-use super::{ConfigText, FoundModel};
-use inferlay_backend_sdk::Error;
+use super::{ConfigText, FoundModel, Versions};
+use inferlay_backend_sdk::{Error, ModelFiles};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 const MANIFEST_NAME: &str = "inferlay.manifest";
 
@@ -20,6 +20,23 @@ pub(crate) enum Sealing {
     Own,
     /// It lies in files without a manifest.
     Missing,
+}
+
+impl Sealing {
+    /// What lies beside the versions of a sealed model; there is none.
+    pub(super) fn beside(&self) -> Option<Arc<dyn ModelFiles>> {
+        match self {
+            Sealing::Own | Sealing::Missing => None,
+        }
+    }
+}
+
+/// The folder of a model that may be sealed.
+#[allow(dead_code, reason = "what is asked of a folder where seals are opened")]
+pub(super) struct Folder<'a> {
+    pub(super) root: &'a Path,
+    pub(super) bounds: &'a Bounds,
+    pub(super) marker: Option<&'a str>,
 }
 
 /// Nothing is asked of a model.
@@ -39,12 +56,12 @@ impl Trust {
 }
 
 pub(super) fn in_folder(
-    (root, _): (&Path, &Bounds),
+    folder: &Folder<'_>,
     _: Option<&ConfigText>,
     _: &BTreeMap<u64, String>,
     _: &mut Versions,
 ) -> Result<Sealing, Error> {
-    if root.join(MANIFEST_NAME).symlink_metadata().is_ok() { Err(unsupported()) } else { Ok(Sealing::Missing) }
+    if folder.root.join(MANIFEST_NAME).symlink_metadata().is_ok() { Err(unsupported()) } else { Ok(Sealing::Missing) }
 }
 
 pub(super) fn in_memory(
@@ -69,11 +86,11 @@ mod tests {
     #[test]
     fn a_sealed_model_is_refused_where_seals_cannot_be_checked() {
         let repository = TempFolder::with(&["a/1/m", "a/inferlay.manifest", "b/1/m"]);
-        let found = scan(&[repository.path().to_owned()]).unwrap();
+        let found = scan(&[repository.path().to_owned()], None).unwrap();
         assert_eq!(found.broken["a"].kind(), ErrorKind::Unsupported);
         assert!(found.broken["a"].message().contains("found inferlay.manifest, expected none"));
         assert!(found.models.contains_key("b"));
-        let error = in_memory("a", vec![("inferlay.manifest".to_owned(), Vec::new())]).err().unwrap();
+        let error = in_memory("a", vec![("inferlay.manifest".to_owned(), Vec::new())], None).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
     }
 }

@@ -10,13 +10,14 @@ use super::paging::Pager;
 use super::retire::Retiring;
 use super::source::Origin;
 use super::status::Progress;
+use super::watching::{PollOptions, Repository, Watching};
 use super::{Inner, Owner, ServerHandle};
 use crate::backend::{self, BackendOptions, Surroundings, TrustedTable};
 use crate::config::CallerRuns;
 use crate::flow::{Messenger, Services, Timekeeper, Tuning, Workers};
 use crate::memory::BlockPool;
 use crate::observe::{Log, LogRecord, Tracer};
-use crate::repository::{self, Found, Replica, Trust};
+use crate::repository::{self, Found, Replica, Repositories, Trust};
 use crate::sync::{AtomicBool, AtomicU64, Bells, Clock, ManualClock, Mutex, thread};
 use inferlay_backend_sdk::{Backend, Error, ErrorKind};
 use std::collections::BTreeSet;
@@ -39,9 +40,10 @@ use std::time::Duration;
 /// ```
 #[must_use = "nothing happens before `start`"]
 pub struct ServerBuilder {
-    repositories: Vec<PathBuf>,
+    repositories: Vec<Repository>,
     files: Vec<PathBuf>,
     in_memory: Vec<(String, MemoryModel)>,
+    config_name: Option<String>,
     tables: Vec<TrustedTable>,
     control: Control,
     budget: Use,
@@ -125,6 +127,7 @@ impl Default for ServerBuilder {
             repositories: Vec::new(),
             files: Vec::new(),
             in_memory: Vec::new(),
+            config_name: None,
             tables: Vec::new(),
             control: Control::default(),
             budget: Use::default(),
@@ -155,7 +158,38 @@ impl ServerBuilder {
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn repository(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.repositories.push(folder.into());
+        self.repositories.push(Repository::at(folder));
+        self
+    }
+
+    /// Adds a repository whose models are served under other names, or that lies in several folders.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Repository, ServerHandle};
+    /// let repository = Repository::at("examples/models").namespace("shapes");
+    /// let server = ServerHandle::builder().explicit([""; 0]).repository_with(repository).start()?;
+    /// assert_eq!(server.models()[0].name, "shapes/digits");
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn repository_with(mut self, repository: Repository) -> Self {
+        self.repositories.push(repository);
+        self
+    }
+
+    /// Watches the repositories while the server runs: models are loaded, replaced and unloaded as their files come, change
+    /// and go. A change is acted on when it is whole (see [`PollOptions`]), and a model that fails to load leaves the one
+    /// that serves in its place. Else all are loaded at the start, and looked at again by [`ServerHandle::poll`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{PollOptions, ServerHandle};
+    /// let server = ServerHandle::builder().repository("examples/models").poll(PollOptions::new()).start()?;
+    /// assert_eq!(server.models()[0].name, "digits");
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn poll(mut self, options: PollOptions) -> Self {
+        self.control = Control::Poll(options);
         self
     }
 
@@ -351,7 +385,28 @@ impl ServerBuilder {
         self
     }
 
-    /// Makes the start fail if any model fails to load.
+    /// Reads `configs/<name>.yaml` of each model that has it (also `.yml`, `.json` or `.pbtxt`) in the place of its
+    /// `config.yaml`: one repository for machines that differ.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::ServerHandle;
+    /// let config = |size| {
+    ///     let x = "{name: x, data_type: FP32, dims: 2}";
+    ///     format!("{{backend: 'null', max_batch_size: {size}, input: {x}}}").into_bytes()
+    /// };
+    /// let files = || [("config.yaml", config(1)), ("configs/large.yaml", config(64))];
+    /// let server = ServerHandle::builder().model_in_memory("m", files()).config_name("large").strict().start()?;
+    /// assert_eq!(server.model("m")?.config()?.max_batch_size, 64);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn config_name(mut self, name: impl Into<String>) -> Self {
+        self.config_name = Some(name.into());
+        self
+    }
+
+    /// Makes the start fail if any model fails to load, and models that ask for what is not served yet: see
+    /// [`crate::config::PartialConfig::warnings`].
     ///
     /// # Examples
     /// ```
@@ -555,15 +610,15 @@ impl ServerBuilder {
     /// ```
     pub fn start(mut self) -> Result<ServerHandle, Error> {
         self.options.trust.check()?;
-        for origin in std::mem::take(&mut self.options.sources) {
-            let replica = origin.update()?;
-            self.repositories.push(replica.folder.clone());
-            self.options.replicas.push(replica);
-        }
-        let mut found =
-            if self.repositories.is_empty() { Found::default() } else { repository::scan(&self.repositories)? };
+        let repositories = self.all_repositories()?;
+        let config_name = repositories.config_name();
+        let mut found = match self.repositories.is_empty() {
+            true => Found::default(),
+            false => repository::scan_all(&repositories)?,
+        };
         let files = self.files.iter().map(|file| repository::open_file(file));
-        let in_memory = self.in_memory.into_iter().map(|(name, files)| repository::in_memory(&name, files));
+        let in_memory =
+            self.in_memory.into_iter().map(|(name, files)| repository::in_memory(&name, files, config_name));
         for model in files.chain(in_memory) {
             let model = model?;
             let name = model.name.clone();
@@ -593,7 +648,10 @@ impl ServerBuilder {
             jobs: Jobs::new(self.options.load_threads_max),
             retiring: Retiring::new(services.clone()),
             pager: (!self.budget.is_empty()).then(|| Pager::new(self.budget, self.pinned)),
-            repositories: Mutex::new(self.repositories),
+            repositories: Mutex::new(repositories),
+            watching: Watching::default(),
+            polls: matches!(self.control, Control::Poll(_)),
+            is_explicit: matches!(self.control, Control::Explicit(_)),
             is_stopping: AtomicBool::new(false),
             stop_until: AtomicU64::new(u64::MAX),
             stopper: Mutex::new(false),
@@ -605,7 +663,38 @@ impl ServerBuilder {
         if let Control::Explicit(wanted) = &self.control {
             server.inner.hold_back(&mut found, wanted)?;
         }
-        server.inner.shared().load_at_start(found)?;
+        let inner = server.inner.shared();
+        let known = inner.load_at_start(found)?;
+        if let Control::Poll(options) = &self.control {
+            inner.watching.start(&inner, options, known)?;
+        }
         Ok(server)
+    }
+
+    /// Brings what lies elsewhere here, and serves the copies.
+    fn update_sources(&mut self) -> Result<(), Error> {
+        for origin in std::mem::take(&mut self.options.sources) {
+            let replica = origin.update()?;
+            self.repositories.push(Repository::at(&replica.folder));
+            self.options.replicas.push(replica);
+        }
+        Ok(())
+    }
+
+    fn all_repositories(&mut self) -> Result<Repositories, Error> {
+        self.update_sources()?;
+        let marker = match &self.control {
+            Control::Poll(options) => options.marker.clone(),
+            Control::AtStart | Control::Explicit(_) => None,
+        };
+        let mut all = Repositories::new(marker)?.with_config_name(self.config_name.clone())?;
+        for repository in &self.repositories {
+            match all.add(repository.0.clone()) {
+                // Spelt otherwise it is told of by the scan; either way it is one repository.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists && repository.0.served_as.is_empty() => {}
+                added => added?,
+            }
+        }
+        Ok(all)
     }
 }

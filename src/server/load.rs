@@ -6,7 +6,8 @@
 use super::builder::Options;
 use super::served::{Served, Source, Weights};
 use super::spec::{device, lane_spec, signature_of};
-use crate::config::{ModelConfig, PartialConfig};
+use super::warmup::warm_up;
+use crate::config::{ModelConfig, PartialConfig, default_file_names};
 use crate::flow::{InstanceCell, Lane, Services};
 use crate::observe::Log;
 use crate::repository::{self, FoundModel};
@@ -97,7 +98,7 @@ impl Loader<'_> {
                 Err(error) => return Err(error),
                 Ok(loaded) => {
                     partial.decoupled.get_or_insert(loaded.is_decoupled());
-                    let config = partial.complete(&model.name, backend.name(), loaded.signature())?;
+                    let config = source.complete(partial, backend.name(), loaded.signature())?;
                     return Ok(Opened { model: loaded.into(), config, attributes: backend.attributes() });
                 }
             }
@@ -116,7 +117,7 @@ impl Loader<'_> {
         let is_known = signature.inputs.iter().chain(&signature.outputs).all(|tensor| tensor.dims.is_some());
         // A model that is not said to be decoupled may be so all the same.
         partial.decoupled.get_or_insert(false);
-        let config = partial.complete(&source.found.name, backend.name(), &signature).ok()?;
+        let config = source.complete(partial, backend.name(), &signature).ok()?;
         (is_whole && is_known).then(|| (config, backend.attributes()))
     }
 
@@ -130,6 +131,7 @@ impl Loader<'_> {
     ) -> Result<Box<dyn Model>, Error> {
         let signature = partial.signature();
         let host = BackendHost { log: self.services.log.clone(), threads_max: self.options.execution_threads_max };
+        let config_json = partial.to_json().to_string();
         let source = ModelSource {
             name: &model.name,
             version,
@@ -138,6 +140,7 @@ impl Loader<'_> {
             config: &signature,
             batch_size_max: partial.max_batch_size,
             parameters: &partial.parameters,
+            config_json: &config_json,
             host: &host,
         };
         let is_parallel = backend.attributes().contains(Attributes::PARALLEL_LOAD);
@@ -194,10 +197,19 @@ fn detect(
     partial: &PartialConfig,
 ) -> Result<(usize, String), Error> {
     let patterns: Vec<_> = backends.iter().map(|backend| (backend.name(), backend.file_names())).collect();
-    repository::detect(files, &patterns, partial.default_model_filename.as_deref())
+    let found = repository::detect(files, &patterns, partial.default_model_filename.as_deref());
+    match (&found, backends) {
+        (Ok((_, name)), _) if !name.is_empty() => found,
+        // What Triton calls the model's file, where the backend does not say.
+        (_, [backend]) if partial.default_model_filename.is_none() => {
+            let names = default_file_names(partial.platform.as_deref(), backend.name());
+            repository::first_of(files, names).map(|name| (0, name)).map_or(found, Ok)
+        }
+        _ => found,
+    }
 }
 
-/// Makes the lane of a loaded model and its instances.
+/// Makes the lane of a loaded model and its instances, which have been warmed up with what lies `beside` its versions.
 ///
 /// # Errors
 /// Whatever keeps an instance from being made.
@@ -206,11 +218,13 @@ pub(super) fn serve(
     options: &Options,
     (config, version): (ModelConfig, u64),
     weights: Arc<Weights>,
+    beside: Option<&dyn ModelFiles>,
 ) -> Result<Served, Error> {
     let Some(model) = weights.model() else { return Err(Error::unavailable("the model was let go")) };
     let signature = signature_of(&config, model.signature());
     let spec = lane_spec(&config, version, &signature, options, weights.attributes)?;
     let cells = cells(&config, options, &model, spec.is_thread_bound)?;
+    let cells = warm_up(&config, beside, &spec, cells, services)?;
     let lane = Lane::new(spec, services.clone());
     for cell in cells {
         lane.add_instance(cell);

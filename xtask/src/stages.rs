@@ -60,7 +60,7 @@ pub(crate) const SOAK: &[Stage] = &[
     Stage { name: "soak", what: "the long forms of the tests `soak_*`, in release", minutes: 120, run: soak },
     Stage { name: "loom", what: "the models `loom_*`, with more preemptions", minutes: 120, run: loom },
     Stage { name: "python", what: "the long forms of the tests of the Python package", minutes: 60, run: wheel::soak },
-    Stage { name: "fuzz", what: "the fuzz targets, five minutes each", minutes: 20, run: sanitize::fuzz_long },
+    Stage { name: "fuzz", what: "the fuzz targets, five minutes each", minutes: 25, run: sanitize::fuzz_long },
 ];
 
 /// What the build that most stages share selects. Another selection of features would build tract again.

@@ -15,17 +15,22 @@ fn a_mistake_in_the_keys_is_named_with_its_place() {
     check(&[
         (
             "speed: 1",
-            "1:1: unknown key 'speed'; expected one of backend, caller_runs, default_model_filename, \
-             default_queue_policy, dynamic_batching, execution_timeout_microseconds, input, instance_group, \
-             max_batch_size, model_transaction_policy, name, output, parameters, platform, version_policy",
+            "1:1: unknown key 'speed'; expected one of name, platform, backend, runtime, version_policy, max_batch_size, \
+             input, output, batch_input, batch_output, optimization, dynamic_batching, sequence_batching, \
+             ensemble_scheduling, instance_group, default_model_filename, cc_model_filenames, metric_tags, parameters, \
+             model_warmup, model_operations, model_transaction_policy, model_repository_agents, response_cache, \
+             model_metrics, caller_runs, default_queue_policy, execution_timeout_microseconds",
         ),
         ("inputs: []", "1:1: unknown key 'inputs'; did you mean 'input'?"),
-        ("ensemble_scheduling: {}", "1:1: key 'ensemble_scheduling' is not supported yet"),
         ("model_warmpu: []", "1:1: unknown key 'model_warmpu'; did you mean 'model_warmup'?"),
         ("<<: {}", "1:1: merge keys ('<<') are not supported; write the keys out"),
         ("name: a\nname: b", "2:1: found the key 'name' again, expected once; first in line 1"),
-        ("output: {name: x, optional: true}", "1:19: unknown key 'optional'; expected one of name, data_type, dims"),
-        ("input: {name: x, reshape: {shape: []}}", "1:18: key 'reshape' is not supported yet"),
+        (
+            "output: {name: x, optional: true}",
+            "1:19: unknown key 'optional'; expected one of name, data_type, dims, reshape, \
+             label_filename, is_shape_tensor, is_non_linear_format_io",
+        ),
+        ("input: {name: x, reshape: {dims: []}}", "1:28: unknown key 'dims'; expected one of shape"),
         ("model_transaction_policy: {coupled: true}", "1:28: unknown key 'coupled'; did you mean 'decoupled'?"),
         ("version_policy: {newest: 1}", "1:18: unknown key 'newest'; expected one of latest, all, specific"),
         (
@@ -44,8 +49,8 @@ fn a_mistake_in_names_and_sizes_is_named_with_found_and_expected() {
         ("name: !secret a", "1:15: found the tag '!secret', expected none"),
         (
             "platform: caffe",
-            "1:11: platform: found 'caffe', expected one of onnxruntime_onnx, pytorch_libtorch, \
-             tensorflow_graphdef, tensorflow_savedmodel, tensorrt_plan",
+            "1:11: platform: found 'caffe', expected one of onnxruntime_onnx, pytorch_libtorch, torch_aoti, \
+             tensorflow_graphdef, tensorflow_savedmodel, tensorrt_plan, caffe2_netdef, ensemble, custom",
         ),
         (
             "backend: tract\nplatform: tensorrt_plan",
@@ -113,8 +118,8 @@ fn a_mistake_in_how_a_model_is_served_is_named_with_found_and_expected() {
              KIND_MODEL",
         ),
         (
-            "instance_group: {count: 0}",
-            "1:25: instance_group[0].count: found 0, expected a whole number from 1 to 1024",
+            "instance_group: {count: 1025}",
+            "1:25: instance_group[0].count: found 1025, expected a whole number from 0 to 1024",
         ),
         (
             "instance_group: [{count: 1000}, {count: 100}]",
@@ -146,13 +151,9 @@ fn a_mistake_in_how_a_model_is_served_is_named_with_found_and_expected() {
             "1:39: dynamic_batching.preserve_ordering: found 'yes', expected one of true, false",
         ),
         (
-            "dynamic_batching: {preserve_ordering: true}",
-            "1:39: dynamic_batching.preserve_ordering: found true, which is not supported yet, expected false",
-        ),
-        (
-            "dynamic_batching: {default_queue_policy: {timeout_action: DELAY}}",
-            "1:59: dynamic_batching.default_queue_policy.timeout_action: found 'DELAY', expected one of \
-             REJECT",
+            "dynamic_batching: {default_queue_policy: {timeout_action: LATER}}",
+            "1:59: dynamic_batching.default_queue_policy.timeout_action: found 'LATER', expected one of \
+             REJECT, DELAY",
         ),
     ]);
 }
@@ -163,7 +164,7 @@ fn a_mistake_in_the_version_policy_is_named_with_found_and_expected() {
         ("version_policy: newest", "1:17: version_policy: found 'newest', expected one of latest, all"),
         (
             "version_policy: {latest: {}, all: {}}",
-            "1:17: version_policy: found several policies, expected one of latest, all, specific",
+            "1:35: version_policy.all: found another beside it, expected one of latest, all, specific",
         ),
         (
             "version_policy: {specific: {versions: [0]}}",
@@ -215,8 +216,8 @@ that varies
 config.yaml:6:11: input[1].name: found 'image' again, expected each name once
    6 |   - name: image
      |           ^^^^^
-config.yaml:8:3: unknown key 'preferred'; expected one of default_priority_level, default_queue_policy, \
-max_queue_delay_microseconds, preferred_batch_size, preserve_ordering, priority_levels
+config.yaml:8:3: unknown key 'preferred'; expected one of preferred_batch_size, max_queue_delay_microseconds, \
+preserve_ordering, priority_levels, default_priority_level, default_queue_policy, priority_queue_policy
    8 |   preferred: 1
      |   ^^^^^^^^^";
     let errors = parse("config.yaml", &text).unwrap_err();
@@ -255,6 +256,7 @@ caller_runs: batch
         data_type,
         dims: Some(dims.to_vec()),
         optional,
+        ..PartialTensor::default()
     };
     assert_eq!(config.name.as_deref(), Some("digits"));
     assert_eq!(config.backend.as_deref(), Some("onnxruntime"));
@@ -264,13 +266,20 @@ caller_runs: batch
         [tensor("1.10", Some(DataType::Bytes), &[-1, 0], Some(true)), tensor("y", Some(DataType::Bf16), &[], None)];
     assert_eq!(config.inputs, inputs);
     assert_eq!(config.outputs, [tensor("null_", None, &[10], None)]);
-    let gpu = InstanceGroup { name: "a".to_owned(), kind: InstanceKind::Gpu, count: 2, gpus: vec![0, 1] };
+    let gpu = InstanceGroup {
+        name: "a".to_owned(),
+        kind: InstanceKind::Gpu,
+        count: 2,
+        gpus: vec![0, 1],
+        ..InstanceGroup::default()
+    };
     assert_eq!(config.instance_groups, [gpu, InstanceGroup { count: 1, ..InstanceGroup::default() }]);
     let batching = DynamicBatching {
         preferred_batch_sizes: vec![8, 16],
         delay_us_max: 500,
         priority_levels: 3,
         default_priority_level: 2,
+        ..DynamicBatching::default()
     };
     assert_eq!(config.dynamic_batching, Some(batching));
     assert_eq!(config.version_policy, Some(VersionPolicy::Specific(vec![1, 3])));

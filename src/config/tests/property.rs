@@ -80,18 +80,102 @@ proptest! {
     }
 
     #[test]
-    fn what_to_json_writes_is_read_back_the_same(config in configs()) {
+    fn no_mix_of_pieces_of_the_text_format_panics(pieces in vec(select(&PBTXT_PIECES[..]), 0..60)) {
+        let text = pieces.concat();
+        match parse("config.pbtxt", &text) {
+            Ok(config) => {
+                prop_assert_eq!(parse("config.yaml", &to_yaml(&config)).unwrap().to_json(), config.to_json());
+                let completed = config.complete("x", "null", &Signature::default());
+                _ = completed.map_err(|errors| errors.to_string());
+            }
+            Err(errors) => {
+                let lines = text.split(['\n', '\r']).count();
+                prop_assert!(errors.iter().all(|error| error.position().is_some_and(|(line, _)| line <= lines + 1)));
+            }
+        }
+    }
+
+    #[test]
+    fn json_yaml_and_the_text_format_say_the_same(config in configs(), spelling in 0..60usize) {
         prop_assert_eq!(config.check(), Ok(()));
         let json = config.to_json();
-        for text in [json.to_string(), serde_json::to_string_pretty(&json).unwrap()] {
-            let parsed = parse("config.json", &text).map_err(|errors| TestCaseError::fail(errors.to_string()))?;
-            let completed = parsed.complete(&config.name, &config.backend, &Signature::default());
-            prop_assert_eq!(completed, Ok(config.clone()));
+        let pbtxt = print::pbtxt(&json, &fields::CONFIG, spelling);
+        let yaml = to_yaml(&PartialConfig::from(config.clone()));
+        let pretty = serde_json::to_string_pretty(&json).unwrap();
+        let written_again = to_yaml(&parsed("config.pbtxt", &pbtxt)?);
+        for (file, text) in [
+            ("config.json", &json.to_string()),
+            ("config.json", &pretty),
+            ("config.pbtxt", &pbtxt),
+            ("config.yaml", &yaml),
+            ("config.yaml", &written_again),
+        ] {
+            let completed = parsed(file, text)?.complete(&config.name, &config.backend, &Signature::default());
+            prop_assert_eq!(completed.as_ref(), Ok(&config), "{}", text);
         }
     }
 }
 
+fn parsed(file: &str, text: &str) -> Result<PartialConfig, TestCaseError> {
+    parse(file, text).map_err(|errors| TestCaseError::fail(format!("{text}\n{errors}")))
+}
+
+/// Configs with everything that they may have.
 fn configs() -> impl Strategy<Value = ModelConfig> {
+    let queue = (any::<bool>(), any::<bool>(), vec((1..=3u32, option::of(1..100usize), any::<bool>()), 0..3));
+    let tags = btree_map("[a-z][a-z0-9_]{0,8}", "[ -~é\n]{0,8}", 0..3);
+    let buckets = btree_set(1..1000i32, 0..4);
+    let warming = (0..3usize, 1..=1usize << 10, select(vec![WarmupData::Zero, WarmupData::Random]));
+    (plain_configs(), queue, tags, buckets, warming, 0..8usize, any::<bool>()).prop_map(
+        |(mut config, queue, tags, buckets, (warmups, count, data), carried, flag)| {
+            config.metric_tags = tags;
+            let buckets: Vec<_> = buckets.into_iter().map(|bound| f64::from(bound) / 8.0).collect();
+            config.metrics = vec![MetricConfig { family: "a \"metric\"".to_owned(), buckets }];
+            config.warmups = (0..warmups).map(|_| warmup(&config, count, data.clone())).collect();
+            let source = config.inputs.first().map(|input| input.name.clone());
+            if let Some(source) = source.filter(|_| flag) {
+                let (kind, data_type) = (BatchInputKind::ItemShape, DataType::Int32);
+                let (targets, sources) = (vec!["n".to_owned(), "'".to_owned()], vec![source]);
+                config.batch_outputs = vec![BatchOutput { targets: targets.clone(), sources: sources.clone() }];
+                config.batch_inputs = vec![BatchInput { kind, targets, data_type, sources }];
+            }
+            if let Some(batching) = &mut config.dynamic_batching {
+                batching.preserve_ordering = queue.0;
+                batching.priority_levels = batching.priority_levels.max(3);
+                batching.default_priority_level = batching.default_priority_level.max(1);
+                batching.priority_queue_policies = queue.2.into_iter().map(policy).collect();
+            }
+            config.allow_timeout_override = queue.0;
+            config.timeout_action = if queue.1 { TimeoutAction::Delay } else { TimeoutAction::Reject };
+            let with_scheduler = config.dynamic_batching.is_none();
+            config.carried =
+                self::carried(CARRIED[..carried].iter().filter(|(key, _)| with_scheduler || *key != SCHEDULER));
+            config
+        },
+    )
+}
+
+fn policy((level, queue_size_max, flag): (u32, Option<usize>, bool)) -> (u32, QueuePolicy) {
+    let timeout_action = if flag { TimeoutAction::Delay } else { TimeoutAction::Reject };
+    let default_timeout_us = flag.then_some(7);
+    (level, QueuePolicy { queue_size_max, default_timeout_us, timeout_action, allow_timeout_override: flag })
+}
+
+/// A warm-up of one element where a dim varies.
+fn warmup(config: &ModelConfig, count: usize, data: WarmupData) -> Warmup {
+    let input = |input: &TensorConfig| {
+        let dims = input.dims.iter().map(|dim| usize::try_from(*dim).unwrap_or(1)).collect();
+        (input.name.clone(), WarmupInput { data_type: input.data_type, dims, data: data.clone() })
+    };
+    let inputs = config.inputs.iter().map(input).collect();
+    Warmup { name: "w".to_owned(), batch_size: config.max_batch_size, count, inputs }
+}
+
+fn carried<'a>(sections: impl Iterator<Item = &'a (&'a str, &'a str)>) -> serde_json::Map<String, serde_json::Value> {
+    sections.map(|(key, text)| ((*key).to_owned(), serde_json::from_str(text).unwrap())).collect()
+}
+
+fn plain_configs() -> impl Strategy<Value = ModelConfig> {
     let tensors =
         || btree_set("[ -~é]{1,12}", 0..4).prop_flat_map(|names| names.into_iter().map(tensor).collect::<Vec<_>>());
     let queue = (1..=1usize << 20, option::of(1..1_000_000u64), option::of(1..1_000_000u64));
@@ -121,7 +205,7 @@ fn configs() -> impl Strategy<Value = ModelConfig> {
                 (runs, responses),
             )| {
                 let mut config = ModelConfig::new("some model").max_batch_size(max_batch_size.max(1));
-                config.outputs = outputs.into_iter().map(|output| TensorConfig { optional: false, ..output }).collect();
+                config.outputs = outputs.into_iter().map(output).collect();
                 (config.inputs, config.version_policy, config.caller_runs) = (inputs, version_policy, runs);
                 (config.decoupled, config.response_credit_max) = responses;
                 (config.dynamic_batching, config.parameters, config.instance_groups) = (batching, parameters, groups);
@@ -133,12 +217,21 @@ fn configs() -> impl Strategy<Value = ModelConfig> {
 
 fn tensor(name: String) -> impl Strategy<Value = TensorConfig> {
     let data_type = select(DataType::all().collect::<Vec<_>>());
-    (data_type, vec(-1..100i64, 0..5), any::<bool>()).prop_map(move |(data_type, dims, optional)| TensorConfig {
-        name: name.clone(),
-        data_type,
-        dims,
-        optional,
+    let reshaped = option::of(Just(1i64));
+    (data_type, vec(-1..100i64, 0..4), any::<bool>(), reshaped).prop_map(move |(data_type, dims, optional, one)| {
+        let mut tensor = TensorConfig::new(name.clone(), data_type, dims);
+        tensor.reshape = one.map(|one| [&[one], &tensor.dims[..]].concat());
+        (tensor.optional, tensor.allow_ragged_batch) = (optional, !optional);
+        tensor.carried = carried([("format", "\"FORMAT_NHWC\"")].iter().filter(|_| optional));
+        tensor
     })
+}
+
+/// The tensor as an output.
+fn output(tensor: TensorConfig) -> TensorConfig {
+    let carried = carried([("is_non_linear_format_io", "true")].iter());
+    let label_filename = Some("labels/é.txt".to_owned());
+    TensorConfig { optional: false, allow_ragged_batch: false, label_filename, carried, ..tensor }
 }
 
 fn groups() -> impl Strategy<Value = Vec<InstanceGroup>> {
@@ -150,6 +243,8 @@ fn groups() -> impl Strategy<Value = Vec<InstanceGroup>> {
             kind,
             count,
             gpus: std::collections::BTreeSet::into_iter(gpus).collect(),
+            is_passive: count == 1,
+            carried: carried(GROUP[..count % 5].iter()),
         };
         groups.into_iter().enumerate().map(group).collect()
     })
@@ -162,6 +257,7 @@ fn batching() -> impl Strategy<Value = DynamicBatching> {
         delay_us_max: delay,
         priority_levels: levels.0,
         default_priority_level: levels.1,
+        ..DynamicBatching::default()
     })
 }
 
@@ -172,5 +268,80 @@ fn versions() -> impl Strategy<Value = VersionPolicy> {
         vec(1..=u64::MAX, 1..4).prop_map(VersionPolicy::Specific),
     ]
 }
+
+const SCHEDULER: &str = "sequence_batching";
+/// What is checked and carried as it stands.
+const CARRIED: [(&str, &str); 7] = [
+    ("runtime", r#""model.py""#),
+    (
+        "optimization",
+        r#"{"graph": {"level": -1}, "priority": "PRIORITY_MAX", "eager_batching": false,
+        "cuda": {"graphs": true, "graph_spec": [{"batch_size": 9, "input": {"a 'b'": {"dim": [8, -1]}}}]}}"#,
+    ),
+    (
+        SCHEDULER,
+        r#"{"direct": {"minimum_slot_utilization": 0.5}, "max_sequence_idle_microseconds": 123456,
+        "control_input": [{"name": "c", "control": [{"kind": "CONTROL_SEQUENCE_READY", "fp32_false_true": [-1.5, 1e30],
+        "bool_false_true": [false, true], "int32_false_true": [-8, 8], "data_type": "TYPE_STRING"}]}]}"#,
+    ),
+    ("cc_model_filenames", r#"{"7.5": "a/b.plan", "": "c"}"#),
+    ("model_operations", r#"{"op_library_filename": ["a.so", "b c.so"]}"#),
+    ("model_repository_agents", r#"{"agents": [{"name": "checksum", "parameters": {"MD5": "", "é": "\"'\\"}}]}"#),
+    ("response_cache", r#"{"enable": true}"#),
+];
+const GROUP: [(&str, &str); 4] = [
+    ("profile", r#"["0", "max"]"#),
+    ("host_policy", r#""gpu_0""#),
+    ("secondary_devices", r#"[{"kind": "KIND_NVDLA", "device_id": 3}]"#),
+    ("rate_limiter", r#"{"resources": [{"name": "R", "global": true, "count": 4}], "priority": 2}"#),
+];
+
+/// Pieces of configs in the text format, good and bad.
+const PBTXT_PIECES: [&str; 44] = [
+    "name",
+    "input",
+    "output",
+    "dims",
+    "data_type",
+    "max_batch_size",
+    "instance_group",
+    "count",
+    "dynamic_batching",
+    "priority_queue_policy",
+    "version_policy",
+    "latest",
+    "specific",
+    "versions",
+    "parameters",
+    "string_value",
+    "key",
+    "value",
+    "metric_tags",
+    ": ",
+    ":",
+    " {",
+    "}",
+    "<",
+    ">",
+    " [",
+    "]",
+    ", ",
+    "; ",
+    "\n",
+    "'",
+    "\"",
+    "'x'",
+    "\"y\"",
+    "\\",
+    "# ",
+    "1",
+    "-",
+    "0x1f",
+    "1.5",
+    "TYPE_FP32",
+    "true",
+    "é",
+    "\r",
+];
 
 const RUNS: [CallerRuns; 3] = [CallerRuns::Never, CallerRuns::OwnRequest, CallerRuns::Batch];

@@ -31,11 +31,10 @@ pub use signature::{PublicKey, SigningKey};
 pub(crate) use trust::Trust;
 pub use write::{SealReport, seal};
 
-use super::ConfigText;
 use super::disk::Bounds;
 use super::files::{FolderFiles, MemoryFiles};
 use super::name::Shown;
-use super::scan::Versions;
+use super::{ConfigText, Versions};
 use files::{SealedFiles, Whole};
 use inferlay_backend_sdk::{Error, ErrorKind, ModelFiles};
 use manifest::{MANIFEST_BYTES_MAX, Manifest};
@@ -64,12 +63,40 @@ pub(crate) struct Seal {
     signatures: Option<String>,
     /// The files of each version, to be checked before they are loaded.
     versions: BTreeMap<u64, Arc<SealedFiles>>,
+    /// All files of the model, to be read by name.
+    beside: Arc<SealedFiles>,
+}
+
+impl Sealing {
+    /// What lies beside the versions of a sealed model, to be read by name: what is read is what was sealed.
+    pub(super) fn beside(&self) -> Option<Arc<dyn ModelFiles>> {
+        match self {
+            Sealing::Sealed(seal) => Some(seal.beside.clone()),
+            Sealing::Own | Sealing::Missing => None,
+        }
+    }
+}
+
+/// The folder of a model that may be sealed.
+pub(super) struct Folder<'a> {
+    /// Without symlinks.
+    pub(super) root: &'a Path,
+    pub(super) bounds: &'a Bounds,
+    /// The name of a file that says when a model is ready; it is no file of the model, and not in its manifest.
+    pub(super) marker: Option<&'a str>,
+}
+
+/// The files that are there of a sealed model, but for the marker.
+struct There<'a> {
+    whole: Whole,
+    marker: Option<&'a str>,
 }
 
 /// What is there of a model while its seal is opened.
 struct Opening<'a> {
     whole: Arc<Whole>,
     manifest: Arc<Manifest>,
+    marker: Option<&'a str>,
     config: Option<&'a ConfigText>,
     /// What the names of each version's files begin with: `3/`, or nothing in a folder without versions.
     prefixes: &'a BTreeMap<u64, String>,
@@ -81,11 +108,12 @@ struct Opening<'a> {
 /// # Errors
 /// For a manifest that cannot be read, and for files and a config that are not those of the manifest.
 pub(super) fn in_folder(
-    (root, bounds): (&Path, &Bounds),
+    folder: &Folder<'_>,
     config: Option<&ConfigText>,
     prefixes: &BTreeMap<u64, String>,
     versions: &mut Versions,
 ) -> Result<Sealing, Error> {
+    let Folder { root, bounds, marker } = *folder;
     if root.join(MANIFEST_NAME).symlink_metadata().is_err() {
         return Ok(Sealing::Missing);
     }
@@ -98,7 +126,8 @@ pub(super) fn in_folder(
     if let Some(unlisted) = files.unlisted().first() {
         return Err(refused(unlisted.clone()));
     }
-    open((text, signatures), Whole::Folder(files), config, prefixes, versions).map(Sealing::Sealed)
+    let there = There { whole: Whole::Folder(files), marker };
+    open((text, signatures), there, config, prefixes, versions).map(Sealing::Sealed)
 }
 
 /// Opens the seal among files in memory.
@@ -112,25 +141,27 @@ pub(super) fn in_memory(
     versions: &mut Versions,
 ) -> Result<Sealing, Error> {
     let (text, signatures) = (files.read(MANIFEST_NAME)?, files.read(SIGNATURE_NAME).ok());
-    open((text, signatures), Whole::Memory(files.clone()), config, prefixes, versions).map(Sealing::Sealed)
+    let there = There { whole: Whole::Memory(files.clone()), marker: None };
+    open((text, signatures), there, config, prefixes, versions).map(Sealing::Sealed)
 }
 
 fn open(
     (text, signatures): (Vec<u8>, Option<Vec<u8>>),
-    whole: Whole,
+    There { whole, marker }: There<'_>,
     config: Option<&ConfigText>,
     prefixes: &BTreeMap<u64, String>,
     versions: &mut Versions,
 ) -> Result<Seal, Error> {
     let manifest = Manifest::parse(utf8(&text).map_err(at_manifest)?).map_err(at_manifest)?;
-    let opening = Opening { whole: Arc::new(whole), manifest: Arc::new(manifest), config, prefixes };
+    let opening = Opening { whole: Arc::new(whole), manifest: Arc::new(manifest), marker, config, prefixes };
     let sealed = opening.versions(versions)?;
+    let beside = Arc::new(opening.beside());
     for (version, files) in &sealed {
         versions.insert(*version, files.clone());
     }
     let signatures = signatures.map(|text| utf8(&text).map(str::to_owned)).transpose();
     let signatures = signatures.map_err(|error| error.at(SIGNATURE_NAME))?;
-    Ok(Seal { text, signatures, versions: sealed })
+    Ok(Seal { text, signatures, versions: sealed, beside })
 }
 
 impl Opening<'_> {
@@ -150,7 +181,7 @@ impl Opening<'_> {
                 whole: self.whole.clone(),
                 manifest: self.manifest.clone(),
                 prefix: prefix.clone(),
-                names: files.into_iter().filter(|name| !NAMES.contains(&name.as_str())).collect(),
+                names: files.into_iter().filter(|name| !self.is_about(&format!("{prefix}{name}"))).collect(),
                 loose: if prefix.is_empty() { Vec::new() } else { loose.clone() },
                 config: config.clone(),
                 flaw: flaws.remove(&Some(*version)),
@@ -158,6 +189,28 @@ impl Opening<'_> {
             sealed.insert(*version, Arc::new(files));
         }
         Ok(sealed)
+    }
+
+    /// All files of the model, none of them listed.
+    fn beside(&self) -> SealedFiles {
+        SealedFiles {
+            whole: self.whole.clone(),
+            manifest: self.manifest.clone(),
+            prefix: String::new(),
+            names: Vec::new(),
+            loose: Vec::new(),
+            config: None,
+            flaw: None,
+        }
+    }
+
+    /// Whether a file is about the model instead of part of it.
+    fn is_about(&self, name: &str) -> bool {
+        let is_marker = |marker: &str| match name.strip_suffix(marker) {
+            Some(folder) => folder.is_empty() || self.prefixes.values().any(|prefix| prefix == folder),
+            None => false,
+        };
+        NAMES.contains(&name) || (!self.manifest.files.contains_key(name) && self.marker.is_some_and(is_marker))
     }
 
     /// The name of the config, whose text must be the one that the manifest has the sum of.
@@ -177,7 +230,7 @@ impl Opening<'_> {
 
     /// The first difference between what is there and what should be, by version; of none for the model itself.
     fn flaws(&self, config: Option<&str>) -> BTreeMap<Option<u64>, Error> {
-        let there: BTreeSet<String> = self.whole.names().into_iter().filter(|name| !NAMES.contains(&&**name)).collect();
+        let there: BTreeSet<String> = self.whole.names().into_iter().filter(|name| !self.is_about(name)).collect();
         let mut flaws = BTreeMap::new();
         for name in there.iter().filter(|name| !self.manifest.files.contains_key(*name)) {
             flaws.entry(self.place(name)).or_insert_with(|| extra(name));

@@ -1,7 +1,7 @@
 //! Seals, at the door of the room: what is found after sealing and meddling, and what is admitted.
 
 use super::super::temp::TempFolder;
-use super::super::{Found, in_memory, scan};
+use super::super::{Found, Repositories, Repository, in_memory, scan, scan_all};
 use super::*;
 use std::fs;
 
@@ -17,7 +17,7 @@ fn sealed(algorithm: Algorithm) -> TempFolder {
 }
 
 fn found(repository: &TempFolder) -> Found {
-    scan(&[repository.path().to_owned()]).unwrap()
+    scan(&[repository.path().to_owned()], None).unwrap()
 }
 
 /// What keeps each version from being loaded, or the model from being found.
@@ -205,7 +205,7 @@ fn a_model_without_a_manifest_is_refused_only_where_one_is_asked_for() {
     trust.require_manifest();
     let error = trust.admit(&found.models["m"], 1).unwrap_err();
     assert_eq!(error.message(), "found no inferlay.manifest, expected one (require_manifest)");
-    let own = in_memory("m", vec![("model.bin".to_owned(), vec![])]).unwrap();
+    let own = in_memory("m", vec![("model.bin".to_owned(), vec![])], None).unwrap();
     trust.admit(&own, 1).unwrap();
 }
 
@@ -216,16 +216,16 @@ fn a_model_in_memory_may_be_sealed_too() {
     seal(repository.join("m"), Algorithm::Sha256, None).unwrap();
     let read = |name: &str| (name.to_owned(), fs::read(repository.join("m").join(name)).unwrap());
     let files = || ["config.yaml", "model.bin", "inferlay.manifest"].map(read).to_vec();
-    let model = in_memory("m", files()).unwrap();
+    let model = in_memory("m", files(), None).unwrap();
     Trust::default().admit(&model, 1).unwrap();
     assert_eq!(model.versions[&1].names(), ["model.bin"]);
     let mut changed = files();
     changed[1].1[0] = b'x';
-    let error = Trust::default().admit(&in_memory("m", changed).unwrap(), 1).unwrap_err();
+    let error = Trust::default().admit(&in_memory("m", changed, None).unwrap(), 1).unwrap_err();
     assert!(error.message().starts_with("file 'model.bin': found SHA256"), "{error}");
     let mut other = files();
     other[2].1 = fs::read(sealed.join("m/inferlay.manifest")).unwrap();
-    let error = Trust::default().admit(&in_memory("m", other).unwrap(), 1).unwrap_err();
+    let error = Trust::default().admit(&in_memory("m", other, None).unwrap(), 1).unwrap_err();
     assert!(error.message().contains("'model.bin': found a file that inferlay.manifest does not list"), "{error}");
 }
 
@@ -250,4 +250,45 @@ fn a_file_whose_name_no_manifest_can_hold_is_not_sealed() {
     let error = seal(repository.join("m"), Algorithm::Sha256, None).unwrap_err();
     assert!(error.message().contains("expected a name that a manifest can hold"), "{error}");
     assert!(!repository.join("m/inferlay.manifest").exists());
+}
+
+#[test]
+fn what_lies_beside_the_versions_is_read_as_it_was_sealed() {
+    let repository = sealed(Algorithm::Sha256);
+    let beside = found(&repository).models["m"].beside.clone().unwrap();
+    assert_eq!(beside.read("labels.txt").unwrap(), b"m/labels.txt");
+    repository.write("m/labels.txt", b"m/lobels.txt");
+    repository.write("m/warmup/x", b"late");
+    let error = beside.read("labels.txt").unwrap_err();
+    assert!(error.message().starts_with("file 'labels.txt': found SHA256 "), "{error}");
+    assert!(beside.read("warmup/x").unwrap_err().message().contains("found no such file in inferlay.manifest"));
+}
+
+#[test]
+fn a_marker_that_says_when_a_model_is_ready_need_not_be_sealed() {
+    let repository = sealed(Algorithm::Sha256);
+    for name in ["m/READY", "m/2/READY"] {
+        repository.write(name, b"");
+    }
+    let mut all = Repositories::new(Some("READY".to_owned())).unwrap();
+    all.add(Repository::at(repository.path().to_owned())).unwrap();
+    let model = scan_all(&all).unwrap().models.remove("m").unwrap();
+    assert!([1, 2].iter().all(|version| Trust::default().admit(&model, *version).is_ok()));
+    assert_eq!(model.versions[&2].names(), ["model.bin"]);
+    // Elsewhere it is a file like any other.
+    repository.write("m/1/parts/READY", b"");
+    let model = scan_all(&all).unwrap().models.remove("m").unwrap();
+    let error = Trust::default().admit(&model, 1).unwrap_err();
+    assert!(error.message().contains("'1/parts/READY': found a file that inferlay.manifest does not list"), "{error}");
+}
+
+#[test]
+fn a_seal_that_is_changed_changes_the_model_but_not_its_versions() {
+    let repository = sealed(Algorithm::Sha256);
+    let look = || found(&repository).models["m"].look.as_ref().unwrap().snapshot.clone();
+    let before = look();
+    seal(repository.join("m"), Algorithm::Blake3, None).unwrap();
+    let after = look();
+    assert_eq!(before.versions, after.versions);
+    assert!(!before.has_stats_of(&after));
 }

@@ -1,5 +1,5 @@
 //! Object stores as sources: S3 and what speaks its language, Google Cloud Storage, Azure, WebDAV. The one file that names
-//! the crates `object_store` and `tokio`.
+//! the crates `object_store`, `rustls` and `tokio`.
 //!
 //! Each call runs its futures to their end on one thread of the source's own, as a thread of the application may itself
 //! be in the middle of a future, where none can be waited for.
@@ -116,6 +116,14 @@ pub(crate) struct ObjectSource {
     runtime: Runtime,
 }
 
+/// TLS asks for its arithmetic by way of the process, unless the application has said which it wants.
+fn use_ring() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Somebody else may just have said so; then that stands.
+        drop(rustls::crypto::ring::default_provider().install_default());
+    }
+}
+
 impl ObjectSource {
     /// The place that a URL names. Asks nothing of it yet.
     ///
@@ -126,6 +134,7 @@ impl ObjectSource {
         let parsed = url.parse().map_err(|error| Error::invalid_arg(format!("{}: {error}", Shown::text(url))))?;
         let name = without_secrets(url);
         let refused = |error: object_store::Error| Error::invalid_arg(format!("{}: {error}", Shown::text(&name)));
+        use_ring();
         let (store, prefix) = object_store::parse_url_opts(&parsed, options.all()).map_err(refused)?;
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Error::unavailable(format!("runtime of a source: {error}")))?;

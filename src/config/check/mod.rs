@@ -3,6 +3,8 @@
 //!
 //! A rule says nothing of what is missing; that is for the completion.
 
+mod extras;
+
 use super::error::{Report, quoted};
 use super::limits;
 use super::model::{DynamicBatching, InstanceGroup, InstanceKind, VersionPolicy};
@@ -50,6 +52,9 @@ pub(super) fn partial(config: &PartialConfig, report: &mut Report) {
     instance_groups(&config.instance_groups, report);
     if let Some(batching) = &config.dynamic_batching {
         dynamic_batching(batching, config.max_batch_size, report);
+        if let Some(other) = scheduler(config) {
+            report.on(&Path::root(other), "found it beside dynamic_batching, expected one of them");
+        }
     }
     if let Some(policy) = &config.version_policy {
         version_policy(policy, report);
@@ -57,17 +62,30 @@ pub(super) fn partial(config: &PartialConfig, report: &mut Report) {
     let credit = Path::root("model_transaction_policy").key("response_credit_max");
     number(config.response_credit_max, limits::RESPONSE_CREDIT, &credit, report);
     queue(config, report);
+    extras::metrics(config, report);
+}
+
+/// The rules for a config whose inputs and outputs are all there.
+pub(super) fn settled(config: &PartialConfig, report: &mut Report) {
+    partial(config, report);
+    extras::warmups(config, report);
+    extras::batch_io(config, report);
 }
 
 /// The rules for a config that lacks nothing.
 pub(super) fn complete(config: &PartialConfig, report: &mut Report) {
-    partial(config, report);
+    settled(config, report);
     if config.instance_groups.is_empty() {
         report.on(&Path::root("instance_group"), "found none, expected at least one");
     }
     for (index, group) in config.instance_groups.iter().enumerate() {
         number(Some(group.count), limits::INSTANCES, &Path::root("instance_group").index(index).key("count"), report);
     }
+}
+
+/// The scheduler that the config asks for beside dynamic batching, if there is one.
+pub(super) fn scheduler(config: &PartialConfig) -> Option<&'static str> {
+    ["sequence_batching", "ensemble_scheduling"].into_iter().find(|name| config.carried.contains_key(*name))
 }
 
 fn name_fault(name: &str) -> Option<String> {
@@ -85,7 +103,7 @@ fn name_fault(name: &str) -> Option<String> {
 }
 
 /// A model file lies in the folder of its version or below.
-fn file_fault(name: &str) -> Option<String> {
+pub(super) fn file_fault(name: &str) -> Option<String> {
     let outward = name.starts_with('/') || name.split('/').any(|part| matches!(part, "" | "." | ".."));
     let odd = name.contains('\\') || name.contains(char::is_control);
     (outward || odd).then(|| format!("found '{}', expected a file name within the version's folder", quoted(name)))
@@ -105,6 +123,7 @@ fn tensors(tensors: &[PartialTensor], key: &'static str, batch: Option<usize>, r
         if let Some(dims) = &tensor.dims {
             self::dims(dims, tensor.data_type, batch, &path.key("dims"), report);
         }
+        extras::tensor(tensor, &path, report);
     }
 }
 
@@ -165,6 +184,18 @@ fn dynamic_batching(batching: &DynamicBatching, batch: Option<usize>, report: &m
         let expected = whole_number(&(u64::from(levels.min(1))..=u64::from(levels)));
         let message = format_args!("found {level}, expected {expected}, as there are {levels} priority_levels");
         report.on(&path.key("default_priority_level"), message);
+    }
+    let path = path.key("priority_queue_policy");
+    for (level, policy) in &batching.priority_queue_policies {
+        let path = path.key(level.to_string());
+        number(policy.queue_size_max, limits::QUEUE_SIZE, &path.key("max_queue_size"), report);
+        number(policy.default_timeout_us, limits::MICROSECONDS, &path.key("default_timeout_microseconds"), report);
+        if *level == 0 || *level > levels {
+            report.on(
+                &path,
+                format_args!("found priority {level}, expected from 1 to priority_levels, which is {levels}"),
+            );
+        }
     }
 }
 
