@@ -11,13 +11,14 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 /// The C programs of `tests/capi`; each is a `main` that exits with 0.
-const PROGRAMS: [&str; 13] = [
+const PROGRAMS: [&str; 14] = [
     "allocations",
     "async",
     "backend",
     "bulk",
     "decoupled",
     "infer",
+    "metric",
     "misuse",
     "model",
     "pull",
@@ -195,7 +196,7 @@ fn the_header_passes_no_type_of_rust_and_has_no_long_line() {
 }
 
 /// What all use first, then the nouns in the order in which a program meets them.
-const SOURCES: [&str; 24] = [
+const SOURCES: [&str; 25] = [
     "types",
     "status",
     "text",
@@ -220,6 +221,7 @@ const SOURCES: [&str; 24] = [
     "callback",
     "batch_queue",
     "responder",
+    "metric",
 ];
 
 /// The header as `src/capi` and `cbindgen.toml` say it.

@@ -11,6 +11,7 @@
 //!   response.rs  tensor.rs  dlpack.rs                   what comes back
 //!   queue.rs     signal.rs                              events, and the descriptor of a queue
 //!   drain.rs     notice.rs                              many events at a time; what a server tells of by itself
+//!   metric.rs                                           metrics of the application
 //!   batch_queue.rs                                      models whose batches are pulled
 //! ```
 //!
@@ -31,6 +32,7 @@ mod handle;
 mod infer;
 mod input;
 mod library;
+mod metric;
 mod model;
 mod notice;
 mod options;

@@ -219,7 +219,10 @@ impl Inner {
             Change::Instances => self.resize(current, &model, config).map(Some),
             Change::Lane if current.weights.source.is_none() => {
                 let weights = Weights::new(model, current.weights.attributes, source.mark());
-                load::serve(&self.services, &self.options, (config, source.version), weights, source.beside()).map(Some)
+                let served =
+                    load::serve(&self.services, &self.options, (config, source.version), weights, source.beside())?;
+                served.lane.set_load_ns(current.lane.load_ns());
+                Ok(Some(served))
             }
             Change::Lane | Change::Model => Ok(None),
         }

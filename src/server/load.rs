@@ -31,6 +31,8 @@ pub(super) struct Opened {
     pub(super) model: Arc<dyn Model>,
     pub(super) config: ModelConfig,
     pub(super) attributes: Attributes,
+    /// How long it took.
+    pub(super) load_ns: u64,
 }
 
 /// What a backend is offered outside of batches.
@@ -70,6 +72,7 @@ impl Loader<'_> {
         let Some(files) = model.versions.get(&version) else {
             return Err(Error::not_found(format!("version {version} has no files")));
         };
+        let begun = self.services.clock.now();
         self.options.trust.admit(model, version)?;
         let is_free = partial.backend.is_none();
         let mut backends = self.candidates(&mut partial)?;
@@ -99,7 +102,8 @@ impl Loader<'_> {
                 Ok(loaded) => {
                     partial.decoupled.get_or_insert(loaded.is_decoupled());
                     let config = source.complete(partial, backend.name(), loaded.signature())?;
-                    return Ok(Opened { model: loaded.into(), config, attributes: backend.attributes() });
+                    let load_ns = self.services.clock.now().saturating_sub(begun);
+                    return Ok(Opened { model: loaded.into(), config, attributes: backend.attributes(), load_ns });
                 }
             }
         }

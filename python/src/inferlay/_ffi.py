@@ -70,6 +70,9 @@ PARAMETER_STRING = 1
 PARAMETER_INT = 2
 PARAMETER_DOUBLE = 3
 PARAMETER_BOOL = 4
+METRIC_COUNTER = 0
+METRIC_GAUGE = 1
+METRIC_HISTOGRAM = 2
 
 
 class File(ctypes.Structure):
@@ -180,6 +183,21 @@ class Parameter(ctypes.Structure):
         ("double_value", c_double),
         ("string_value", c_void_p),
         ("string_len", c_size_t),
+    ]
+
+
+class MetricDefinition(ctypes.Structure):
+    """``inferlay_metric_definition``"""
+
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("kind", c_uint32),
+        ("name", c_void_p),
+        ("help", c_void_p),
+        ("labels", c_void_p),
+        ("labels_len", c_size_t),
+        ("bounds", c_void_p),
+        ("bounds_len", c_size_t),
     ]
 
 
@@ -311,3 +329,9 @@ class Functions:
         self.responder_credit = declared(held.inferlay_responder_credit, c_size_t, [c_void_p])
         self.responder_cancelled = declared(held.inferlay_responder_cancelled, c_bool, [c_void_p])
         self.responder_free = declared(held.inferlay_responder_free, None, [c_void_p])
+        self.metric_new = declared(held.inferlay_metric_new, c_void_p, [c_void_p, c_void_p, c_void_p])
+        self.metric_set = declared(held.inferlay_metric_set, c_void_p, [c_void_p, c_double])
+        self.metric_increment = declared(held.inferlay_metric_increment, c_void_p, [c_void_p, c_double])
+        self.metric_observe = declared(held.inferlay_metric_observe, c_void_p, [c_void_p, c_double])
+        self.metric_value = declared(held.inferlay_metric_value, c_void_p, [c_void_p, c_void_p])
+        self.metric_free = declared(held.inferlay_metric_free, None, [c_void_p])
