@@ -11,7 +11,7 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 /// The C programs of `tests/capi`; each is a `main` that exits with 0.
-const PROGRAMS: [&str; 14] = [
+const PROGRAMS: [&str; 15] = [
     "allocations",
     "async",
     "backend",
@@ -26,6 +26,7 @@ const PROGRAMS: [&str; 14] = [
     "stop",
     "stress",
     "text",
+    "traffic",
 ];
 
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
@@ -196,7 +197,7 @@ fn the_header_passes_no_type_of_rust_and_has_no_long_line() {
 }
 
 /// What all use first, then the nouns in the order in which a program meets them.
-const SOURCES: [&str; 25] = [
+const SOURCES: [&str; 26] = [
     "types",
     "status",
     "text",
@@ -211,6 +212,7 @@ const SOURCES: [&str; 25] = [
     "output",
     "parameter",
     "infer",
+    "traffic",
     "response",
     "tensor",
     "dlpack",
