@@ -9,6 +9,7 @@ use super::jobs::Jobs;
 use super::metrics::Metrics;
 use super::paging::Pager;
 use super::retire::Retiring;
+use super::source::Origin;
 use super::status::Progress;
 use super::watching::{PollOptions, Repository, Watching};
 use super::{Inner, Owner, ServerHandle};
@@ -17,7 +18,7 @@ use crate::config::CallerRuns;
 use crate::flow::{Messenger, Services, Timekeeper, Tuning, Workers};
 use crate::memory::BlockPool;
 use crate::observe::{Log, LogRecord, Tracer};
-use crate::repository::{self, Found, Repositories};
+use crate::repository::{self, Found, Replica, Repositories, Trust};
 use crate::sync::{AtomicBool, AtomicU64, Bells, Clock, ManualClock, Mutex, thread};
 use inferlay_backend_sdk::{Backend, Error, ErrorKind};
 use std::collections::BTreeSet;
@@ -48,7 +49,7 @@ pub struct ServerBuilder {
     control: Control,
     budget: Use,
     pinned: BTreeSet<String>,
-    options: Options,
+    pub(super) options: Options,
     log: Log,
     clock: Clock,
     tuning: Tuning,
@@ -66,6 +67,11 @@ pub(super) struct Options {
     pub(super) caller_runs: CallerRuns,
     pub(super) load_threads_max: usize,
     pub(super) execution_threads_max: usize,
+    pub(super) trust: Trust,
+    /// Repositories that lie elsewhere.
+    pub(super) sources: Vec<Origin>,
+    /// Their copies, which are kept as long as the server is there.
+    replicas: Vec<Replica>,
     /// How long a version that was replaced or unloaded may take to answer what it has.
     pub(super) retire_timeout: Duration,
     progress: Option<Box<ProgressFn>>,
@@ -112,6 +118,9 @@ impl Default for ServerBuilder {
             caller_runs: CallerRuns::OwnRequest,
             load_threads_max: thread::cores().saturating_sub(1).max(1),
             execution_threads_max: 1,
+            trust: Trust::default(),
+            sources: Vec::new(),
+            replicas: Vec::new(),
             retire_timeout: RETIRE_TIMEOUT,
             progress: None,
         };
@@ -601,22 +610,9 @@ impl ServerBuilder {
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn start(mut self) -> Result<ServerHandle, Error> {
+        self.options.trust.check()?;
         let repositories = self.all_repositories()?;
-        let config_name = repositories.config_name();
-        let mut found = match self.repositories.is_empty() {
-            true => Found::default(),
-            false => repository::scan_all(&repositories)?,
-        };
-        let files = self.files.iter().map(|file| repository::open_file(file));
-        let in_memory =
-            self.in_memory.into_iter().map(|(name, files)| repository::in_memory(&name, files, config_name));
-        for model in files.chain(in_memory) {
-            let model = model?;
-            let name = model.name.clone();
-            if found.models.insert(name.clone(), model).is_some() {
-                return Err(Error::new(ErrorKind::AlreadyExists, format!("model '{name}' is there twice")));
-            }
-        }
+        let mut found = self.found(&repositories)?;
         let log = Arc::new(self.log);
         for table in self.tables {
             let surroundings = self.options.surroundings(&log, &self.clock);
@@ -663,7 +659,36 @@ impl ServerBuilder {
         Ok(server)
     }
 
-    fn all_repositories(&self) -> Result<Repositories, Error> {
+    /// The models of repositories, of single files and from memory.
+    fn found(&mut self, repositories: &Repositories) -> Result<Found, Error> {
+        let mut found = match self.repositories.is_empty() {
+            true => Found::default(),
+            false => repository::scan_all(repositories)?,
+        };
+        let in_memory = std::mem::take(&mut self.in_memory).into_iter();
+        let in_memory = in_memory.map(|(name, files)| repository::in_memory(&name, files, repositories.config_name()));
+        for model in self.files.iter().map(|file| repository::open_file(file)).chain(in_memory) {
+            let model = model?;
+            let name = model.name.clone();
+            if found.models.insert(name.clone(), model).is_some() {
+                return Err(Error::new(ErrorKind::AlreadyExists, format!("model '{name}' is there twice")));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Brings what lies elsewhere here, and serves the copies.
+    fn update_sources(&mut self) -> Result<(), Error> {
+        for origin in std::mem::take(&mut self.options.sources) {
+            let replica = origin.update()?;
+            self.repositories.push(Repository::at(&replica.folder));
+            self.options.replicas.push(replica);
+        }
+        Ok(())
+    }
+
+    fn all_repositories(&mut self) -> Result<Repositories, Error> {
+        self.update_sources()?;
         let marker = match &self.control {
             Control::Poll(options) => options.marker.clone(),
             Control::AtStart | Control::Explicit(_) => None,

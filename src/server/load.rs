@@ -73,6 +73,7 @@ impl Loader<'_> {
             return Err(Error::not_found(format!("version {version} has no files")));
         };
         let begun = self.services.clock.now();
+        self.options.trust.admit(model, version)?;
         let is_free = partial.backend.is_none();
         let mut backends = self.candidates(&mut partial)?;
         let mut plugins = if is_free { Some(|| self.plugins()) } else { None };

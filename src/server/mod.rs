@@ -25,6 +25,7 @@ mod responses;
 mod retire;
 mod route;
 mod served;
+mod source;
 mod spec;
 mod status;
 #[cfg(all(test, not(loom)))]
@@ -32,6 +33,8 @@ mod table_tests;
 mod traffic;
 #[cfg(all(test, not(loom)))]
 mod traffic_tests;
+#[cfg(feature = "integrity")]
+mod trust;
 mod version;
 mod warmup;
 mod watching;
