@@ -11,13 +11,14 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 /// The C programs of `tests/capi`; each is a `main` that exits with 0.
-const PROGRAMS: [&str; 13] = [
+const PROGRAMS: [&str; 14] = [
     "allocations",
     "async",
     "backend",
     "bulk",
     "decoupled",
     "infer",
+    "live",
     "misuse",
     "model",
     "pull",
@@ -195,13 +196,15 @@ fn the_header_passes_no_type_of_rust_and_has_no_long_line() {
 }
 
 /// What all use first, then the nouns in the order in which a program meets them.
-const SOURCES: [&str; 23] = [
+const SOURCES: [&str; 28] = [
     "types",
     "status",
     "text",
     "clock",
     "library",
     "options",
+    "control",
+    "repository",
     "server",
     "model",
     "request",
@@ -219,6 +222,9 @@ const SOURCES: [&str; 23] = [
     "callback",
     "batch_queue",
     "responder",
+    "live",
+    "operation",
+    "subscription",
 ];
 
 /// The header as `src/capi` and `cbindgen.toml` say it.
