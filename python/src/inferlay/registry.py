@@ -231,7 +231,6 @@ def register(
     place = ctypes.c_void_p()
     check(functions.batch_queue_new(owner.handle, encode("config", text), ctypes.byref(place)))
     Puller(name, function, place.value or 0, inputs, outputs).start(instances)
-    owner.change = object()
 
 
 def join() -> None:
