@@ -223,6 +223,15 @@ struct inferlay_abi_host;
 // No longer serving: what it has is being answered, and then it is freed.
 #define INFERLAY_STATE_UNLOADING 4
 
+// It only rises, such as a number of events.
+#define INFERLAY_METRIC_COUNTER 0
+
+// It rises and falls, such as a number of sessions.
+#define INFERLAY_METRIC_GAUGE 1
+
+// It counts values by their size.
+#define INFERLAY_METRIC_HISTOGRAM 2
+
 // One batch: inputs, places for outputs, and what the requests say. Where the model batches, the first dim of every
 // input and output is the number of rows. One that `execute` was given lives until that returns; one that was pulled
 // from a queue is the caller's until it is freed, and is used by one thread at a time.
@@ -230,6 +239,9 @@ typedef struct inferlay_batch inferlay_batch;
 
 // Where the batches of a pulled model wait. Any number of threads may pull from it at once.
 typedef struct inferlay_batch_queue inferlay_batch_queue;
+
+// A metric of the application. Any number of threads may change it at once.
+typedef struct inferlay_metric inferlay_metric;
 
 // A load, an unload or a poll that is under way, or over. It goes on when it is freed.
 typedef struct inferlay_operation inferlay_operation;
@@ -562,6 +574,29 @@ typedef struct {
 // what waits.
 typedef void (*inferlay_change_fn)(void *user_data, const inferlay_change *change);
 
+// The kind of a metric: one of `INFERLAY_METRIC_*`, with the numbers of Triton.
+typedef uint32_t inferlay_metric_kind;
+
+// What a metric is to be. Set `struct_size` to `sizeof(inferlay_metric_definition)`.
+typedef struct {
+  // `sizeof(inferlay_metric_definition)`.
+  size_t struct_size;
+  // One of `INFERLAY_METRIC_*`.
+  inferlay_metric_kind kind;
+  // Its name, as Prometheus reads them; `nv_` and `inferlay_` are the library's own prefixes.
+  const char *name;
+  // What it says, for people.
+  const char *help;
+  // Names and values of its labels in turns: `labels_len` pairs; may be NULL when there are none.
+  const char *const *labels;
+  // The number of pairs.
+  size_t labels_len;
+  // Of a histogram the upper bounds, each above the last; may be NULL when there are none.
+  const double *bounds;
+  // The number of bounds; 0 but for a histogram.
+  size_t bounds_len;
+} inferlay_metric_definition;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -630,8 +665,9 @@ void inferlay_options_free(inferlay_options *options);
 // Keys, all optional: `repositories`, `model_files` and `backend_directories` (lists of paths, which are added),
 // `backend_options` (by backend and name), `strict`, `caller_runs` (never, own_request, batch), `load_threads_max`,
 // `execution_threads_max`, `spin_max`, `small_output_len_max`, `trace_every`; they mean what the functions of these
-// names mean. `text`: borrowed for the call. On failure (INVALID_ARG with every error and its line) the options are as
-// before.
+// names mean. `config_name` reads `configs/<name>.yaml` of each model that has it (also .yml, .json or .pbtxt) in the
+// place of its `config.yaml`. `text`: borrowed for the call. On failure (INVALID_ARG with every error and its line) the
+// options are as before.
 INFERLAY_MUST_USE inferlay_status *inferlay_options_set_text(inferlay_options *options, const char *text);
 
 // Adds a folder of models: `<folder>/<model>/<version>/<file>`.                          [one thread] [never blocks]
@@ -856,8 +892,9 @@ INFERLAY_MUST_USE inferlay_status *inferlay_server_models(const inferlay_server 
 // Triton's statistics.                                                                   [any thread] [never blocks]
 INFERLAY_MUST_USE inferlay_status *inferlay_server_statistics(const inferlay_server *server, char **json);
 
-// The same as metrics, in the text format of Prometheus, with Triton's names where it has them (`nv_*`).
-//                                                                                        [any thread] [never blocks]
+// What the models have done and how they are, what the process may use of the machine, and the metrics of the
+// application, in the text format of Prometheus (`text/plain; version=0.0.4`), under Triton's names where it has them
+// (`nv_*`). Nothing listens: the program serves the text.                                [any thread] [never blocks]
 INFERLAY_MUST_USE inferlay_status *inferlay_server_metrics(const inferlay_server *server, char **metrics);
 
 // The traces of the last requests that were traced, as JSON that Perfetto and Chrome read. [any thread] [never blocks]
@@ -1620,6 +1657,42 @@ inferlay_status *inferlay_server_subscribe_queue(const inferlay_server *server,
 // `subscription`: taken; NULL does nothing. It outlives the server. A call that is under way is not waited for: see
 // `gone` of `inferlay_server_subscribe`.
 void inferlay_subscription_free(inferlay_subscription *subscription);
+
+// Makes a metric, which `inferlay_server_metrics` shows from now on.                     [any thread] [never blocks]
+//
+// `definition` and all it points to: borrowed for the call. `metric`: where the metric goes, which is then the
+// caller's, to be freed with `inferlay_metric_free`; not NULL. Of the same name and labels there is one metric, however
+// many handles. It may outlive the server, and then is seen by nobody. Fails with INVALID_ARG for a kind, name, label
+// or bound that cannot be, ALREADY_EXISTS for a name that has another kind or other bounds.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_metric_new(const inferlay_server *server,
+                                     const inferlay_metric_definition *definition,
+                                     inferlay_metric **metric);
+
+// Sets a gauge.                                                                          [any thread] [never blocks]
+//
+// Fails with UNSUPPORTED for another kind.
+INFERLAY_MUST_USE inferlay_status *inferlay_metric_set(const inferlay_metric *metric, double value);
+
+// Adds to a counter or gauge.                                                            [any thread] [never blocks]
+//
+// Fails with UNSUPPORTED for a histogram, INVALID_ARG for a counter that would fall.
+INFERLAY_MUST_USE inferlay_status *inferlay_metric_increment(const inferlay_metric *metric, double by);
+
+// Counts a value in a histogram.                                                         [any thread] [never blocks]
+//
+// Fails with UNSUPPORTED for another kind.
+INFERLAY_MUST_USE inferlay_status *inferlay_metric_observe(const inferlay_metric *metric, double value);
+
+// The value of a counter or gauge.                                                       [any thread] [never blocks]
+//
+// `value`: where it goes; not NULL. Fails with UNSUPPORTED for a histogram.
+INFERLAY_MUST_USE inferlay_status *inferlay_metric_value(const inferlay_metric *metric, double *value);
+
+// Gives a metric up. The last handle of its name and labels takes it out of the server's metrics.
+//                                                                                        [any thread] [never blocks]
+// `metric`: taken; NULL does nothing.
+void inferlay_metric_free(inferlay_metric *metric);
 
 #ifdef __cplusplus
 }  // extern "C"

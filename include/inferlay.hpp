@@ -1239,6 +1239,38 @@ class batch_queue {
   detail::handle<inferlay_batch_queue, inferlay_batch_queue_free> handle_;
 };
 
+// What a metric is called and labelled, for `server::metric_counter` and its siblings.
+struct metric_name {
+  text name;
+  text help = "";
+  std::vector<std::pair<text, text>> labels = {};
+};
+
+// A metric of the program, shown in the server's metrics as long as a handle of it exists. Any thread may change it.
+class metric {
+ public:
+  // Takes the handle over.
+  explicit metric(inferlay_metric *raw) noexcept : handle_(raw) {}
+
+  // Of a gauge.
+  void set(double value) { detail::check(inferlay_metric_set(raw(), value)); }
+  // Of a counter, which never falls, and of a gauge.
+  void increment(double by = 1) { detail::check(inferlay_metric_increment(raw(), by)); }
+  // Of a histogram.
+  void observe(double value) { detail::check(inferlay_metric_observe(raw(), value)); }
+  // Of a counter or gauge.
+  double value() const {
+    double value = 0;
+    detail::check(inferlay_metric_value(raw(), &value));
+    return value;
+  }
+
+  inferlay_metric *raw() const noexcept { return handle_.get(); }
+
+ private:
+  detail::handle<inferlay_metric, inferlay_metric_free> handle_;
+};
+
 // A model server in this process. Destroying it stops it, and drains for up to 5 seconds; inside a callback it is not
 // destroyed but lost.
 class server {
@@ -1277,6 +1309,13 @@ class server {
   }
   void set_trace_every(std::uint32_t requests) {
     detail::check(inferlay_server_set_trace_every(raw(), requests));
+  }
+
+  // Metrics of the program's own, beside those of the library. Whoever asks for the same name and labels gets the same.
+  metric metric_counter(const metric_name &of) { return make_metric(INFERLAY_METRIC_COUNTER, of, {}); }
+  metric metric_gauge(const metric_name &of) { return make_metric(INFERLAY_METRIC_GAUGE, of, {}); }
+  metric metric_histogram(const metric_name &of, const std::vector<double> &bounds) {
+    return make_metric(INFERLAY_METRIC_HISTOGRAM, of, bounds);
   }
 
   // Loads one model of one file into the server; takes a model away, draining so long at most.
@@ -1422,6 +1461,24 @@ class server {
  private:
   explicit server(const inferlay_options *options)
       : handle_(detail::made<inferlay_server>(inferlay_server_new, INFERLAY_API_VERSION, options)) {}
+
+  metric make_metric(inferlay_metric_kind kind, const metric_name &of, const std::vector<double> &bounds) {
+    std::vector<const char *> labels;
+    for (const auto &[name, value] : of.labels) {
+      labels.push_back(name.chars());
+      labels.push_back(value.chars());
+    }
+    inferlay_metric_definition definition{};
+    definition.struct_size = sizeof definition;
+    definition.kind = kind;
+    definition.name = of.name.chars();
+    definition.help = of.help.chars();
+    definition.labels = labels.data();
+    definition.labels_len = of.labels.size();
+    definition.bounds = bounds.data();
+    definition.bounds_len = bounds.size();
+    return metric(detail::made<inferlay_metric>(inferlay_metric_new, raw(), &definition));
+  }
 
   // Two functions to tell, from sending to release.
   template <class F, class R>

@@ -676,7 +676,7 @@ typedef struct inferlay_abi_host {
     uint64_t (*source_version)(const struct inferlay_abi_source *source);
 
     // The config as JSON, with Triton's names, as far as it is known before the model is loaded: its name, inputs,
-    // outputs, largest batch and parameters at least.
+    // outputs, largest batch and parameters at least, and all that the user's file says, checked, such as optimization.
     struct inferlay_abi_text (*source_config)(const struct inferlay_abi_source *source);
 
     // The inputs and outputs that the config states; both lists may be empty. `batches` says whether the config

@@ -134,7 +134,10 @@ pub use inferlay_backend_sdk::{
     Backend, DataType, Device, Error, ErrorKind, LogLevel, ParameterValue, RequestInfo, Responder, ResponseFlags,
     TensorMut,
 };
-pub use observe::{Cut, DurationStatistics, LogRecord, ModelStatistics, Trace, TraceEnd};
+pub use observe::{
+    BatchStatistics, Cut, DurationStatistics, LogRecord, MetricCounter, MetricGauge, MetricHistogram, ModelStatistics,
+    Trace, TraceEnd,
+};
 pub use server::{
     BackendStatus, LoadOptions, ModelHandle, ModelMetadata, ModelState, ModelStatus, Operation, PagingStatistics,
     PollOptions, Progress, Repository, ResponseFuture, Responses, ServerBuilder, ServerHandle, Subscription,
@@ -149,3 +152,8 @@ pub use tensor::{IntoTensor, ToNdarray};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The examples of the page for whoever runs the engine, as well.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/operations.md")]
+struct Operations;

@@ -11,7 +11,7 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 /// The C programs of `tests/capi`; each is a `main` that exits with 0.
-const PROGRAMS: [&str; 14] = [
+const PROGRAMS: [&str; 15] = [
     "allocations",
     "async",
     "backend",
@@ -19,6 +19,7 @@ const PROGRAMS: [&str; 14] = [
     "decoupled",
     "infer",
     "live",
+    "metric",
     "misuse",
     "model",
     "pull",
@@ -196,7 +197,7 @@ fn the_header_passes_no_type_of_rust_and_has_no_long_line() {
 }
 
 /// What all use first, then the nouns in the order in which a program meets them.
-const SOURCES: [&str; 28] = [
+const SOURCES: [&str; 29] = [
     "types",
     "status",
     "text",
@@ -225,6 +226,7 @@ const SOURCES: [&str; 28] = [
     "live",
     "operation",
     "subscription",
+    "metric",
 ];
 
 /// The header as `src/capi` and `cbindgen.toml` say it.

@@ -1,6 +1,6 @@
 //! Configs of models: any text is read or refused with its places, and what was read is written and read back the same.
 
-use inferlay::config::{ConfigErrors, ModelConfig, PartialConfig, parse};
+use inferlay::config::{ConfigErrors, ModelConfig, PartialConfig, parse, to_yaml};
 use inferlay_backend_sdk::{DataType, Signature, TensorSpec};
 
 /// Runs one text.
@@ -13,10 +13,28 @@ use inferlay_backend_sdk::{DataType, Signature, TensorSpec};
 /// inferlay_fuzz::config::run(b"max_batch_size: 8");
 /// ```
 pub fn run(bytes: &[u8]) {
+    check("config.yaml", bytes);
+}
+
+/// Runs one text in Triton's text format.
+///
+/// # Panics
+/// When a promise of `inferlay::config` is broken.
+///
+/// # Examples
+/// ```
+/// inferlay_fuzz::config::run_pbtxt(b"max_batch_size: 8 input { name: 'x' }");
+/// ```
+pub fn run_pbtxt(bytes: &[u8]) {
+    check("config.pbtxt", bytes);
+}
+
+fn check(file: &str, bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    match parse("config.yaml", &text) {
+    match parse(file, &text) {
         Ok(partial) => {
             let _stated = partial.signature();
+            check_yaml(&partial);
             for signature in [Signature::default(), batching()] {
                 complete(partial.clone(), &signature);
             }
@@ -42,6 +60,15 @@ fn complete(partial: PartialConfig, signature: &Signature) {
     match partial.complete(&name, &backend, signature) {
         Ok(config) => check_written(&config),
         Err(errors) => assert!(!errors.to_string().is_empty()),
+    }
+}
+
+/// What a file says is said by the YAML that is made of it.
+fn check_yaml(partial: &PartialConfig) {
+    let yaml = to_yaml(partial);
+    match parse("config.yaml", &yaml) {
+        Ok(again) => assert_eq!(again.to_json(), partial.to_json(), "{yaml}"),
+        Err(errors) => panic!("{yaml}:\n{errors}"),
     }
 }
 

@@ -1,7 +1,8 @@
 //! What the fuzz targets do with their bytes: one function each, which must neither panic nor break a promise.
 //!
 //! ```text
-//!   config   a text         -> config::parse, complete, to_json and back
+//!   config   a text         -> config::parse, complete, to_json and to_yaml and back
+//!   pbtxt    the same, in Triton's text format
 //!   table    misbehaviour   -> a plugin that reads from the bytes what to do at each turn, served
 //!   door     calls          -> functions of inferlay.h in any order, with right and wrong arguments
 //! ```

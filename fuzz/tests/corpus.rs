@@ -57,6 +57,11 @@ fn configs_are_read_or_refused() {
 }
 
 #[test]
+fn configs_in_the_text_format_are_read_or_refused() {
+    check("pbtxt", inferlay_fuzz::config::run_pbtxt);
+}
+
+#[test]
 fn servers_survive_their_plugins() {
     check("table", inferlay_fuzz::table::run);
 }

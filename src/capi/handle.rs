@@ -2,7 +2,7 @@
 //!
 //! | kind | types | `_free` |
 //! |---|---|---|
-//! | [`Boxed`], one owner | options, tensor, status, responder, batch queue, a pulled batch | frees it |
+//! | [`Boxed`], one owner | options, tensor, status, responder, batch queue, a pulled batch, metric | frees it |
 //! | [`Boxed`], beside what it stands for | operation, subscription | frees it; an operation goes on |
 //! | counted | request (also by its flight), queue (also by submissions), response | gives one count up |
 //! | kept | server | stops it; a small stone stays, so that a stale pointer is noticed |

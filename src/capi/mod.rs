@@ -12,6 +12,7 @@
 //!   response.rs  tensor.rs  dlpack.rs                   what comes back
 //!   queue.rs     signal.rs                              events, and the descriptor of a queue
 //!   drain.rs     notice.rs                              many events at a time; what a server tells of by itself
+//!   metric.rs                                           metrics of the application
 //!   batch_queue.rs                                      models whose batches are pulled
 //! ```
 //!
@@ -34,6 +35,7 @@ mod infer;
 mod input;
 mod library;
 mod live;
+mod metric;
 mod model;
 mod notice;
 mod operation;

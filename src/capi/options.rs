@@ -27,6 +27,7 @@ pub struct Options {
     files: Vec<PathBuf>,
     in_memory: Vec<(String, Files)>,
     is_strict: bool,
+    config_name: Option<String>,
     caller_runs: Option<CallerRuns>,
     load_threads_max: Option<usize>,
     execution_threads_max: Option<usize>,
@@ -170,6 +171,9 @@ impl Options {
         if let Some(caller_runs) = self.caller_runs {
             builder = builder.caller_runs(caller_runs);
         }
+        if let Some(name) = &self.config_name {
+            builder = builder.config_name(name);
+        }
         if let Some(threads) = self.load_threads_max {
             builder = builder.load_threads_max(threads);
         }
@@ -192,6 +196,7 @@ impl Options {
         self.backend_options.extend(said.backend_options);
         self.files.extend(said.model_files.into_iter().map(PathBuf::from));
         self.is_strict = said.strict.unwrap_or(self.is_strict);
+        self.config_name = said.config_name.or_else(|| self.config_name.take());
         self.caller_runs = said.caller_runs.or(self.caller_runs);
         self.load_threads_max = said.load_threads_max.or(self.load_threads_max);
         self.execution_threads_max = said.execution_threads_max.or(self.execution_threads_max);
@@ -248,8 +253,9 @@ pub unsafe extern "C" fn inferlay_options_free(options: *mut Options) {
 /// Keys, all optional: `repositories`, `model_files` and `backend_directories` (lists of paths, which are added),
 /// `backend_options` (by backend and name), `strict`, `caller_runs` (never, own_request, batch), `load_threads_max`,
 /// `execution_threads_max`, `spin_max`, `small_output_len_max`, `trace_every`; they mean what the functions of these
-/// names mean. `text`: borrowed for the call. On failure (INVALID_ARG with every error and its line) the options are as
-/// before.
+/// names mean. `config_name` reads `configs/<name>.yaml` of each model that has it (also .yml, .json or .pbtxt) in the
+/// place of its `config.yaml`. `text`: borrowed for the call. On failure (INVALID_ARG with every error and its line) the
+/// options are as before.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn inferlay_options_set_text(options: *mut Options, text: *const c_char) -> *mut Status {

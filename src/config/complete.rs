@@ -68,6 +68,10 @@ impl PartialConfig {
                 0
             }
             Some(size) => size,
+            // Another scheduler batches by itself.
+            None if signature.batches && !self.counts_batch(signature) && check::scheduler(self).is_some() => {
+                limits::BATCH_SIZE_DEFAULT
+            }
             None if signature.batches && !self.counts_batch(signature) => {
                 let preferred = self.dynamic_batching.get_or_insert_with(DynamicBatching::default);
                 preferred.preferred_batch_sizes.iter().copied().max().unwrap_or(0).max(limits::BATCH_SIZE_DEFAULT)

@@ -53,6 +53,7 @@ mod nearest;
 mod partial;
 mod path;
 mod pbtxt;
+mod platforms;
 mod queue;
 mod read;
 #[cfg(feature = "capi")]
@@ -67,6 +68,7 @@ pub use error::{ConfigError, ConfigErrors};
 pub use metric::MetricConfig;
 pub use model::{CallerRuns, DynamicBatching, InstanceGroup, InstanceKind, ModelConfig, TensorConfig, VersionPolicy};
 pub use partial::{PartialConfig, PartialTensor};
+pub(crate) use platforms::default_file_names;
 pub use queue::{QueuePolicy, TimeoutAction};
 #[cfg(feature = "capi")]
 pub(crate) use server::parse_server;

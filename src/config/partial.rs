@@ -155,7 +155,8 @@ impl PartialConfig {
         Signature { inputs: specs(&self.inputs), outputs: specs(&self.outputs), batches }
     }
 
-    /// What the file asks for that is not served yet, each with its place, in the order of the file.
+    /// What the file asks for that is not served yet, each with its place, in the order of the file; and, in the text
+    /// format, keys of a map that are there twice, of which the last one counts.
     ///
     /// # Examples
     /// ```

@@ -18,6 +18,7 @@ pub(crate) struct ServerOptions {
     /// Backend, option and value.
     pub(crate) backend_options: Vec<[String; 3]>,
     pub(crate) strict: Option<bool>,
+    pub(crate) config_name: Option<String>,
     pub(crate) caller_runs: Option<CallerRuns>,
     pub(crate) load_threads_max: Option<usize>,
     pub(crate) execution_threads_max: Option<usize>,
@@ -58,6 +59,7 @@ fn read(root: &Cursor<'_>, report: &mut Report) -> ServerOptions {
         model_files: texts(root, "model_files", report),
         backend_directories: texts(root, "backend_directories", report),
         backend_options: backend_options(root, report),
+        config_name: root.key("config_name").and_then(|cursor| cursor.text(report)),
         strict: root.key("strict").and_then(|cursor| cursor.flag(report)),
         caller_runs: root.key("caller_runs").and_then(|cursor| cursor.choice(&CALLER_RUNS, report)),
     }
@@ -82,6 +84,7 @@ static KEYS: Message = message(&[
     field("backend_directories", Kind::Text, "Where backends are looked for.").list(),
     field("backend_options", Kind::Text, "Options of each backend.").map(),
     field("caller_runs", Kind::Choice(&["never", "own_request", "batch"]), "What waiting threads execute."),
+    field("config_name", Kind::Text, "Which of the configs of a model is read."),
     field("execution_threads_max", Kind::Whole(1, u32::MAX as u64), "How many threads an execution may use."),
     field("load_threads_max", Kind::Whole(1, u32::MAX as u64), "How many models are loaded at once."),
     field("model_files", Kind::Text, "Files that are models.").list(),
@@ -102,7 +105,8 @@ mod tests {
         assert_eq!((&options.repositories[..], options.strict), (&["a".to_owned(), "b".to_owned()][..], Some(true)));
         let options = parse_server("options", "caller_runs: never\nspin_max: 0\nmodel_files: m.onnx").unwrap();
         assert_eq!((options.caller_runs, options.spin_max), (Some(CallerRuns::Never), Some(0)));
-        assert_eq!(options.model_files, ["m.onnx"]);
+        assert_eq!((&*options.model_files[0], options.config_name), ("m.onnx", None));
+        assert_eq!(parse_server("options", "config_name: gpu").unwrap().config_name.as_deref(), Some("gpu"));
         let options =
             parse_server("options", "backend_options: {b: {n: 1, library: /lib.so}}").unwrap().backend_options;
         assert_eq!(options, [["b", "n", "1"], ["b", "library", "/lib.so"]]);

@@ -20,7 +20,7 @@ use super::spec::LaneSpec;
 use super::task::{Notify, Task, Ticket};
 use super::timekeeper::Timed;
 use super::word::{Refusal, Word};
-use crate::observe::{ModelStatistics, Tally};
+use crate::observe::{Bounds, ModelMetrics, ModelStatistics, Saturation, Tally, Totals};
 use crate::sync::{
     AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Doorbell, Home, Inbox, Mutex, Ordering, Pool,
 };
@@ -46,6 +46,8 @@ pub(crate) struct Lane {
     pub(super) core: Mutex<Core>,
     pub(super) tasks: Pool<Lane>,
     pub(crate) refusals: Refusals,
+    /// How long loading took, in nanoseconds.
+    load_ns: Count,
     /// Batches that are owed answers though their instance is back: a backend has taken their requests, or a caller who
     /// led has not told the others yet.
     pub(super) flights: AtomicUsize,
@@ -68,8 +70,7 @@ pub(super) struct Core {
     pub(super) room: Room<Ticket>,
     pub(super) instances: Instances,
     pub(super) tally: Tally,
-    /// When its last execution ended.
-    pub(super) last_used: u64,
+    saturation: Saturation,
 }
 
 /// Requests that were not run, by reason.
@@ -78,6 +79,8 @@ pub(crate) struct Refusals {
     pub(crate) full: Count,
     pub(crate) expired: Count,
     pub(crate) cancelled: Count,
+    /// They contradicted the spec, or the lane stopped while they waited.
+    pub(crate) other: Count,
 }
 
 /// A relaxed counter.
@@ -96,6 +99,10 @@ impl Count {
 
     pub(crate) fn read(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+
+    fn write(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
     }
 }
 
@@ -122,7 +129,7 @@ impl Lane {
             room: Room::new(spec.levels),
             instances: Instances::default(),
             tally: Tally::new(spec.rows_max),
-            last_used: 0,
+            saturation: Saturation::new(services.clock.now()),
         };
         Arc::new(Lane {
             word: Word::new(),
@@ -133,6 +140,7 @@ impl Lane {
             core: Mutex::new(core),
             tasks: Pool::new(2 * spec.queued_max),
             refusals: Refusals::default(),
+            load_ns: Count::default(),
             flights: AtomicUsize::new(0),
             taken: Mutex::new(Vec::new()),
             // Models of the corridor look at the quick way, which has more to go wrong.
@@ -206,7 +214,10 @@ impl Lane {
     ) -> Result<Entry<Ticket>, Refused<'a>> {
         let checked = match check(&request, &self.spec) {
             Ok(checked) => checked,
-            Err(error) => return Err(Refused { error, request }),
+            Err(error) => {
+                self.refusals.other.add_one();
+                return Err(Refused { error, request });
+            }
         };
         let now = self.services.clock.now();
         let deadline = self.due(&request, now);
@@ -265,6 +276,7 @@ impl Lane {
                 self.refusals.full.add_one();
                 QUEUE_FULL
             }
+            // Not counted: another version may take it.
             Refusal::Stopping if self.is_stuck() => STUCK,
             Refusal::Stopping => STOPPING,
         }
@@ -364,18 +376,70 @@ impl Lane {
 
     /// When its last execution ended; 0: never.
     pub(crate) fn last_used(&self) -> u64 {
-        self.core.lock().last_used
+        self.core.lock().tally.last().unwrap_or(0)
     }
 
     /// What the lane has done since it was made.
     pub(crate) fn statistics(&self) -> ModelStatistics {
-        let mut statistics = self.core.lock().tally.read();
+        let core = self.core.lock();
+        let (mut statistics, last) = (core.tally.read(), core.tally.last());
+        drop(core);
+        statistics.last_inference = last.map_or(0, |at| self.services.clock.epoch_ms(at));
         (statistics.name, statistics.version) = (self.spec.model.clone(), self.spec.version);
         statistics.refused_count = self.refusals.full.read();
         statistics.expired_count = self.refusals.expired.read();
         statistics.cancelled_count = self.refusals.cancelled.read();
+        statistics.other_count = self.refusals.other.read();
         statistics.queue_len = self.word.read().queued() as u64;
         statistics
+    }
+
+    /// What its metrics show.
+    pub(crate) fn metrics(&self) -> ModelMetrics {
+        let statistics = self.statistics();
+        let mut core = self.core.lock();
+        let (bounds, now) = (self.bounds(&core), self.services.clock.now());
+        let totals = Totals {
+            at: now,
+            busy_ns: core.instances.busy_ns(now),
+            executions: statistics.execution_count,
+            rows: core.tally.rows(),
+            requests: statistics.queue.count,
+            waited_ns: statistics.queue.ns,
+            turned_away: statistics.refused_count + statistics.expired_count,
+        };
+        let saturation = core.saturation.look(&totals, &bounds);
+        let durations = core.tally.durations();
+        drop(core);
+        ModelMetrics {
+            statistics,
+            durations,
+            saturation,
+            tags: self.spec.metric_tags.clone(),
+            rows_max: self.spec.rows_max,
+            is_decoupled: self.spec.credit_max.is_some(),
+            load_ns: self.load_ns(),
+        }
+    }
+
+    fn bounds(&self, core: &Core) -> Bounds {
+        Bounds {
+            instances: core.instances.len(),
+            rows_max: self.spec.policy.rows_max.max(1),
+            wait_ns_max: self.spec.timeout_default,
+            queue_len: self.word.read().queued(),
+            queue_len_max: self.spec.queued_max,
+        }
+    }
+
+    /// How long loading its model took.
+    pub(crate) fn load_ns(&self) -> u64 {
+        self.load_ns.read()
+    }
+
+    /// Loading it took so long.
+    pub(crate) fn set_load_ns(&self, ns: u64) {
+        self.load_ns.write(ns);
     }
 }
 

@@ -660,6 +660,7 @@ mod tests {
             caller_runs: CallerRuns::OwnRequest,
             is_thread_bound: false,
             credit_max: None,
+            metric_tags: Default::default(),
         }
     }
 

@@ -42,8 +42,21 @@ pub(crate) fn detect(
     }
 }
 
+/// The first of these names that the files have, as a file or as a folder.
+pub(crate) fn first_of(files: &dyn ModelFiles, wanted: impl IntoIterator<Item = &'static str>) -> Option<String> {
+    let names = files.names();
+    wanted.into_iter().find(|name| names.iter().any(|own| own == name || lies_in(own, name))).map(str::to_owned)
+}
+
+fn lies_in(name: &str, folder: &str) -> bool {
+    name.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+}
+
 fn named(files: &dyn ModelFiles, backends: &[(&str, &[&str])], name: &str) -> Result<(usize, String), Error> {
-    files.path(name).map_err(|error| error.at("default_model_filename"))?;
+    // A folder may be a model as well: in memory it is only seen by what lies in it.
+    if !files.names().iter().any(|own| lies_in(own, name)) {
+        files.path(name).map_err(|error| error.at("default_model_filename"))?;
+    }
     let last = name.rsplit('/').next().unwrap_or(name);
     let own = backends.iter().position(|(_, patterns)| patterns.contains(&name));
     match own.or_else(|| by_extension(last, backends)) {
@@ -189,6 +202,16 @@ mod tests {
             assert_eq!(error.kind(), kind, "{names:?} {default:?}");
             assert!(error.message().contains(message), "{error}");
         }
+    }
+
+    #[test]
+    fn a_folder_may_be_a_model() {
+        let names = ["model.savedmodel/saved_model.pb", "model.pb"];
+        assert_eq!(found(&names, &[NULL], Some("model.savedmodel")).unwrap().1, "model.savedmodel");
+        assert!(found(&names, &[NULL], Some("model.saved")).is_err());
+        let files = MemoryFiles::new(names.map(|name| (name.to_owned(), Vec::<u8>::new()))).unwrap();
+        assert_eq!(first_of(&files, ["model.graphdef", "model.savedmodel"]).as_deref(), Some("model.savedmodel"));
+        assert_eq!(first_of(&files, ["model.onnx"]), None);
     }
 
     #[test]

@@ -193,10 +193,13 @@ impl Folder {
     }
 
     /// The path with the symlink of the file itself not followed: a framework looks for the weights beside the name
-    /// that it is given, not beside the target.
+    /// that it is given, not beside the target. A folder has a path too: some models are one, such as `model.savedmodel`.
     fn path(&self, name: &str) -> Result<Option<PathBuf>, Error> {
         let path = self.root.join(relative(name)?);
-        self.bounds.resolve_file(&path)?;
+        let real = self.bounds.resolve(&path)?;
+        if !real.is_dir() {
+            self.bounds.resolve_file(&path)?;
+        }
         Ok(Some(path))
     }
 }

@@ -1,8 +1,8 @@
 //! A model whose files are in memory: laid out as in a folder, and no more trusted than one.
 
+use super::config_file;
 use super::files::MemoryFiles;
-use super::name::check_model_name;
-use super::scan::CONFIG_NAMES;
+use super::name::{Shown, check_model_name};
 use super::versions::{FolderName, folder_name};
 use super::{ConfigText, FoundModel, Stamp};
 use inferlay_backend_sdk::{Error, ModelFiles};
@@ -11,19 +11,25 @@ use std::sync::Arc;
 
 type File = (String, Vec<u8>);
 
-/// The model with these files. `config.yaml` among them is its config; `3/model.onnx` is a file of version 3, and what is in
-/// no version lies beside them; without versions, all others are version 1.
+/// The model with these files. `config.yaml` among them is its config, or another that a folder may have;
+/// `3/model.onnx` is a file of version 3, and what is in no version lies beside them; without versions, all others are
+/// version 1.
 ///
 /// # Errors
-/// For a name that no model may bear, a file name that climbs out, or a config that is not UTF-8.
-pub(crate) fn in_memory(name: &str, mut files: Vec<File>) -> Result<FoundModel, Error> {
+/// For a name that no model may bear, a file name that climbs out, several configs, or one that is not UTF-8.
+pub(crate) fn in_memory(name: &str, mut files: Vec<File>, config_name: Option<&str>) -> Result<FoundModel, Error> {
     check_model_name(name)?;
-    let at = files.iter().position(|(file, _)| CONFIG_NAMES.contains(&file.as_str()));
+    let position = |wanted: &str| files.iter().position(|(file, _)| file == wanted);
+    let chosen = config_file::choose(|file| position(file).is_some(), config_name);
+    let chosen = chosen.map_err(|error| error.at(format_args!("model {}", Shown::text(name))))?;
+    let at = chosen.and_then(|file| position(&file));
     let config = at.map(|at| files.swap_remove(at)).map(|(file, content)| {
         let label = format!("{name}/{file}");
         let text = String::from_utf8(content);
         text.map_err(|_| Error::invalid_arg(format!("{label}: is not UTF-8"))).map(|text| ConfigText { label, text })
     });
+    // Those that were not chosen are no files of the model.
+    files.retain(|(file, _)| !config_file::is_config(file));
     let mut versions: BTreeMap<u64, Arc<dyn ModelFiles>> = BTreeMap::new();
     let mut stamps = BTreeMap::new();
     let beside = beside(&files);
@@ -68,7 +74,7 @@ mod tests {
 
     fn found(files: &[&str]) -> Result<Vec<(u64, Vec<String>)>, Error> {
         let files = files.iter().map(|file| ((*file).to_owned(), Vec::new())).collect();
-        let found = in_memory("m", files)?;
+        let found = in_memory("m", files, None)?;
         Ok(found.versions.iter().map(|(version, files)| (*version, files.names().to_vec())).collect())
     }
 
@@ -82,9 +88,21 @@ mod tests {
     }
 
     #[test]
+    fn the_config_is_one_of_those_that_a_folder_may_have() {
+        let files = || ["config.pbtxt", "configs/a.json", "1/m"].map(|file| (file.to_owned(), file.into())).to_vec();
+        for (config_name, expected) in [(None, "config.pbtxt"), (Some("a"), "configs/a.json")] {
+            let found = in_memory("m", files(), config_name).unwrap();
+            let config = ConfigText { label: format!("m/{expected}"), text: expected.to_owned() };
+            assert_eq!((found.config, found.versions[&1].names()), (Some(config), vec!["m".to_owned()]));
+        }
+        let error = found(&["config.yaml", "config.pbtxt"]).unwrap_err();
+        assert_eq!(error.message(), "model 'm': found config.yaml and config.pbtxt, expected one config");
+    }
+
+    #[test]
     fn what_lies_beside_versions_can_be_read_by_its_name() {
         let files = [("2/a", 1), ("warmup/x", 2), ("labels.txt", 3)].map(|(name, byte)| (name.to_owned(), vec![byte]));
-        let found = in_memory("m", files.to_vec()).unwrap();
+        let found = in_memory("m", files.to_vec(), None).unwrap();
         let beside = found.beside.unwrap();
         assert_eq!((beside.read("warmup/x").unwrap(), beside.read("labels.txt").unwrap()), (vec![2], vec![3]));
         assert!(beside.read("2/a").is_err() && found.versions[&2].read("warmup/x").is_err());
@@ -94,7 +112,7 @@ mod tests {
     fn the_same_content_has_the_same_mark() {
         let found = |files: &[(&str, u8)]| {
             let files = files.iter().map(|(name, byte)| ((*name).to_owned(), vec![*byte])).collect();
-            in_memory("m", files).unwrap()
+            in_memory("m", files, None).unwrap()
         };
         let (one, turned) = (found(&[("1/a", 1), ("1/b", 2)]), found(&[("1/b", 2), ("1/a", 1)]));
         let is_same = |other: &FoundModel| one.mark(1).unwrap().is_of_same_content(&other.mark(1).unwrap());

@@ -320,7 +320,7 @@ impl Live {
 fn open(repositories: &Repositories) -> (Vec<Root<'_>>, Vec<(PathBuf, Error)>) {
     let (mut roots, mut lost) = (Vec::<Root<'_>>::new(), Vec::new());
     for (repository, folder) in repositories.folders() {
-        match Root::open(repository, folder, repositories.marker()) {
+        match Root::open(repository, folder, repositories) {
             Ok(root) if roots.iter().any(|other| other.path() == root.path()) => {}
             Ok(root) => roots.push(root),
             Err(error) => lost.push((folder.to_owned(), error)),

@@ -1,7 +1,8 @@
 //! The cellar: finds the models that lie in folders, and hands them on as plain values.
 //!
 //! ```text
-//!   <repository>/<model>/config.yaml           optional; handed on as text, parsed elsewhere
+//!   <repository>/<model>/config.yaml           optional, also .yml, .json or .pbtxt; handed on as text, parsed elsewhere
+//!   <repository>/<model>/configs/<name>.yaml   in its place where a config name is chosen
 //!   <repository>/<model>/<version>/<file>      a version is a whole number > 0
 //!   <repository>/<model>/<file>                without version folders: all of it is version 1
 //!   <file>                                     one model in one file: version 1, named by the file's stem
@@ -21,6 +22,7 @@
 //!
 //! Runs on the thread that calls it, and blocks on the file system.
 
+mod config_file;
 mod detect;
 mod disk;
 mod events;
@@ -39,7 +41,7 @@ mod tests;
 mod versions;
 mod watch;
 
-pub(crate) use detect::detect;
+pub(crate) use detect::{detect, first_of};
 pub(crate) use events::{Hint, Periods, Waker, Watcher};
 pub(crate) use in_memory::in_memory;
 pub(crate) use live::{Live, Order};

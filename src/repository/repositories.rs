@@ -10,6 +10,7 @@
 //! Invariants: 1. A model's name follows from its own repository alone, so that adding one renames nothing in another.
 //! 2. A repository is known by its folders: no two have the same ones.
 
+use super::config_file::check_config_name;
 use super::name::{Shown, check_model_name};
 use inferlay_backend_sdk::{Error, ErrorKind};
 use std::collections::BTreeMap;
@@ -75,6 +76,8 @@ pub(crate) struct Repositories {
     /// The name of the file by which whoever publishes a model says that all of it is there; it is no file of the
     /// model. It lies in the model's folder or in a version's.
     marker: Option<String>,
+    /// Which of the configs of a model is read, where it has several.
+    config_name: Option<String>,
 }
 
 impl Repositories {
@@ -90,14 +93,28 @@ impl Repositories {
                 "ready marker: found {}, expected the name of a file",
                 Shown::text(name)
             ))),
-            None => Ok(Repositories { list: Vec::new(), marker }),
+            None => Ok(Repositories { marker, ..Repositories::default() }),
         }
+    }
+
+    /// The same, where the configs of that name are read of the models that have one.
+    ///
+    /// # Errors
+    /// `INVALID_ARG` for what is no plain file name.
+    pub(crate) fn with_config_name(self, config_name: Option<String>) -> Result<Self, Error> {
+        config_name.as_deref().map_or(Ok(()), check_config_name)?;
+        Ok(Repositories { config_name, ..self })
+    }
+
+    /// Which of the configs of a model is read.
+    pub(crate) fn config_name(&self) -> Option<&str> {
+        self.config_name.as_deref()
     }
 
     /// A repository for each of `folders`.
     #[cfg(test)]
     pub(crate) fn of_folders(folders: &[PathBuf]) -> Self {
-        Repositories { list: folders.iter().cloned().map(Repository::at).collect(), marker: None }
+        Repositories { list: folders.iter().cloned().map(Repository::at).collect(), ..Repositories::default() }
     }
 
     /// Adds one. Where its folders are not there yet, a scan says so.

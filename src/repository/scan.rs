@@ -9,6 +9,7 @@
 //! Invariant: only a repository that cannot be listed fails a scan; whatever is wrong with one model is told under its
 //! name. Names come sorted, so that two scans of the same files say the same.
 
+use super::config_file::{self, CONFIG_NAMES};
 use super::disk::{self, Bounds, Entry};
 use super::files::{FileFiles, FolderFiles};
 use super::look::Look;
@@ -27,16 +28,13 @@ use std::sync::Arc;
 /// The most bytes of a config; more is somebody's data under the wrong name.
 pub(crate) const CONFIG_BYTES_MAX: u64 = 1 << 20;
 
-/// What a config may be called.
-pub(super) const CONFIG_NAMES: [&str; 2] = ["config.yaml", "config.yml"];
-
 /// Finds the models of these folders, each a repository. A name that lies in two of them is broken in both.
 ///
 /// # Errors
 /// When a repository is not there, is no folder, or cannot be listed.
 #[cfg(test)]
-pub(crate) fn scan(folders: &[PathBuf]) -> Result<Found, Error> {
-    scan_all(&Repositories::of_folders(folders))
+pub(crate) fn scan(folders: &[PathBuf], config_name: Option<&str>) -> Result<Found, Error> {
+    scan_all(&Repositories::of_folders(folders).with_config_name(config_name.map(str::to_owned))?)
 }
 
 /// Finds the models of all repositories. A name that two of their folders bear is broken.
@@ -156,7 +154,7 @@ impl Place<'_> {
             let listing = folder.list(warnings)?;
             // Looked at first: what changes while it is read has another stat afterwards.
             let look = folder.look(&listing)?;
-            let config = listing.config.map(|name| folder.config_text(name)).transpose()?;
+            let config = listing.config.map(|name| folder.config_text(&name)).transpose()?;
             let shared = |(version, files)| (version, Arc::new(files) as Arc<dyn ModelFiles>);
             let versions = listing.versions.into_iter().map(shared).collect();
             let own_name = self.own.clone();
@@ -173,14 +171,15 @@ impl Place<'_> {
     }
 
     fn within<T>(&self, read: impl FnOnce(&ModelFolder<'_>) -> Result<T, Error>) -> Result<T, Error> {
-        let (Root { bounds, marker, .. }, folder) = (self.root, self.folder());
+        let (Root { bounds, marker, config_name, .. }, folder) = (self.root, self.folder());
         let at = |error: Error| error.at(format_args!("model {}", Shown::text(&self.own)));
         check_model_name(&self.own)?;
         let root = bounds.resolve(&folder).map_err(at)?;
         if root == bounds.root() {
             return Err(at(Error::not_found("found a link to the repository itself, expected a folder inside of it")));
         }
-        read(&ModelFolder { root, shown: &folder, bounds, marker: *marker }).map_err(at)
+        let (marker, config_name) = (*marker, *config_name);
+        read(&ModelFolder { root, shown: &folder, bounds, marker, config_name }).map_err(at)
     }
 }
 
@@ -191,13 +190,14 @@ pub(super) struct Root<'a> {
     folder: &'a Path,
     bounds: Bounds,
     marker: Option<&'a str>,
+    config_name: Option<&'a str>,
 }
 
 fn distinct<'a>(repositories: &'a Repositories, warnings: &mut Vec<String>) -> Result<Vec<Root<'a>>, Error> {
     let mut roots: Vec<Root<'a>> = Vec::new();
     for (repository, folder) in repositories.iter().flat_map(|one| one.folders.iter().map(move |folder| (one, folder)))
     {
-        let root = Root::open(repository, folder, repositories.marker())?;
+        let root = Root::open(repository, folder, repositories)?;
         match roots.iter().find(|earlier| earlier.path() == root.path()) {
             Some(earlier) => {
                 let (folder, earlier) = (Shown::path(folder), Shown::path(earlier.folder));
@@ -215,9 +215,10 @@ fn not_listed(error: Error) -> Error {
 
 impl<'a> Root<'a> {
     /// The folder as it lies there now.
-    pub(super) fn open(repository: &'a Repository, folder: &'a Path, marker: Option<&'a str>) -> Result<Self, Error> {
+    pub(super) fn open(repository: &'a Repository, folder: &'a Path, all: &'a Repositories) -> Result<Self, Error> {
         let bounds = Bounds::of_folder(folder).map_err(not_listed)?;
-        Ok(Root { repository, folder, bounds, marker })
+        let (marker, config_name) = (all.marker(), all.config_name());
+        Ok(Root { repository, folder, bounds, marker, config_name })
     }
 
     /// The folder without symlinks.
@@ -293,11 +294,12 @@ struct ModelFolder<'a> {
     shown: &'a Path,
     bounds: &'a Bounds,
     marker: Option<&'a str>,
+    config_name: Option<&'a str>,
 }
 
 /// The files of a model, none of them opened.
 struct Listing {
-    config: Option<&'static str>,
+    config: Option<String>,
     versions: BTreeMap<u64, FolderFiles>,
     /// Files beside the versions.
     files: Vec<String>,
@@ -320,17 +322,18 @@ impl ModelFolder<'_> {
     fn list(&self, warnings: &mut Vec<String>) -> Result<Listing, Error> {
         let entries = disk::entries(&self.root)?;
         let contents = self.contents(&entries);
-        let config = config_name(&entries)?;
+        let config = self.config(&entries, &contents)?;
         // A config alone is enough: not every backend needs a file. Not so beside a version that was misspelt.
         let enough = !contents.files.is_empty() || (config.is_some() && contents.almost.is_empty());
         if contents.versions.is_empty() && !enough {
             return Err(self.empty(&contents));
         }
         let shadowed = self.shadowed(&contents);
-        let foreign = foreign_config(&contents).filter(|_| config.is_none());
-        let passed_over = contents.almost.iter().chain(&shadowed).chain(&foreign);
+        let doubtful = contents.has_own_json(&entries).then(own_json);
+        let passed_over = contents.almost.iter().chain(&shadowed).chain(&doubtful);
         warnings.extend(passed_over.map(|why| format!("model {}: passed over: {why}", Shown::path(self.shown))));
-        let versions = self.versions(&contents, warnings)?;
+        let own: &[&str] = if doubtful.is_some() { &[JSON] } else { &[] };
+        let versions = self.versions(&contents, own, warnings)?;
         let beside = |names: &[&str]| match contents.versions.is_empty() {
             true => Vec::new(),
             false => names.iter().filter(|name| Some(**name) != self.marker).map(|name| (*name).to_owned()).collect(),
@@ -344,8 +347,8 @@ impl ModelFolder<'_> {
         for (version, files) in &listing.versions {
             look.add_version(*version, files, self.marker)?;
         }
-        for name in listing.config.iter().copied().chain(listing.files.iter().map(String::as_str)) {
-            match listing.config == Some(name) {
+        for name in listing.config.iter().chain(&listing.files) {
+            match listing.config.as_ref() == Some(name) {
                 true => look.add_config(name)?,
                 false => look.add_other(name, None)?,
             }
@@ -376,9 +379,11 @@ impl ModelFolder<'_> {
         contents
     }
 
+    /// The files of each version; `own` are names of configs that are files of the model.
     fn versions(
         &self,
         contents: &Contents<'_>,
+        own: &[&str],
         warnings: &mut Vec<String>,
     ) -> Result<BTreeMap<u64, FolderFiles>, Error> {
         let open = |name: &str, but: &[&str]| FolderFiles::open_but(&self.root.join(name), self.bounds.clone(), but);
@@ -387,12 +392,23 @@ impl ModelFolder<'_> {
             opened.insert(*version, open(name, &[]).map_err(|error| error.at(format_args!("version {version}")))?);
         }
         if opened.is_empty() {
-            opened.insert(1, open("", &CONFIG_NAMES)?);
+            let configs = CONFIG_NAMES.iter().copied().filter(|name| !own.contains(name));
+            opened.insert(1, open("", &configs.collect::<Vec<_>>())?);
         }
         for files in opened.values() {
             warnings.extend_from_slice(files.unlisted());
         }
         Ok(opened)
+    }
+
+    /// The name of the config, if there is one.
+    fn config(&self, entries: &[Entry], contents: &Contents<'_>) -> Result<Option<String>, Error> {
+        let has_own_json = contents.has_own_json(entries);
+        let is_there = |name: &str| match name.contains('/') {
+            true => fs::symlink_metadata(self.root.join(name)).is_ok(),
+            false => entries.iter().any(|entry| entry.name == *name) && !(name == JSON && has_own_json),
+        };
+        config_file::choose(is_there, self.config_name)
     }
 
     /// The text of the config. A file that is there and cannot be read is an error, never silence.
@@ -438,18 +454,19 @@ impl ModelFolder<'_> {
     }
 }
 
-/// The config, if there is one.
-fn config_name(entries: &[Entry]) -> Result<Option<&'static str>, Error> {
-    let mut names = CONFIG_NAMES.iter().filter(|name| entries.iter().any(|entry| entry.name == **name));
-    match (names.next(), names.next()) {
-        (one, None) => Ok(one.copied()),
-        (None, _) => Ok(None),
-        (Some(one), Some(other)) => Err(Error::invalid_arg(format!("found {one} and {other}, expected one config"))),
+impl Contents<'_> {
+    /// Whether `config.json` is a file of the model: beside one without a folder of its version, it is more likely to be
+    /// that of the model's own framework.
+    fn has_own_json(&self, entries: &[Entry]) -> bool {
+        self.versions.is_empty() && !self.files.is_empty() && entries.iter().any(|entry| entry.name == *JSON)
     }
 }
 
-/// Triton's own config is the one that a folder from elsewhere is most likely to bring along.
-fn foreign_config(contents: &Contents<'_>) -> Option<String> {
-    let file = contents.files.iter().find(|file| **file == "config.pbtxt")?;
-    Some(format!("found {file}, which is not read, expected {}", CONFIG_NAMES[0]))
+const JSON: &str = "config.json";
+
+fn own_json() -> String {
+    let expected = CONFIG_NAMES[0];
+    format!(
+        "found {JSON} beside the files of a model, which counts as one of them, expected {expected} or a folder named 1"
+    )
 }

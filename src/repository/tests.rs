@@ -12,7 +12,7 @@ use std::path::Path;
 
 /// Scans one repository.
 fn scanned(repository: &TempFolder) -> Found {
-    scan(&[repository.path().to_owned()]).unwrap()
+    scan(&[repository.path().to_owned()], None).unwrap()
 }
 
 /// Each model with its versions and their files, as one line: `name 1[a b] 2[c]`.
@@ -36,7 +36,7 @@ fn check_broken(found: &Found, name: &str, kind: ErrorKind, parts: &[&str]) {
 
 #[test]
 fn models_are_found_with_their_versions_and_files() {
-    let rows: [(&[&str], &[&str]); 7] = [
+    let rows: [(&[&str], &[&str]); 9] = [
         (
             &["a/config.yaml", "a/1/model.onnx", "a/10/model.onnx", "a/2/sub/b"],
             &["a 1[model.onnx] 2[sub/b] 10[model.onnx]"],
@@ -45,6 +45,8 @@ fn models_are_found_with_their_versions_and_files() {
         (&["a/model.onnx"], &["a 1[model.onnx]"]),
         (&["a/model.onnx", "a/config.yml", "a/weights/w.bin"], &["a 1[model.onnx weights/w.bin]"]),
         (&["a/config.yaml"], &["a 1[]"]),
+        (&["a/config.json"], &["a 1[]"]),
+        (&["a/config.pbtxt", "a/1/m", "a/configs/gpu.pbtxt"], &["a 1[m]"]),
         (&["a/1/m", "a/labels.txt", "a/assets/x", "a/v2/m", "README.md"], &["a 1[m]"]),
         (&["a/1/m", ".git/1/m", "a/.2/m", "a/1/.DS_Store", "a/1/.cache/x"], &["a 1[m]"]),
     ];
@@ -67,6 +69,25 @@ fn a_config_is_handed_on_with_the_path_that_the_caller_knows() {
 }
 
 #[test]
+fn the_named_config_is_read_where_a_model_has_it() {
+    let repository = TempFolder::with(&["a/1/m", "b/1/m", "c/1/m", "c/configs/gpu.yml"]);
+    for file in ["a/config.pbtxt", "a/configs/gpu.pbtxt", "b/config.json", "c/configs/gpu.json"] {
+        repository.write(file, file.as_bytes());
+    }
+    let texts = |config_name| {
+        let found = scan(&[repository.path().to_owned()], config_name).unwrap();
+        let text = |model: &FoundModel| model.config.as_ref().map(|config| config.text.clone());
+        (found.models.values().map(text).collect::<Vec<_>>(), found.broken)
+    };
+    let (plain, broken) = texts(None);
+    assert_eq!(plain, [Some("a/config.pbtxt".to_owned()), Some("b/config.json".to_owned()), None]);
+    assert!(broken.is_empty());
+    let (named, broken) = texts(Some("gpu"));
+    assert_eq!(named, [Some("a/configs/gpu.pbtxt".to_owned()), Some("b/config.json".to_owned())]);
+    assert!(broken["c"].message().contains("found configs/gpu.yml and configs/gpu.json, expected one config"));
+}
+
+#[test]
 fn a_folder_that_is_nearly_a_version_is_passed_over_with_a_warning() {
     let repository = TempFolder::with(&["a/1/m", "a/0/m", "a/-1/m", "a/01/m", "a/1.0/m", "a/03"]);
     let found = scanned(&repository);
@@ -83,7 +104,7 @@ fn a_folder_that_is_nearly_a_version_is_passed_over_with_a_warning() {
 fn what_somebody_may_think_is_served_is_warned_about() {
     let rows: [(&[&str], &str); 3] = [
         (&["a/1/m", "a/m"], "found file 'm', expected it only in version 1"),
-        (&["a/1/m", "a/config.pbtxt"], "found config.pbtxt, which is not read, expected config.yaml"),
+        (&["a/m", "a/config.json"], "found config.json beside the files of a model, which counts as one of them"),
         (&["config.yaml", "1/m"], "found a config.yaml, expected a folder of models"),
     ];
     for (files, message) in rows {
@@ -95,11 +116,12 @@ fn what_somebody_may_think_is_served_is_warned_about() {
 
 #[test]
 fn a_broken_model_says_why_and_leaves_the_others_alone() {
-    let rows: [(&[&str], &str, ErrorKind, &[&str]); 7] = [
+    let rows: [(&[&str], &str, ErrorKind, &[&str]); 8] = [
         (&["x..y/1/m"], "x..y", ErrorKind::InvalidArg, &["model 'x..y': found '..' in the name, expected"]),
         (&["x\\y/1/m"], "x\\y", ErrorKind::InvalidArg, &["found '\\' in the name"]),
         (&["x\ny/1/m"], "x\ny", ErrorKind::InvalidArg, &["model 'x\\ny': found '\\n' in the name"]),
         (&["x/config.yaml", "x/config.yml"], "x", ErrorKind::InvalidArg, &["found config.yaml and config.yml"]),
+        (&["x/config.json", "x/1/m", "x/config.pbtxt"], "x", ErrorKind::InvalidArg, &["config.json and config.pbtxt"]),
         (&["x/01/m"], "x", ErrorKind::NotFound, &["no version: found folder '01', expected a whole number"]),
         (&["x/01/m", "x/config.yaml"], "x", ErrorKind::NotFound, &["no version: found folder '01'"]),
         (&["x/v1/m"], "x", ErrorKind::NotFound, &["no version: found folder 'v1', expected a folder named 1"]),
@@ -137,7 +159,7 @@ fn a_config_that_is_no_config_breaks_its_model() {
 #[test]
 fn a_name_in_two_repositories_is_broken_in_both() {
     let (one, two) = (TempFolder::with(&["a/1/m", "b/1/m"]), TempFolder::with(&["a/2/m", "c/1/m"]));
-    let found = scan(&[one.path().to_owned(), two.path().to_owned()]).unwrap();
+    let found = scan(&[one.path().to_owned(), two.path().to_owned()], None).unwrap();
     let folders = [one.join("a").display().to_string(), two.join("a").display().to_string()];
     check_broken(&found, "a", ErrorKind::AlreadyExists, &["model 'a': found in '", &folders[0], &folders[1]]);
     assert_eq!(drawn(&found), ["b 1[m]", "c 1[m]"]);
@@ -146,14 +168,14 @@ fn a_name_in_two_repositories_is_broken_in_both() {
 #[test]
 fn a_broken_model_and_a_good_one_of_the_same_name_are_both_broken() {
     let (one, two) = (TempFolder::with(&["a/0/m"]), TempFolder::with(&["a/2/m"]));
-    let found = scan(&[one.path().to_owned(), two.path().to_owned()]).unwrap();
+    let found = scan(&[one.path().to_owned(), two.path().to_owned()], None).unwrap();
     check_broken(&found, "a", ErrorKind::AlreadyExists, &["expected in one repository"]);
 }
 
 #[test]
 fn a_repository_given_twice_is_scanned_once() {
     let repository = TempFolder::with(&["a/1/m"]);
-    let found = scan(&[repository.path().to_owned(), repository.join("a/..")]).unwrap();
+    let found = scan(&[repository.path().to_owned(), repository.join("a/..")], None).unwrap();
     assert_eq!(drawn(&found), ["a 1[m]"]);
     assert!(matches!(&found.warnings[..], [one] if one.contains("same as")), "{:?}", found.warnings);
 }
@@ -166,12 +188,12 @@ fn a_repository_that_is_no_folder_fails_the_scan() {
         ("file", ErrorKind::InvalidArg, "found a file, expected a folder"),
     ];
     for (name, kind, message) in rows {
-        let error = scan(&[repository.path().to_owned(), repository.join(name)]).err().unwrap();
+        let error = scan(&[repository.path().to_owned(), repository.join(name)], None).err().unwrap();
         assert_eq!(error.kind(), kind);
         let place = format!("repository '{}': {message}", repository.join(name).display());
         assert!(error.message().starts_with(&place), "{error}");
     }
-    assert!(drawn(&scan(&[]).unwrap()).is_empty());
+    assert!(drawn(&scan(&[], None).unwrap()).is_empty());
 }
 
 /// Two repositories: one with a namespace and a name of its own for `b`, and one without.
@@ -229,7 +251,8 @@ fn one_model_is_scanned_whatever_is_wrong_with_the_others() {
 fn a_model_that_was_touched_is_no_longer_as_it_was() {
     let repository = TempFolder::with(&["a/1/m", "b/1/m"]);
     let repositories = Repositories::of_folders(&[repository.path().to_owned()]);
-    let snapshot = scan(&[repository.path().to_owned()]).unwrap().models["a"].look.as_ref().unwrap().snapshot.clone();
+    let snapshot =
+        scan(&[repository.path().to_owned()], None).unwrap().models["a"].look.as_ref().unwrap().snapshot.clone();
     repository.write("b/1/m", b"other");
     assert!(is_still_so(&repositories, "a", &snapshot));
     repository.write("a/1/n", b"");
@@ -276,10 +299,13 @@ fn files_are_read_by_name_and_no_name_leads_out() {
     assert_eq!(files.read("./sub/b").unwrap(), b"m/sub/b");
     assert_eq!(files.path("sub/b").unwrap(), Some(folder.join("m/sub/b")));
     let absolute = folder.join("secret").display().to_string();
-    for name in ["../secret", "sub/../../secret", &absolute, "sub\\..\\..\\secret", "gone", "", "a\0", "sub"] {
+    for name in ["../secret", "sub/../../secret", &absolute, "sub\\..\\..\\secret", "gone", "", "a\0"] {
         assert_eq!(files.read(name).unwrap_err().kind(), ErrorKind::NotFound, "{name:?}");
         assert_eq!(files.path(name).unwrap_err().kind(), ErrorKind::NotFound, "{name:?}");
     }
+    // A folder cannot be read; a framework may want to know where it lies.
+    assert_eq!(files.read("sub").unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(files.path("sub").unwrap(), Some(folder.join("m/sub")));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use super::control::Control;
 use super::events::Events;
 use super::gate::OpenGate;
 use super::jobs::Jobs;
+use super::metrics::Metrics;
 use super::paging::Pager;
 use super::retire::Retiring;
 use super::status::Progress;
@@ -42,6 +43,7 @@ pub struct ServerBuilder {
     repositories: Vec<Repository>,
     files: Vec<PathBuf>,
     in_memory: Vec<(String, MemoryModel)>,
+    config_name: Option<String>,
     tables: Vec<TrustedTable>,
     control: Control,
     budget: Use,
@@ -117,6 +119,7 @@ impl Default for ServerBuilder {
             repositories: Vec::new(),
             files: Vec::new(),
             in_memory: Vec::new(),
+            config_name: None,
             tables: Vec::new(),
             control: Control::default(),
             budget: Use::default(),
@@ -322,7 +325,7 @@ impl ServerBuilder {
     /// ```
     /// # use inferlay::ServerHandle;
     /// let server = ServerHandle::builder().repository("examples/models").memory_budget(2 << 30).start()?;
-    /// assert!(server.is_ready());
+    /// assert_eq!(server.paging().budget_bytes, 2 << 30);
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn memory_budget(mut self, bytes: u64) -> Self {
@@ -371,6 +374,26 @@ impl ServerBuilder {
     /// ```
     pub fn retire_timeout(mut self, timeout: Duration) -> Self {
         self.options.retire_timeout = timeout;
+        self
+    }
+
+    /// Reads `configs/<name>.yaml` of each model that has it (also `.yml`, `.json` or `.pbtxt`) in the place of its
+    /// `config.yaml`: one repository for machines that differ.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay::ServerHandle;
+    /// let config = |size| {
+    ///     let x = "{name: x, data_type: FP32, dims: 2}";
+    ///     format!("{{backend: 'null', max_batch_size: {size}, input: {x}}}").into_bytes()
+    /// };
+    /// let files = || [("config.yaml", config(1)), ("configs/large.yaml", config(64))];
+    /// let server = ServerHandle::builder().model_in_memory("m", files()).config_name("large").strict().start()?;
+    /// assert_eq!(server.model("m")?.config()?.max_batch_size, 64);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn config_name(mut self, name: impl Into<String>) -> Self {
+        self.config_name = Some(name.into());
         self
     }
 
@@ -579,12 +602,14 @@ impl ServerBuilder {
     /// ```
     pub fn start(mut self) -> Result<ServerHandle, Error> {
         let repositories = self.all_repositories()?;
+        let config_name = repositories.config_name();
         let mut found = match self.repositories.is_empty() {
             true => Found::default(),
             false => repository::scan_all(&repositories)?,
         };
         let files = self.files.iter().map(|file| repository::open_file(file));
-        let in_memory = self.in_memory.into_iter().map(|(name, files)| repository::in_memory(&name, files));
+        let in_memory =
+            self.in_memory.into_iter().map(|(name, files)| repository::in_memory(&name, files, config_name));
         for model in files.chain(in_memory) {
             let model = model?;
             let name = model.name.clone();
@@ -622,6 +647,7 @@ impl ServerBuilder {
             stop_until: AtomicU64::new(u64::MAX),
             stopper: Mutex::new(false),
             serial: Mutex::new(()),
+            metrics: Metrics::default(),
             options: self.options,
             services,
         });
@@ -642,7 +668,7 @@ impl ServerBuilder {
             Control::Poll(options) => options.marker.clone(),
             Control::AtStart | Control::Explicit(_) => None,
         };
-        let mut all = Repositories::new(marker)?;
+        let mut all = Repositories::new(marker)?.with_config_name(self.config_name.clone())?;
         for repository in &self.repositories {
             match all.add(repository.0.clone()) {
                 // Spelt otherwise it is told of by the scan; either way it is one repository.

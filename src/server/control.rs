@@ -263,7 +263,7 @@ impl Inner {
         }
         let LoadOptions { config, versions, files } = options;
         let found = match files {
-            Some(files) => repository::in_memory(name, files)?,
+            Some(files) => repository::in_memory(name, files, self.repositories.lock().config_name())?,
             None => self.find_in_repositories(name)?,
         };
         let config = config.map(|text| ConfigText { label: format!("the config given for '{name}'"), text });

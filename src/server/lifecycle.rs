@@ -16,7 +16,7 @@ use super::catalog::{Entry, Loaded};
 use super::load::{self, Loader};
 use super::operation::Operation;
 use super::served::{Served, Source, Weights};
-use crate::config::{self, ModelConfig, PartialConfig, VersionPolicy};
+use crate::config::{self, InstanceGroup, ModelConfig, PartialConfig, VersionPolicy};
 use crate::repository::{self, Choice, ConfigText, FoundModel};
 use inferlay_backend_sdk::{Error, ErrorKind, InstanceSpec, LogLevel};
 use std::sync::Arc;
@@ -57,9 +57,8 @@ impl Change {
         if like == *new {
             return Change::Nothing;
         }
-        let resized = |groups: &ModelConfig| {
-            groups.instance_groups.iter().map(|group| (group.kind, group.gpus.clone())).collect::<Vec<_>>()
-        };
+        let shape = |group: &InstanceGroup| (group.kind, group.gpus.clone(), group.is_passive, group.carried.clone());
+        let resized = |groups: &ModelConfig| groups.instance_groups.iter().map(shape).collect::<Vec<_>>();
         if resized(&like) == resized(new) {
             like.instance_groups = new.instance_groups.clone();
             if like == *new {
@@ -71,7 +70,10 @@ impl Change {
         like.queue_size_max = new.queue_size_max;
         like.default_timeout_us = new.default_timeout_us;
         like.execution_timeout_us = new.execution_timeout_us;
+        (like.timeout_action, like.allow_timeout_override) = (new.timeout_action, new.allow_timeout_override);
         like.caller_runs = new.caller_runs;
+        like.metric_tags = new.metric_tags.clone();
+        like.metrics = new.metrics.clone();
         like.response_credit_max = new.response_credit_max;
         if like == *new { Change::Lane } else { Change::Model }
     }
@@ -216,7 +218,10 @@ impl Inner {
             Change::Instances => self.resize(current, &model, config).map(Some),
             Change::Lane if current.weights.source.is_none() => {
                 let weights = Weights::new(model, current.weights.attributes, source.mark());
-                load::serve(&self.services, &self.options, (config, source.version), weights, source.beside()).map(Some)
+                let served =
+                    load::serve(&self.services, &self.options, (config, source.version), weights, source.beside())?;
+                served.lane.set_load_ns(current.lane.load_ns());
+                Ok(Some(served))
             }
             Change::Lane | Change::Model => Ok(None),
         }

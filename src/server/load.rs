@@ -7,7 +7,7 @@ use super::builder::Options;
 use super::served::{Served, Source, Weights};
 use super::spec::{device, lane_spec, signature_of};
 use super::warmup::warm_up;
-use crate::config::{ModelConfig, PartialConfig};
+use crate::config::{ModelConfig, PartialConfig, default_file_names};
 use crate::flow::{InstanceCell, Lane, Services};
 use crate::observe::Log;
 use crate::repository::{self, FoundModel};
@@ -31,6 +31,8 @@ pub(super) struct Opened {
     pub(super) model: Arc<dyn Model>,
     pub(super) config: ModelConfig,
     pub(super) attributes: Attributes,
+    /// How long it took.
+    pub(super) load_ns: u64,
 }
 
 /// What a backend is offered outside of batches.
@@ -70,6 +72,7 @@ impl Loader<'_> {
         let Some(files) = model.versions.get(&version) else {
             return Err(Error::not_found(format!("version {version} has no files")));
         };
+        let begun = self.services.clock.now();
         let is_free = partial.backend.is_none();
         let mut backends = self.candidates(&mut partial)?;
         let mut plugins = if is_free { Some(|| self.plugins()) } else { None };
@@ -98,7 +101,8 @@ impl Loader<'_> {
                 Ok(loaded) => {
                     partial.decoupled.get_or_insert(loaded.is_decoupled());
                     let config = source.complete(partial, backend.name(), loaded.signature())?;
-                    return Ok(Opened { model: loaded.into(), config, attributes: backend.attributes() });
+                    let load_ns = self.services.clock.now().saturating_sub(begun);
+                    return Ok(Opened { model: loaded.into(), config, attributes: backend.attributes(), load_ns });
                 }
             }
         }
@@ -130,6 +134,7 @@ impl Loader<'_> {
     ) -> Result<Box<dyn Model>, Error> {
         let signature = partial.signature();
         let host = BackendHost { log: self.services.log.clone(), threads_max: self.options.execution_threads_max };
+        let config_json = partial.to_json().to_string();
         let source = ModelSource {
             name: &model.name,
             version,
@@ -138,6 +143,7 @@ impl Loader<'_> {
             config: &signature,
             batch_size_max: partial.max_batch_size,
             parameters: &partial.parameters,
+            config_json: &config_json,
             host: &host,
         };
         let is_parallel = backend.attributes().contains(Attributes::PARALLEL_LOAD);
@@ -194,7 +200,16 @@ fn detect(
     partial: &PartialConfig,
 ) -> Result<(usize, String), Error> {
     let patterns: Vec<_> = backends.iter().map(|backend| (backend.name(), backend.file_names())).collect();
-    repository::detect(files, &patterns, partial.default_model_filename.as_deref())
+    let found = repository::detect(files, &patterns, partial.default_model_filename.as_deref());
+    match (&found, backends) {
+        (Ok((_, name)), _) if !name.is_empty() => found,
+        // What Triton calls the model's file, where the backend does not say.
+        (_, [backend]) if partial.default_model_filename.is_none() => {
+            let names = default_file_names(partial.platform.as_deref(), backend.name());
+            repository::first_of(files, names).map(|name| (0, name)).map_or(found, Ok)
+        }
+        _ => found,
+    }
 }
 
 /// Makes the lane of a loaded model and its instances, which have been warmed up with what lies `beside` its versions.

@@ -15,6 +15,7 @@ mod lifecycle;
 mod load;
 #[cfg(all(test, loom))]
 mod loom_tests;
+mod metrics;
 mod model;
 mod operation;
 mod paging;
@@ -47,7 +48,7 @@ pub use watching::{PollOptions, Repository};
 use crate::backend::{ClosureModel, ModelBatch};
 use crate::config::ModelConfig;
 use crate::flow::{Refused, Request, Response, Services};
-use crate::observe::{Gauges, ModelStatistics, metrics_text};
+use crate::observe::ModelStatistics;
 use crate::repository::{self, Repositories};
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, thread};
 use builder::Options;
@@ -137,6 +138,7 @@ pub(crate) struct Inner {
     stopper: Mutex<bool>,
     /// Held while a backend loads that cannot load in parallel.
     serial: Mutex<()>,
+    metrics: metrics::Metrics,
 }
 
 impl ServerHandle {
@@ -423,19 +425,6 @@ impl ServerHandle {
     /// ```
     pub fn statistics(&self) -> Vec<ModelStatistics> {
         self.inner.catalog.served().iter().map(|served| served.lane.statistics()).collect()
-    }
-
-    /// The same as metrics, in the text format of Prometheus, with Triton's names where it has them.
-    ///
-    /// # Examples
-    /// ```
-    /// let server = inferlay::ServerHandle::builder().start()?;
-    /// assert!(server.metrics_text().contains("# TYPE nv_inference_count counter"));
-    /// # Ok::<(), inferlay::Error>(())
-    /// ```
-    pub fn metrics_text(&self) -> String {
-        let gauges = Gauges { worker_threads: self.workers_len() as u64, pool_bytes: self.pool_bytes() as u64 };
-        metrics_text(&self.statistics(), &gauges)
     }
 
     /// The backends there are, in the order in which they are asked whether a file is theirs; then those that were

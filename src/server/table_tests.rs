@@ -40,7 +40,9 @@ impl Backend for Telling {
         let missing = (source.files.read("none").map_err(|error| error.kind()), source.files.path("none").is_err());
         let path = source.files.path(source.file_name)?;
         let ModelSource { name, version, file_name, config, batch_size_max, parameters, .. } = source;
-        let told = (name, version, file_name, config, batch_size_max, parameters, files, missing, path);
+        let json: serde_json::Value = serde_json::from_str(source.config_json).unwrap();
+        let carried = [&json["optimization"], &json["instance_group"], &json["input"]].map(ToString::to_string);
+        let told = (name, version, file_name, config, batch_size_max, parameters, files, missing, path, carried);
         Ok(Box::new(TellingModel { signature: source.config.clone(), source: format!("{told:?}") }))
     }
 }
@@ -101,6 +103,7 @@ fn a_backend_is_told_the_same_through_its_table() {
     let session = Sequence { id: 7, text: "session é".to_owned(), starts: true, ends: true };
     let told = |builder: ServerBuilder| {
         let config = "backend: telling\nmax_batch_size: 4\nparameters: {depth: '3', way: up}\n\
+            optimization: {graph: {level: 3}}\ninstance_group: {profile: '1'}\n\
             input: [{name: x, data_type: TYPE_FP32, dims: [-1]}, {name: o, data_type: TYPE_INT8, dims: [1], optional: true}]\n\
             output: [{name: said, data_type: TYPE_STRING, dims: []}, {name: other, data_type: TYPE_FP64, dims: [2]}]\n";
         let files = [("config.yaml", config.as_bytes().to_vec()), ("model.telling", vec![1, 2]), ("a/b", Vec::new())];
@@ -129,4 +132,5 @@ fn a_backend_is_told_the_same_through_its_table() {
     #[cfg(feature = "capi")]
     assert!(directly[2][0].contains("(7, \"session é\", true, true)"), "{directly:?}");
     assert!(directly[1][0].contains("Double(1.5)") && directly[0][0].contains("model.telling"), "{directly:?}");
+    assert!(directly[0][0].contains("level") && directly[0][0].contains("profile"), "{directly:?}");
 }

@@ -389,6 +389,13 @@ void a_server_tells_of_itself(inferlay::server &server) {
     CHECK(!text.empty());
   }
   fails(code::not_found, [&] { server.model_config("nothing"); });
+  auto pages = server.metric_counter({"app_pages_total", "Pages that were read", {{"format", "pdf"}}});
+  auto seconds = server.metric_histogram({"app_seconds"}, {0.5, 1});
+  pages.increment(2.5);
+  seconds.observe(0.75);
+  CHECK(pages.value() == 2.5 && server.metrics().find("app_pages_total{format=\"pdf\"} 2.5\n") != std::string::npos);
+  CHECK(server.metrics().find("app_seconds_bucket{le=\"1\"} 1\n") != std::string::npos);
+  fails(code::already_exists, [&] { server.metric_gauge({"app_seconds"}).set(1); });
   fails(code::not_found, [&] { server.load("/nothing.onnx"); });
 }
 

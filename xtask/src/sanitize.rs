@@ -22,7 +22,7 @@ const LEAKING: &str = "--test plugins";
 /// Both packages at once, so that they share one build.
 const PACKAGES: &str = "-p inferlay -p inferlay-fuzz --no-default-features --features inferlay/capi";
 
-const TARGETS: [&str; 3] = ["config", "table", "door"];
+const TARGETS: [&str; 4] = ["config", "pbtxt", "table", "door"];
 
 /// Seconds that each fuzz target runs for: in the tests, in their long form, and in the soak.
 const SECONDS: [u64; 3] = [15, 120, 300];

@@ -5,6 +5,7 @@ use crate::dist;
 use crate::licences;
 use crate::machine;
 use crate::outputs;
+use crate::prometheus;
 use crate::python;
 use crate::report::Outcome;
 use crate::sanitize;
@@ -60,7 +61,7 @@ pub(crate) const SOAK: &[Stage] = &[
     Stage { name: "soak", what: "the long forms of the tests `soak_*`, in release", minutes: 120, run: soak },
     Stage { name: "loom", what: "the models `loom_*`, with more preemptions", minutes: 120, run: loom },
     Stage { name: "python", what: "the long forms of the tests of the Python package", minutes: 60, run: wheel::soak },
-    Stage { name: "fuzz", what: "the fuzz targets, five minutes each", minutes: 20, run: sanitize::fuzz_long },
+    Stage { name: "fuzz", what: "the fuzz targets, five minutes each", minutes: 25, run: sanitize::fuzz_long },
 ];
 
 /// What the build that most stages share selects. Another selection of features would build tract again.
@@ -94,6 +95,7 @@ fn build(house: &House) -> Outcome {
 
 fn test(house: &House) -> Outcome {
     let step = with_python(house, Step::cargo(house, &format!("test {EVERYTHING} --no-fail-fast")));
+    let step = with_prometheus(house, step);
     tests(if house.full { step.env("INFERLAY_SOAK", "1") } else { step })
 }
 
@@ -103,6 +105,18 @@ fn with_python(house: &House, step: Step) -> Step {
         Ok(variables) => variables.into_iter().fold(step, |step, (name, value)| step.env(name, value)),
         Err(why) => {
             println!("the tests that need Python do without: {why}");
+            step
+        }
+    }
+}
+
+/// The same with the folder of Prometheus.
+pub(crate) fn with_prometheus(house: &House, step: Step) -> Step {
+    match prometheus::folder(house) {
+        Ok(Some(folder)) => step.env(prometheus::VARIABLE, folder),
+        Ok(None) => step,
+        Err(why) => {
+            println!("*** THE TESTS THAT NEED PROMETHEUS DO WITHOUT: {why}");
             step
         }
     }

@@ -453,7 +453,7 @@ impl fmt::Debug for Attributes {
 /// # let (config, parameters) = (Signature::default(), Default::default());
 /// # let mut source = ModelSource {
 /// #     name: "m", version: 1, file_name: "weights.bin", files: &files, config: &config,
-/// #     batch_size_max: None, parameters: &parameters, host: &TestHost,
+/// #     batch_size_max: None, parameters: &parameters, config_json: "", host: &TestHost,
 /// # };
 /// # assert_eq!(weights(&source)?, [1, 2]);
 /// # source.file_name = "model.bin";
@@ -476,6 +476,9 @@ pub struct ModelSource<'a> {
     pub batch_size_max: Option<usize>,
     /// `parameters` of the config.
     pub parameters: &'a BTreeMap<String, String>,
+    /// The whole config as JSON with Triton's names, as far as it is known before the model is loaded: what the fields
+    /// above say, and what only backends read, such as `optimization`. Empty when there is none.
+    pub config_json: &'a str,
     /// What the engine offers while loading and afterwards.
     pub host: &'a dyn Host,
 }

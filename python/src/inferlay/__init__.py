@@ -37,6 +37,8 @@ from .errors import (
     Unknown,
     Unsupported,
 )
+from .metrics import METRICS_CONTENT_TYPE as METRICS_CONTENT_TYPE
+from .metrics import MetricCounter, MetricGauge, MetricHistogram
 from .model import Asking, Model, Port
 from .notices import Change, Progress
 from .operations import Operation
@@ -58,6 +60,9 @@ __all__ = [
     "FailedPrecondition",
     "Internal",
     "InvalidArgument",
+    "MetricCounter",
+    "MetricGauge",
+    "MetricHistogram",
     "Model",
     "NotFound",
     "Operation",

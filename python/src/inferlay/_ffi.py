@@ -80,6 +80,9 @@ STATE_LOADING = 1
 STATE_READY = 2
 STATE_UNAVAILABLE = 3
 STATE_UNLOADING = 4
+METRIC_COUNTER = 0
+METRIC_GAUGE = 1
+METRIC_HISTOGRAM = 2
 
 
 class File(ctypes.Structure):
@@ -241,6 +244,21 @@ class Change(ctypes.Structure):
     ]
 
 
+class MetricDefinition(ctypes.Structure):
+    """``inferlay_metric_definition``"""
+
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("kind", c_uint32),
+        ("name", c_void_p),
+        ("help", c_void_p),
+        ("labels", c_void_p),
+        ("labels_len", c_size_t),
+        ("bounds", c_void_p),
+        ("bounds_len", c_size_t),
+    ]
+
+
 class Functions:
     """The functions of the library, by their names without the prefix."""
 
@@ -395,3 +413,9 @@ class Functions:
         self.server_subscribe = declared(held.inferlay_server_subscribe, c_void_p, [c_void_p, c_void_p, c_void_p, c_void_p, c_void_p])
         self.server_subscribe_queue = declared(held.inferlay_server_subscribe_queue, c_void_p, [c_void_p, c_void_p, c_void_p, c_void_p])
         self.subscription_free = declared(held.inferlay_subscription_free, None, [c_void_p])
+        self.metric_new = declared(held.inferlay_metric_new, c_void_p, [c_void_p, c_void_p, c_void_p])
+        self.metric_set = declared(held.inferlay_metric_set, c_void_p, [c_void_p, c_double])
+        self.metric_increment = declared(held.inferlay_metric_increment, c_void_p, [c_void_p, c_double])
+        self.metric_observe = declared(held.inferlay_metric_observe, c_void_p, [c_void_p, c_double])
+        self.metric_value = declared(held.inferlay_metric_value, c_void_p, [c_void_p, c_void_p])
+        self.metric_free = declared(held.inferlay_metric_free, None, [c_void_p])

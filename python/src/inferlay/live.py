@@ -105,11 +105,9 @@ def begin_load(
 ) -> Operation:
     """Begins to load a model."""
     what, encoded = f"model {name!r}", encode("model", name)
-    text = None
-    if config is not None:
-        text = encode(
-            "config", config if isinstance(config, str) else json_of("config", dict(mapping("config", config, KEYS)))
-        )
+    if config is not None and not isinstance(config, str):
+        config = json_of("config", dict(mapping("config", config, KEYS)))
+    text = None if config is None else encode("config", config)
     wanted = [] if versions is None else [whole("versions", one, 64) for one in iterator("versions", versions, NUMBERS)]
     if versions is not None and not wanted:
         raise InvalidArgument("versions: found none, expected one at least")

@@ -7,7 +7,7 @@ use inferlay_backend_sdk::abi::{
     read_text, text,
 };
 use inferlay_backend_sdk::{DataType, Error, ModelSource, TensorSpec};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::ptr::null;
@@ -41,24 +41,28 @@ impl<'a> PluginSource<'a> {
     }
 }
 
-/// What the source says as a config with Triton's names.
+/// The config of the source, and what else it says, as a config with Triton's names.
 fn config(source: &ModelSource<'_>) -> Value {
     let batches = source.config.batches;
-    let tensors = |specs: &[TensorSpec]| specs.iter().map(|spec| tensor(spec, batches)).collect::<Vec<_>>();
+    let tensors = |specs: &[TensorSpec]| specs.iter().map(|spec| tensor(spec, batches)).collect::<Value>();
     let parameters = source.parameters.iter().map(|(key, value)| (key.clone(), json!({ "string_value": value })));
-    let mut config = json!({
-        "name": source.name,
-        "input": tensors(&source.config.inputs),
-        "output": tensors(&source.config.outputs),
-        "parameters": parameters.collect::<serde_json::Map<_, _>>(),
-    });
+    let mut config: Map<String, Value> = serde_json::from_str(source.config_json).unwrap_or_default();
+    let known = [
+        ("input", tensors(&source.config.inputs)),
+        ("output", tensors(&source.config.outputs)),
+        ("parameters", parameters.collect::<Map<_, _>>().into()),
+    ];
+    for (key, value) in known {
+        config.entry(key).or_insert(value);
+    }
+    config.insert("name".to_owned(), json!(source.name));
     if let Some(max) = source.batch_size_max {
-        config["max_batch_size"] = json!(max);
+        config.insert("max_batch_size".to_owned(), json!(max));
     }
     if !source.file_name.is_empty() {
-        config["default_model_filename"] = json!(source.file_name);
+        config.insert("default_model_filename".to_owned(), json!(source.file_name));
     }
-    config
+    Value::Object(config)
 }
 
 fn tensor(spec: &TensorSpec, batches: bool) -> Value {

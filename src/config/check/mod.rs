@@ -52,6 +52,9 @@ pub(super) fn partial(config: &PartialConfig, report: &mut Report) {
     instance_groups(&config.instance_groups, report);
     if let Some(batching) = &config.dynamic_batching {
         dynamic_batching(batching, config.max_batch_size, report);
+        if let Some(other) = scheduler(config) {
+            report.on(&Path::root(other), "found it beside dynamic_batching, expected one of them");
+        }
     }
     if let Some(policy) = &config.version_policy {
         version_policy(policy, report);
@@ -78,6 +81,11 @@ pub(super) fn complete(config: &PartialConfig, report: &mut Report) {
     for (index, group) in config.instance_groups.iter().enumerate() {
         number(Some(group.count), limits::INSTANCES, &Path::root("instance_group").index(index).key("count"), report);
     }
+}
+
+/// The scheduler that the config asks for beside dynamic batching, if there is one.
+pub(super) fn scheduler(config: &PartialConfig) -> Option<&'static str> {
+    ["sequence_batching", "ensemble_scheduling"].into_iter().find(|name| config.carried.contains_key(*name))
 }
 
 fn name_fault(name: &str) -> Option<String> {

@@ -19,6 +19,7 @@ use super::error::{Report, quoted};
 use super::fields::{CONFIG, PARAMETER, TRANSACTION_POLICY};
 use super::limits;
 use super::partial::PartialConfig;
+use super::platforms::platforms;
 use super::read::Cursor;
 use std::collections::BTreeMap;
 
@@ -94,21 +95,21 @@ fn flag(cursor: &Cursor<'_>, key: &'static str, report: &mut Report) -> Option<b
 fn platform_and_backend(root: &Cursor<'_>, report: &mut Report) -> (Option<String>, Option<String>) {
     let backend = stated(root, "backend", report);
     let Some(platform) = stated(root, "platform", report) else { return (None, backend) };
-    let (Some(cursor), known) = (root.key("platform"), PLATFORMS.iter().find(|(name, _)| *name == platform)) else {
+    let (Some(cursor), known) = (root.key("platform"), platforms().find(|(name, _)| *name == platform)) else {
         return (None, backend);
     };
     match (&backend, known) {
-        (Some(backend), Some((_, own))) if backend != own => {
+        (Some(backend), Some((_, own))) if *backend != own => {
             let backend = quoted(backend);
             cursor.fault::<()>(
                 format_args!("found a platform of the backend '{own}', expected one of '{backend}'"),
                 report,
             );
         }
-        (None, None) => _ = cursor.choice(&PLATFORMS, report),
+        (None, None) => _ = cursor.choice(&platforms().collect::<Vec<_>>(), report),
         _ => {}
     }
-    let backend = backend.or(known.map(|(_, backend)| (*backend).to_owned()));
+    let backend = backend.or(known.map(|(_, backend)| backend.to_owned()));
     (Some(platform), backend)
 }
 
@@ -139,17 +140,4 @@ pub(super) const CARRIED: [&str; 8] = [
     "model_operations",
     "model_repository_agents",
     "response_cache",
-];
-
-/// Triton's platforms and the backends that they stand for.
-const PLATFORMS: [(&str, &str); 9] = [
-    ("onnxruntime_onnx", "onnxruntime"),
-    ("pytorch_libtorch", "pytorch"),
-    ("torch_aoti", "pytorch"),
-    ("tensorflow_graphdef", "tensorflow"),
-    ("tensorflow_savedmodel", "tensorflow"),
-    ("tensorrt_plan", "tensorrt"),
-    ("caffe2_netdef", "caffe2"),
-    ("ensemble", "ensemble"),
-    ("custom", "custom"),
 ];

@@ -74,6 +74,7 @@ fn a_config_that_says_nothing_of_batching_batches_where_the_model_can() {
             Some(DynamicBatching { delay_us_max: 5, ..DynamicBatching::default() }),
         ),
         ("max_batch_size: 8", batching(), None),
+        ("sequence_batching: {}", batching(), None),
         ("max_batch_size: 0", batching(), None),
         ("", fixed(), None),
     ];
@@ -139,6 +140,26 @@ fn every_contradiction_is_named_with_its_place() {
     }
     let found = lines(&complete("max_batch_size: 8", &fixed()).unwrap_err());
     assert_eq!(found, "1:17: max_batch_size: found 8, expected 0: the first dim of this model is no batch");
+}
+
+#[test]
+fn what_is_reshaped_is_held_to_the_model_after_it() {
+    let text = "output: {name: scores, dims: [2, 5], reshape: {shape: 10}}";
+    let config = complete(text, &batching()).unwrap();
+    assert_eq!((&config.outputs[0].dims, &config.outputs[0].reshape), (&vec![2, 5], &Some(vec![10])));
+    assert_eq!(
+        parse("config.yaml", "input: {name: x, data_type: INT8, dims: 4, reshape: {shape: [2, 2]}}")
+            .unwrap()
+            .signature()
+            .inputs[0]
+            .dims,
+        Some(vec![2, 2])
+    );
+    let found = lines(
+        &complete("max_batch_size: 8\noutput: {name: scores, dims: [12], reshape: {shape: [3, 4]}}", &batching())
+            .unwrap_err(),
+    );
+    assert_eq!(found, "2:53: output[0].reshape.shape: found [3, 4], expected [10], the model's own dims");
 }
 
 #[test]

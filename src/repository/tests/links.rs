@@ -87,7 +87,7 @@ fn links_that_multiply_break_their_model_before_they_take_all_memory() {
 fn a_repository_may_itself_be_a_link() {
     let (repository, folder) = (TempFolder::with(&["a/1/m"]), TempFolder::with(&[]));
     folder.link("models", repository.path());
-    let found = scan(&[folder.join("models")]).unwrap();
+    let found = scan(&[folder.join("models")], None).unwrap();
     assert_eq!(drawn(&found), ["a 1[m]"]);
     assert_eq!(found.models["a"].versions[&1].read("m").unwrap(), b"a/1/m");
 }

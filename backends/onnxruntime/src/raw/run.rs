@@ -336,6 +336,7 @@ mod tests {
             config: &Signature::default(),
             batch_size_max: None,
             parameters: &BTreeMap::new(),
+            config_json: "",
             host: &TestHost,
         };
         let options = testing::options();

@@ -50,6 +50,7 @@ pub(crate) fn load(backend: &dyn Backend, file_name: &str, files: &dyn ModelFile
         config: &config,
         batch_size_max: None,
         parameters: &parameters,
+        config_json: "",
         host: &TestHost,
     })
 }

@@ -196,7 +196,7 @@ pub struct inferlay_abi_host {
     /// The version, greater than 0.
     pub source_version: unsafe extern "C" fn(source: *const inferlay_abi_source) -> u64,
     /// The config as JSON, with Triton's names, as far as it is known before the model is loaded: its name, inputs,
-    /// outputs, largest batch and parameters at least.
+    /// outputs, largest batch and parameters at least, and all that the user's file says, checked, such as optimization.
     pub source_config: unsafe extern "C" fn(source: *const inferlay_abi_source) -> inferlay_abi_text,
     /// The inputs and outputs that the config states; both lists may be empty. `batches` says whether the config
     /// states a largest batch.

@@ -242,6 +242,7 @@ impl Case {
             config: &self.config,
             batch_size_max: self.batch_size_max,
             parameters: &self.parameters,
+            config_json: "",
             host: &TestHost,
         })
     }

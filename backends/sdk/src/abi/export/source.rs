@@ -44,6 +44,10 @@ pub(super) unsafe fn load(
     let file_name = unsafe { read_text(file_name) };
     // SAFETY: as above.
     let version = unsafe { (home.host.source_version)(source) };
+    // SAFETY: as above.
+    let config_json = unsafe { (home.host.source_config)(source) };
+    // SAFETY: as above.
+    let config_json = unsafe { read_text(config_json) };
     let (config, parameters) = (own.config()?, own.parameters()?);
     backend.load(&ModelSource {
         name: &name,
@@ -53,6 +57,7 @@ pub(super) unsafe fn load(
         config: &config,
         batch_size_max: own.batch_size_max(),
         parameters: &parameters,
+        config_json: &config_json,
         host: &home,
     })
 }
