@@ -1194,6 +1194,84 @@ inferlay_status *inferlay_infer_queue(const inferlay_server *server,
                                       const inferlay_queue *queue,
                                       void *user_data);
 
+// Puts a label, such as "stable" or "canary", at a version of a model; one that was at another version moves.
+//                                                                                        [any thread] [never blocks]
+// Requests that were made with the label go there from now on.
+// `model`, `label`: borrowed for the call. The version must serve: a label that is moved never leads from a
+// version that answers to one that does not. When it is unloaded later the label stays, and requests by it are
+// refused until the version is back or the label moves. Fails with NOT_FOUND for a model or version that is not
+// there, UNAVAILABLE for a version that does not serve, and INVALID_ARG for a label that is not of 1 to 64
+// letters, digits, '_', '-' and '.', with one letter at least.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_server_set_label(const inferlay_server *server,
+                                           const char *model,
+                                           const char *label,
+                                           uint64_t version);
+
+// Takes a label away.                                                                    [any thread] [never blocks]
+//
+// `model`, `label`: borrowed for the call. Fails with NOT_FOUND for a model or label that is not there.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_server_remove_label(const inferlay_server *server,
+                                              const char *model,
+                                              const char *label);
+
+// The labels of a model and the versions that they are at, as JSON: `{"stable": 1, "canary": 2}`.
+//                                                                                        [any thread] [never blocks]
+// `model`: borrowed for the call. Fails with NOT_FOUND for a model that is not there.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_server_labels(const inferlay_server *server,
+                                        const char *model,
+                                        char **json);
+
+// Splits the requests that name neither version nor label between versions of a model, by weights.
+//                                                                                        [any thread] [never blocks]
+// `model`, `versions` and `weights`, of which there are `count` each: borrowed for the call; none ends the split.
+// Over every run of as many requests as the weights come to, each version gets exactly its weight; requests of the
+// same sequence go to the same version. A version that does not serve gets none, and its share goes to the others
+// in proportion; if none of them serves, requests go to the newest version that does. `inferlay_response_version`
+// says who has answered. Fails with NOT_FOUND for a model or version that is not there; with INVALID_ARG for a
+// version that is there twice, weights that are all 0, and weights that come to more than 10000 after what divides
+// them all was taken out.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_server_set_traffic(const inferlay_server *server,
+                                             const char *model,
+                                             const uint64_t *versions,
+                                             const uint32_t *weights,
+                                             size_t count);
+
+// Makes a version the shadow of the others; 0: none.                                     [any thread] [never blocks]
+//
+// It gets a copy of every request to the model that another version answers; its answers are dropped, its
+// statistics kept. Whoever asks never waits for it and never hears of it: copies have deadlines of their own,
+// memory that a request borrows is copied, and a shadow that is behind is left out until it has caught up, which
+// `shadow_dropped_count` of its statistics counts. As long as another version serves, the shadow gets no requests
+// of its own but those that ask for it. `model`: borrowed for the call. Fails with NOT_FOUND for a model or
+// version that is not there.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_server_set_shadow(const inferlay_server *server,
+                                            const char *model,
+                                            uint64_t version);
+
+// How the traffic of a model is directed, as JSON: `{"traffic": [{"version": 1, "weight": 9}], "shadow": 2}`.
+//                                                                                        [any thread] [never blocks]
+// Without a split there are no versions, without a shadow it is null.
+// `model`: borrowed for the call. Fails with NOT_FOUND for a model that is not there.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_server_traffic(const inferlay_server *server,
+                                         const char *model,
+                                         char **json);
+
+// Makes a request to the version that a label is at whenever the request is sent, in the place of a number.
+//                                                                                        [any thread] [never blocks]
+// `model`, `label`: borrowed for the call. Else as `inferlay_request_new`. Fails with NOT_FOUND for a label that
+// is not there.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_request_new_labelled(const inferlay_server *server,
+                                               const char *model,
+                                               const char *label,
+                                               inferlay_request **request);
+
 // Adds a count to a response, which then is freed once more.                             [any thread] [never blocks]
 //
 // `response`: a NULL one stays NULL. Returns the same response.

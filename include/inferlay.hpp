@@ -485,6 +485,9 @@ class request {
   // Version 0: the highest that serves. Throws `not_found` or `unavailable`.
   inline request(const server &server, text model, std::uint64_t version = 0);
 
+  // A request to the version that a label is at whenever it is sent. Throws as above.
+  static inline request labelled(const server &server, text model, text label);
+
   // Sets an input that borrows its memory, until release: a `std::vector`, a `std::array`, an array, or a `span` of
   // numbers. For a model that batches, the first dim is the number of rows.
   template <class C>
@@ -612,6 +615,8 @@ class request {
   inferlay_request *raw() const noexcept { return handle_.get(); }
 
  private:
+  explicit request(inferlay_request *raw) noexcept : handle_(raw) {}
+
   // What a container or array of this type holds.
   template <class C>
   using span_of = span<std::remove_pointer_t<decltype(std::data(std::declval<C &>()))>>;
@@ -1311,6 +1316,34 @@ class server {
     detail::check(inferlay_server_set_trace_every(raw(), requests));
   }
 
+  // Labels, such as "stable", stand for versions and are moved live. `labels` is JSON: {"stable": 1}.
+  void set_label(text model, text label, std::uint64_t version) {
+    detail::check(inferlay_server_set_label(raw(), model.chars(), label.chars(), version));
+  }
+  void remove_label(text model, text label) {
+    detail::check(inferlay_server_remove_label(raw(), model.chars(), label.chars()));
+  }
+  std::string labels(text model) const { return detail::json(inferlay_server_labels, raw(), model.chars()); }
+
+  // Splits the requests that name no version between versions, by weights; none ends the split. `traffic` is JSON:
+  // {"traffic": [{"version": 1, "weight": 9}], "shadow": null}.
+  void set_traffic(text model, const std::vector<std::pair<std::uint64_t, std::uint32_t>> &weighted) {
+    std::vector<std::uint64_t> versions;
+    std::vector<std::uint32_t> weights;
+    for (const auto &[version, weight] : weighted) {
+      versions.push_back(version);
+      weights.push_back(weight);
+    }
+    detail::check(
+        inferlay_server_set_traffic(raw(), model.chars(), versions.data(), weights.data(), weighted.size()));
+  }
+  std::string traffic(text model) const { return detail::json(inferlay_server_traffic, raw(), model.chars()); }
+
+  // Gives a version copies of what others answer, and drops its answers; version 0: nobody.
+  void set_shadow(text model, std::uint64_t version) {
+    detail::check(inferlay_server_set_shadow(raw(), model.chars(), version));
+  }
+
   // Metrics of the program's own, beside those of the library. Whoever asks for the same name and labels gets the same.
   metric metric_counter(const metric_name &of) { return make_metric(INFERLAY_METRIC_COUNTER, of, {}); }
   metric metric_gauge(const metric_name &of) { return make_metric(INFERLAY_METRIC_GAUGE, of, {}); }
@@ -1535,6 +1568,11 @@ class server {
 inline request::request(const server &server, text model, std::uint64_t version)
     : handle_(detail::made<inferlay_request>(inferlay_request_new, server.raw(), model.chars(),
                            version)) {}
+
+inline request request::labelled(const server &server, text model, text label) {
+  return request(
+      detail::made<inferlay_request>(inferlay_request_new_labelled, server.raw(), model.chars(), label.chars()));
+}
 
 inline batch_queue::batch_queue(const server &server, text config)
     : handle_(detail::made<inferlay_batch_queue>(inferlay_batch_queue_new, server.raw(), config.chars())) {}

@@ -11,7 +11,7 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 /// The C programs of `tests/capi`; each is a `main` that exits with 0.
-const PROGRAMS: [&str; 15] = [
+const PROGRAMS: [&str; 16] = [
     "allocations",
     "async",
     "backend",
@@ -27,6 +27,7 @@ const PROGRAMS: [&str; 15] = [
     "stop",
     "stress",
     "text",
+    "traffic",
 ];
 
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
@@ -197,7 +198,7 @@ fn the_header_passes_no_type_of_rust_and_has_no_long_line() {
 }
 
 /// What all use first, then the nouns in the order in which a program meets them.
-const SOURCES: [&str; 29] = [
+const SOURCES: [&str; 30] = [
     "types",
     "status",
     "text",
@@ -213,6 +214,7 @@ const SOURCES: [&str; 29] = [
     "output",
     "parameter",
     "infer",
+    "traffic",
     "response",
     "tensor",
     "dlpack",

@@ -10,6 +10,7 @@
 //!   request.rs   input.rs   output.rs   parameter.rs    a request and its setters
 //!   infer.rs     submission.rs                          the three ways to ask; the flight of one request
 //!   response.rs  tensor.rs  dlpack.rs                   what comes back
+//!   traffic.rs                                          labels, shares and shadows of versions
 //!   queue.rs     signal.rs                              events, and the descriptor of a queue
 //!   drain.rs     notice.rs                              many events at a time; what a server tells of by itself
 //!   metric.rs                                           metrics of the application
@@ -54,4 +55,5 @@ mod submission;
 mod subscription;
 mod tensor;
 mod text;
+mod traffic;
 mod types;

@@ -12,6 +12,7 @@
 use super::answer;
 use super::doze::Demand;
 use super::instance::{InstanceCell, Instances};
+use super::ledger::Ledger;
 use super::queue::{Entry, Room};
 use super::request::{Checked, Refused, Request, check};
 use super::services::Services;
@@ -20,7 +21,7 @@ use super::spec::LaneSpec;
 use super::task::{Notify, Task, Ticket};
 use super::timekeeper::Timed;
 use super::word::{Refusal, Word};
-use crate::observe::{Bounds, ModelMetrics, ModelStatistics, Saturation, Tally, Totals};
+use crate::observe::{Bounds, ModelMetrics, Saturation, Tally, Totals};
 use crate::sync::{
     AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Doorbell, Home, Inbox, Mutex, Ordering, Pool,
 };
@@ -46,6 +47,8 @@ pub(crate) struct Lane {
     pub(super) core: Mutex<Core>,
     pub(super) tasks: Pool<Lane>,
     pub(crate) refusals: Refusals,
+    /// The counts of this lane and of those that it took the place of.
+    pub(super) ledger: Arc<Ledger>,
     /// How long loading took, in nanoseconds.
     load_ns: Count,
     /// Batches that are owed answers though their instance is back: a backend has taken their requests, or a caller who
@@ -79,6 +82,8 @@ pub(crate) struct Refusals {
     pub(crate) full: Count,
     pub(crate) expired: Count,
     pub(crate) cancelled: Count,
+    /// Copies for a shadow.
+    pub(crate) shadow: Count,
     /// They contradicted the spec, or the lane stopped while they waited.
     pub(crate) other: Count,
 }
@@ -125,13 +130,18 @@ impl Home for Lane {
 impl Lane {
     /// A lane without instances; [`Lane::add_instance`] brings them.
     pub(crate) fn new(spec: LaneSpec, services: Arc<Services>) -> Arc<Self> {
+        Self::counting(spec, services, Arc::default())
+    }
+
+    /// One that counts together with others: those whose place it takes.
+    pub(crate) fn counting(spec: LaneSpec, services: Arc<Services>, ledger: Arc<Ledger>) -> Arc<Self> {
         let core = Core {
             room: Room::new(spec.levels),
             instances: Instances::default(),
             tally: Tally::new(spec.rows_max),
             saturation: Saturation::new(services.clock.now()),
         };
-        Arc::new(Lane {
+        let lane = Arc::new(Lane {
             word: Word::new(),
             // Answered requests may still lie in the inbox beside the live ones.
             inbox: Inbox::new(spec.queued_max + spec.queued_max / 4 + 1),
@@ -140,6 +150,7 @@ impl Lane {
             core: Mutex::new(core),
             tasks: Pool::new(2 * spec.queued_max),
             refusals: Refusals::default(),
+            ledger,
             load_ns: Count::default(),
             flights: AtomicUsize::new(0),
             taken: Mutex::new(Vec::new()),
@@ -151,7 +162,9 @@ impl Lane {
             has_ended: AtomicBool::new(false),
             spec,
             services,
-        })
+        });
+        lane.ledger.join(&lane);
+        lane
     }
 
     /// A free instance joins. Whoever waits already is served.
@@ -379,37 +392,24 @@ impl Lane {
         self.core.lock().tally.last().unwrap_or(0)
     }
 
-    /// What the lane has done since it was made.
-    pub(crate) fn statistics(&self) -> ModelStatistics {
-        let core = self.core.lock();
-        let (mut statistics, last) = (core.tally.read(), core.tally.last());
-        drop(core);
-        statistics.last_inference = last.map_or(0, |at| self.services.clock.epoch_ms(at));
-        (statistics.name, statistics.version) = (self.spec.model.clone(), self.spec.version);
-        statistics.refused_count = self.refusals.full.read();
-        statistics.expired_count = self.refusals.expired.read();
-        statistics.cancelled_count = self.refusals.cancelled.read();
-        statistics.other_count = self.refusals.other.read();
-        statistics.queue_len = self.word.read().queued() as u64;
-        statistics
-    }
-
     /// What its metrics show.
     pub(crate) fn metrics(&self) -> ModelMetrics {
-        let statistics = self.statistics();
+        let (statistics, counted) = self.counted();
+        // Of this lane alone: it is about what the lane could do.
         let mut core = self.core.lock();
         let (bounds, now) = (self.bounds(&core), self.services.clock.now());
+        let own = core.tally.read();
         let totals = Totals {
             at: now,
             busy_ns: core.instances.busy_ns(now),
-            executions: statistics.execution_count,
+            executions: own.execution_count,
             rows: core.tally.rows(),
-            requests: statistics.queue.count,
-            waited_ns: statistics.queue.ns,
-            turned_away: statistics.refused_count + statistics.expired_count,
+            requests: own.queue.count,
+            waited_ns: own.queue.ns,
+            turned_away: self.refusals.full.read() + self.refusals.expired.read(),
         };
         let saturation = core.saturation.look(&totals, &bounds);
-        let durations = core.tally.durations();
+        let durations = counted.durations();
         drop(core);
         ModelMetrics {
             statistics,

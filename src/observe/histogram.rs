@@ -29,6 +29,12 @@ impl Histogram {
         self.ns += ns;
     }
 
+    /// Adds what another has counted.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.counts.iter_mut().zip(other.counts).for_each(|(own, other)| *own += other);
+        self.ns += other.ns;
+    }
+
     /// The bounds in seconds, each with how many were no longer; then how many there were.
     pub(crate) fn cumulative(&self) -> (Vec<(f64, u64)>, u64) {
         let mut sum = 0;
@@ -60,6 +66,12 @@ impl FirstResponses {
         let bucket = Self::BOUNDS_MS.partition_point(|bound| bound * 1_000_000 < ns);
         self.counts[bucket] += 1;
         self.ns += ns;
+    }
+
+    /// Adds what another has counted.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.counts.iter_mut().zip(other.counts).for_each(|(own, other)| *own += other);
+        self.ns += other.ns;
     }
 
     /// As [`Histogram::cumulative`], in milliseconds.

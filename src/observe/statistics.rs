@@ -87,6 +87,9 @@ pub struct ModelStatistics {
     /// Requests that were not answered well for another reason: they contradicted the config, or the model or server
     /// stopped meanwhile.
     pub other_count: u64,
+    /// Of a version that shadows another, the copies of requests that were left out, because it was behind or did not take
+    /// them; see [`crate::ServerHandle::set_shadow`].
+    pub shadow_dropped_count: u64,
     /// Requests that wait now.
     pub queue_len: u64,
     /// When the last execution ended, in milliseconds since 1970; 0 before the first.
@@ -143,7 +146,27 @@ struct InferenceStatistics {
     cache_miss: DurationStatistics,
 }
 
+impl DurationStatistics {
+    fn merge(&mut self, other: DurationStatistics) {
+        self.count += other.count;
+        self.ns += other.ns;
+    }
+}
+
 impl ModelStatistics {
+    /// Adds the sums that a tally keeps here; the rest is written when they are read.
+    pub(super) fn merge(&mut self, other: &ModelStatistics) {
+        self.inference_count += other.inference_count;
+        self.execution_count += other.execution_count;
+        self.success.merge(other.success);
+        self.fail.merge(other.fail);
+        self.queue.merge(other.queue);
+        self.compute_input.merge(other.compute_input);
+        self.compute_infer.merge(other.compute_infer);
+        self.compute_output.merge(other.compute_output);
+        self.bytes_copied += other.bytes_copied;
+    }
+
     fn inference(&self) -> InferenceStatistics {
         InferenceStatistics {
             success: self.success,
@@ -160,7 +183,7 @@ impl ModelStatistics {
 
 impl Serialize for ModelStatistics {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut json = serializer.serialize_struct("ModelStatistics", 15)?;
+        let mut json = serializer.serialize_struct("ModelStatistics", 16)?;
         json.serialize_field("name", &self.name)?;
         json.serialize_field("version", &self.version.to_string())?;
         json.serialize_field("last_inference", &self.last_inference)?;
@@ -173,6 +196,7 @@ impl Serialize for ModelStatistics {
         json.serialize_field("expired_count", &self.expired_count)?;
         json.serialize_field("cancelled_count", &self.cancelled_count)?;
         json.serialize_field("other_count", &self.other_count)?;
+        json.serialize_field("shadow_dropped_count", &self.shadow_dropped_count)?;
         json.serialize_field("queue_len", &self.queue_len)?;
         json.serialize_field("cuts", &self.cuts)?;
         json.serialize_field("bytes_copied", &self.bytes_copied)?;

@@ -29,6 +29,7 @@ pub(crate) struct Record {
 }
 
 /// The running sums of a lane.
+#[derive(Clone)]
 pub(crate) struct Tally {
     statistics: ModelStatistics,
     /// Responses that were not the last of their requests.
@@ -71,7 +72,35 @@ pub(crate) struct Durations {
     pub(crate) first_response: FirstResponses,
 }
 
+impl Size {
+    fn merge(&mut self, other: Size) {
+        self.count += other.count;
+        self.input_ns += other.input_ns;
+        self.infer_ns += other.infer_ns;
+        self.output_ns += other.output_ns;
+    }
+}
+
 impl Tally {
+    /// Adds what another lane of the same version has counted.
+    pub(crate) fn merge(&mut self, other: &Tally) {
+        // Named one by one, so that whoever adds a sum is told to add it here.
+        let Tally { statistics, more_responses, empty_ends, sizes, cuts, durations, waits, first_responses, last } =
+            other;
+        self.statistics.merge(statistics);
+        self.more_responses += more_responses;
+        self.empty_ends += empty_ends;
+        if self.sizes.len() < sizes.len() {
+            self.sizes.resize(sizes.len(), Size::default());
+        }
+        self.sizes.iter_mut().zip(sizes).for_each(|(own, other)| own.merge(*other));
+        self.cuts.iter_mut().zip(cuts).for_each(|(own, other)| *own += other);
+        self.durations.merge(durations);
+        self.waits.merge(waits);
+        self.first_responses.merge(first_responses);
+        self.last = self.last.max(*last);
+    }
+
     pub(crate) fn new(rows_max: usize) -> Self {
         let sizes = vec![Size::default(); rows_max.clamp(1, 4096) + 1];
         Tally {
@@ -208,6 +237,43 @@ impl Size {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+
+    fn tell(tally: &mut Tally, n: u64) {
+        let size = n as usize % 5 + 1;
+        let record = Record {
+            started: 100 * n,
+            ended: 107 * n,
+            waited: 3 * n,
+            gathered: n,
+            scattered: 2 * n,
+            requests: size,
+            rows: size,
+            good_rows: size - 1,
+            failed: 1,
+            bytes_copied: 11 * size,
+            why: Some(Cut::ALL[n as usize % Cut::ALL.len()]),
+            ..Record::default()
+        };
+        tally.add(&record, (0..size).map(|at| timing(90 * n, at > 0)));
+        tally.add_response();
+        tally.add_flight(n);
+    }
+
+    #[test]
+    fn two_tallies_merged_say_what_one_would_that_was_told_all() {
+        let (mut first, mut second, mut all) = (Tally::new(8), Tally::new(3), Tally::new(8));
+        for n in 0..40 {
+            // The smaller table is told of what fits it.
+            tell(if n % 5 < 3 && n % 2 == 0 { &mut second } else { &mut first }, n);
+            tell(&mut all, n);
+        }
+        let (mut forward, mut backward) = (first.clone(), second.clone());
+        forward.merge(&second);
+        backward.merge(&first);
+        let said = |tally: &Tally| format!("{:?} {:?} {:?}", tally.read(), tally.durations(), tally.last());
+        assert_eq!((said(&forward), said(&backward)), (said(&all), said(&all)));
+        assert_ne!(said(&first), said(&all));
+    }
 
     fn timing(submitted: u64, is_good: bool) -> Timing {
         Timing { submitted, is_good }

@@ -228,7 +228,7 @@ pub(super) fn serve(
     let spec = lane_spec(&config, version, &signature, options, weights.attributes)?;
     let cells = cells(&config, options, &model, spec.is_thread_bound)?;
     let cells = warm_up(&config, beside, &spec, cells, services)?;
-    let lane = Lane::new(spec, services.clone());
+    let lane = Lane::counting(spec, services.clone(), weights.ledger.clone());
     for cell in cells {
         lane.add_instance(cell);
     }
@@ -246,7 +246,12 @@ pub(super) fn dormant(
     weights: Arc<Weights>,
 ) -> Result<Served, Error> {
     let spec = lane_spec(&config, version, &stated(&config), options, weights.attributes)?;
-    Ok(Served { lane: Lane::new(spec, services.clone()), config: Arc::new(config), weights, line: None })
+    Ok(Served {
+        lane: Lane::counting(spec, services.clone(), weights.ledger.clone()),
+        config: Arc::new(config),
+        weights,
+        line: None,
+    })
 }
 
 /// The instances that a config wants.

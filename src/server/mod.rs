@@ -7,6 +7,7 @@ mod budget;
 mod builder;
 mod catalog;
 mod control;
+mod course;
 mod events;
 mod future;
 mod gate;
@@ -22,11 +23,16 @@ mod paging;
 mod register;
 mod responses;
 mod retire;
+mod route;
 mod served;
 mod spec;
 mod status;
 #[cfg(all(test, not(loom)))]
 mod table_tests;
+mod traffic;
+#[cfg(all(test, not(loom)))]
+mod traffic_tests;
+mod version;
 mod warmup;
 mod watching;
 
@@ -57,6 +63,7 @@ use inferlay_backend_sdk::{Error, ErrorKind};
 use jobs::Jobs;
 use paging::Pager;
 use retire::Retiring;
+use route::Choice;
 use served::Served;
 use std::path::Path;
 use std::sync::Arc;
@@ -178,7 +185,7 @@ impl ServerHandle {
         Self::builder().repository(path).start()
     }
 
-    /// A handle on a model, which serves its highest version.
+    /// A handle on a model, which serves its highest version; or, with [`ServerHandle::set_traffic`], several.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] with the names that are known; [`ErrorKind::Unavailable`] with the reason.
@@ -196,7 +203,7 @@ impl ServerHandle {
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn model(&self, name: &str) -> Result<ModelHandle, Error> {
-        ModelHandle::new(self.inner.clone(), self.inner.catalog.entry(name)?, None)
+        ModelHandle::new(self.inner.clone(), self.inner.catalog.entry(name)?, Choice::Any)
     }
 
     /// A handle on one version of a model.
@@ -215,7 +222,7 @@ impl ServerHandle {
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn model_version(&self, name: &str, version: u64) -> Result<ModelHandle, Error> {
-        ModelHandle::new(self.inner.clone(), self.inner.catalog.entry(name)?, Some(version))
+        ModelHandle::new(self.inner.clone(), self.inner.catalog.entry(name)?, Choice::Number(version))
     }
 
     /// Runs one request and waits for the answer; see [`ModelHandle::infer`]. A handle saves the look-up of the name.

@@ -512,6 +512,28 @@ void models_come_and_go_while_it_runs() {
 
 }  // namespace
 
+void traffic_goes_where_it_is_directed() {
+  const std::string config = "{backend: 'null', version_policy: all, input: {name: x, data_type: FP32, dims: 2}}";
+  inferlay::options options;
+  options.add_model_in_memory("m", {{"config.yaml", config}, {"1/weights.bin", "1"}, {"2/weights.bin", "2"}});
+  inferlay::server server(options);
+  const std::vector<float> row{1, 2};
+  server.set_label("m", "stable", 1);
+  CHECK(server.labels("m") == R"({"stable":1})");
+  auto labelled = inferlay::request::labelled(server, "m", "stable");
+  CHECK(server.infer(labelled.set_input("x", row, {2})).version() == 1);
+  server.remove_label("m", "stable");
+  fails(code::not_found, [&] { server.infer(labelled); });
+  inferlay::request request(server, "m");
+  request.set_input("x", row, {2});
+  server.set_traffic("m", {{1, 1}, {2, 1}});
+  const auto first = server.infer(request).version();
+  CHECK(server.infer(request).version() == 3 - first && server.infer(request).version() == first);
+  server.set_traffic("m", {});
+  server.set_shadow("m", 2);
+  CHECK(server.traffic("m") == R"({"shadow":2,"traffic":[]})" && server.infer(request).version() == 1);
+}
+
 int main(int argc, char **argv) {
   if (argc > 1) {
     std::set_terminate([] { std::_Exit(42); });
@@ -540,6 +562,7 @@ int main(int argc, char **argv) {
   batches_are_pulled_and_answered(server);
   a_server_tells_of_itself(server);
   options_say_what_is_loaded_and_who_is_told();
+  traffic_goes_where_it_is_directed();
   backends_are_looked_for_where_the_options_say();
   models_come_and_go_while_it_runs();
   after_stop_everything_is_refused(server);
