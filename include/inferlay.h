@@ -160,6 +160,15 @@ struct inferlay_abi_host;
 // Something failed.
 #define INFERLAY_LOG_ERROR 3
 
+// All, when it starts. The default. `inferlay_server_poll` looks again.
+#define INFERLAY_MODEL_CONTROL_NONE 0
+
+// Those that are asked for, by `inferlay_options_add_load` and `inferlay_server_load_model`.
+#define INFERLAY_MODEL_CONTROL_EXPLICIT 1
+
+// All, when it starts, and whatever changes in the repositories afterwards.
+#define INFERLAY_MODEL_CONTROL_POLL 2
+
 // The request starts its sequence.
 #define INFERLAY_SEQUENCE_START 1
 
@@ -181,6 +190,12 @@ struct inferlay_abi_host;
 // A model that was loaded or failed to, see `inferlay_options_set_progress_queue`.
 #define INFERLAY_EVENT_PROGRESS 4
 
+// An operation that is over, see `inferlay_operation_on_done_queue`.
+#define INFERLAY_EVENT_DONE 5
+
+// A version of a model whose state has changed, see `inferlay_server_subscribe_queue`.
+#define INFERLAY_EVENT_CHANGE 6
+
 // A text.
 #define INFERLAY_PARAMETER_STRING 1
 
@@ -192,6 +207,21 @@ struct inferlay_abi_host;
 
 // A truth value.
 #define INFERLAY_PARAMETER_BOOL 4
+
+// Known, and not asked to be loaded.
+#define INFERLAY_STATE_UNKNOWN 0
+
+// Being loaded.
+#define INFERLAY_STATE_LOADING 1
+
+// Serving.
+#define INFERLAY_STATE_READY 2
+
+// Not serving; the reason says why.
+#define INFERLAY_STATE_UNAVAILABLE 3
+
+// No longer serving: what it has is being answered, and then it is freed.
+#define INFERLAY_STATE_UNLOADING 4
 
 // It only rises, such as a number of events.
 #define INFERLAY_METRIC_COUNTER 0
@@ -212,6 +242,9 @@ typedef struct inferlay_batch_queue inferlay_batch_queue;
 
 // A metric of the application. Any number of threads may change it at once.
 typedef struct inferlay_metric inferlay_metric;
+
+// A load, an unload or a poll that is under way, or over. It goes on when it is freed.
+typedef struct inferlay_operation inferlay_operation;
 
 // Options of a server, and what it loads at start. Used by one thread at a time; any number of servers may be started
 // with the same.
@@ -235,6 +268,9 @@ typedef struct inferlay_server inferlay_server;
 
 // A failure: its code and a message. NULL wherever a function returns one stands for success.
 typedef struct inferlay_status inferlay_status;
+
+// Keeps somebody told of changes until it is freed.
+typedef struct inferlay_subscription inferlay_subscription;
 
 // A tensor that owns a share of its memory. Any number of threads may read it at once.
 typedef struct inferlay_tensor inferlay_tensor;
@@ -287,6 +323,29 @@ typedef uint32_t inferlay_log_level;
 // NUL-terminated too and borrowed for the call. Called on any thread, several at once, until the server is freed; it
 // must return soon and must not wait for the server.
 typedef void (*inferlay_log_fn)(void *user_data, inferlay_log_level level, const char *message, size_t len);
+
+// Which models a server loads, and when: one of `INFERLAY_MODEL_CONTROL_*`.
+typedef uint32_t inferlay_model_control;
+
+// A repository: folders of models that are searched as one, and the names that their models are served under. Set
+// `struct_size` to `sizeof(inferlay_repository)`, and what is not used to 0.
+typedef struct {
+  // `sizeof(inferlay_repository)`.
+  size_t struct_size;
+  // The folders: `<folder>/<model>/<version>/<file>`. A model lies in one of them.
+  const char *const *folders;
+  // The number of folders, at least 1.
+  size_t folders_len;
+  // What is put before the names of all models, and a '/', so that two repositories may hold the same name; NULL for
+  // nothing.
+  const char *prefix;
+  // Names of models' folders.
+  const char *const *own_names;
+  // Under which they are served, one for each of `own_names`.
+  const char *const *served_names;
+  // The number of names; 0 when all are served as their folders are called.
+  size_t names_len;
+} inferlay_repository;
 
 // The type of a tensor's elements: one of `INFERLAY_TYPE_*`, with the names of KServe v2 and the numbers of Triton.
 // Elements are little-endian; BOOL is one byte; FP16 and BF16 are raw 16 bits.
@@ -380,16 +439,18 @@ typedef struct {
   size_t struct_size;
   // One of `INFERLAY_EVENT_*`.
   inferlay_event_kind kind;
-  // Of a response: a sum of `INFERLAY_RESPONSE_*`. Of a line of the log: one of `INFERLAY_LOG_*`. Else 0.
+  // Of a response: a sum of `INFERLAY_RESPONSE_*`. Of a line of the log: one of `INFERLAY_LOG_*`. Of a change: one of
+  // `INFERLAY_STATE_*`. Else 0.
   inferlay_response_flags flags;
-  // What was given to `inferlay_infer_queue`, or with the queue to the options.
+  // What was given with the queue: to `inferlay_infer_queue`, to the options and so on.
   void *user_data;
   // The request; of a release, NULL if it was freed meanwhile. Of a response, not to be used but for comparing.
   inferlay_request *request;
   // Of a response: the response, which is then the caller's; else NULL.
   inferlay_response *response;
   // Of a response that is NULL: why; both are NULL where a decoupled model has ended without a last response. Of a
-  // line of the log and of progress: what holds the text. It is then the caller's. Else NULL.
+  // line of the log, of progress and of a change: what holds the text. Of an operation: why it failed, or NULL. It is
+  // then the caller's. Else NULL.
   inferlay_status *status;
 } inferlay_event;
 
@@ -460,6 +521,58 @@ typedef struct {
   // The bytes of the text.
   size_t string_len;
 } inferlay_parameter;
+
+// How a model is to be loaded, where that is not what its folder says. Set `struct_size` to
+// `sizeof(inferlay_load_options)`, and what is not used to 0.
+typedef struct {
+  // `sizeof(inferlay_load_options)`.
+  size_t struct_size;
+  // In the place of the model's own config: YAML or JSON; NULL for its own.
+  const char *config;
+  // The versions to load, whatever the config's `version_policy` says; each must be there.
+  const uint64_t *versions;
+  // The number of versions; 0 for those that the config chooses.
+  size_t versions_len;
+  // The model's files, in the place of those of a repository: paths within its folder, such as `1/model.onnx`. Those
+  // without a folder are version 1, but for the config.
+  const inferlay_file *const *files;
+  // The number of files; 0 for those of a repository.
+  size_t files_len;
+} inferlay_load_options;
+
+// How a model is to be unloaded. Set `struct_size` to `sizeof(inferlay_unload_options)`, and what is not used to 0.
+typedef struct {
+  // `sizeof(inferlay_unload_options)`.
+  size_t struct_size;
+  // Whether models that were loaded for this one alone go with it. Without effect so far: no model has dependents
+  // until there are ensembles.
+  bool unload_dependents;
+} inferlay_unload_options;
+
+// Told that an operation is over. `status`: how: NULL, or why it failed, which is then the function's to free. Called
+// once, on an engine thread with no engine lock held, unless the server stops before; it must not call what waits.
+typedef void (*inferlay_done_fn)(void *user_data, inferlay_status *status);
+
+// The state of a version of a model: one of `INFERLAY_STATE_*`.
+typedef uint32_t inferlay_model_state;
+
+// A version of a model whose state has changed. All of it lives until the callback returns.
+typedef struct {
+  // `sizeof` this struct, as the library knows it.
+  size_t struct_size;
+  // The model; this text lives for ever.
+  const char *model;
+  // The version; 0 when no version of it was found.
+  uint64_t version;
+  // Its state: one of `INFERLAY_STATE_*`.
+  inferlay_model_state state;
+  // Why it is in that state; "" when it serves. Of one that serves though an update of it failed, why that failed.
+  const char *reason;
+} inferlay_change;
+
+// Told of each change, in order, one call at a time, on an engine thread with no engine lock held; it must not call
+// what waits.
+typedef void (*inferlay_change_fn)(void *user_data, const inferlay_change *change);
 
 // The kind of a metric: one of `INFERLAY_METRIC_*`, with the numbers of Triton.
 typedef uint32_t inferlay_metric_kind;
@@ -666,6 +779,85 @@ inferlay_status *inferlay_options_set_require_manifest(inferlay_options *options
 INFERLAY_MUST_USE
 inferlay_status *inferlay_options_set_require_signature(inferlay_options *options,
                                                         bool require_signature);
+// Which models are loaded, and when: one of INFERLAY_MODEL_CONTROL_*.                    [one thread] [never blocks]
+INFERLAY_MUST_USE
+inferlay_status *inferlay_options_set_model_control(inferlay_options *options,
+                                                    inferlay_model_control control);
+
+// Adds a model that a server with explicit control loads when it starts; others do not mind.
+//                                                                                        [one thread] [never blocks]
+// `model`: borrowed for the call. One that is in no repository fails the start with NOT_FOUND.
+INFERLAY_MUST_USE inferlay_status *inferlay_options_add_load(inferlay_options *options, const char *model);
+
+// Adds a repository of several folders, or whose models are served under other names.    [one thread] [never blocks]
+//
+// `repository` and all it points to: borrowed for the call. The folders are opened when a server starts.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_options_add_repository_with(inferlay_options *options,
+                                                      const inferlay_repository *repository);
+
+// For how long nothing of a model's folder may have changed before a server that polls acts on it; a second by default.
+// Longer than whoever writes it ever pauses.                                             [one thread] [never blocks]
+INFERLAY_MUST_USE inferlay_status *inferlay_options_set_settle_time(inferlay_options *options, uint64_t time_ns);
+
+// How often a server that polls looks at everything without being told to by the system; every 30 seconds by default,
+// every 2 where the system does not tell.                                                [one thread] [never blocks]
+INFERLAY_MUST_USE inferlay_status *inferlay_options_set_poll_period(inferlay_options *options, uint64_t period_ns);
+
+// Has a server that polls look only at every period: for file systems of whose changes the system tells nothing.
+//                                                                                        [one thread] [never blocks]
+INFERLAY_MUST_USE inferlay_status *inferlay_options_set_poll_by_period_only(inferlay_options *options);
+
+// Has a server that polls wait for a file of this name, in the model's folder or a version's, instead of for quiet:
+// written last, and anew for each change.                                                [one thread] [never blocks]
+//
+// `name`: borrowed for the call.
+INFERLAY_MUST_USE inferlay_status *inferlay_options_set_ready_marker(inferlay_options *options, const char *name);
+
+// Has a server that polls try a load that failed again after so long, although nothing has changed. Else it waits for
+// a change.                                                                              [one thread] [never blocks]
+INFERLAY_MUST_USE inferlay_status *inferlay_options_set_retry_after(inferlay_options *options, uint64_t time_ns);
+
+// How long a version that was replaced or unloaded may take to answer what it has; then that is answered with errors.
+// Five minutes by default.                                                               [one thread] [never blocks]
+INFERLAY_MUST_USE inferlay_status *inferlay_options_set_retire_timeout(inferlay_options *options, uint64_t timeout_ns);
+
+// How many bytes of host memory models may use together. Then they are loaded when they are first asked, and the least
+// recently used go, when they are idle, to make room. Without a budget all stay.         [one thread] [never blocks]
+INFERLAY_MUST_USE inferlay_status *inferlay_options_set_memory_budget(inferlay_options *options, uint64_t bytes);
+
+// The same for the memory of a device.                                                   [one thread] [never blocks]
+INFERLAY_MUST_USE
+inferlay_status *inferlay_options_set_device_memory_budget(inferlay_options *options,
+                                                           uint32_t device_id,
+                                                           uint64_t bytes);
+
+// Has a model stay in memory, whatever the budget: it is loaded at the start and never goes to make room.
+//                                                                                        [one thread] [never blocks]
+// `model`: borrowed for the call.
+INFERLAY_MUST_USE inferlay_status *inferlay_options_add_pinned(inferlay_options *options, const char *model);
+
+// Adds a folder of models to a server that runs. One that polls loads them; else they are loaded when they are asked
+// for.                                                                                   [any thread] [never blocks]
+//
+// `folder`: borrowed for the call. Fails with ALREADY_EXISTS for a repository of the same folder.
+INFERLAY_MUST_USE inferlay_status *inferlay_server_add_repository(const inferlay_server *server, const char *folder);
+
+// Adds a repository of several folders, or whose models are served under other names, to a server that runs.
+//                                                                                        [any thread] [never blocks]
+// `repository` and all it points to: borrowed for the call. Fails as `inferlay_server_add_repository`, and with
+// INVALID_ARG for a name or prefix that no model may bear.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_server_add_repository_with(const inferlay_server *server,
+                                                     const inferlay_repository *repository);
+
+// Takes a repository away, by its folders. A server that polls unloads its models; else they serve on.
+//                                                                                        [any thread] [never blocks]
+// `folders`: borrowed for the call, all those that the repository was added with. Fails with NOT_FOUND.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_server_remove_repository(const inferlay_server *server,
+                                                   const char *const *folders,
+                                                   size_t folders_len);
 
 // Starts a server: loads everything the options name, and serves.             [any thread] [blocks: loads the models]
 //
@@ -709,8 +901,8 @@ bool inferlay_server_is_ready(const inferlay_server *server);
 // on failure. So for all functions that give texts.
 INFERLAY_MUST_USE inferlay_status *inferlay_server_metadata(const inferlay_server *server, char **json);
 
-// Every version of every model, as JSON: `[{"name", "version", "state", "reason"}]`, where the state is READY, LOADING
-// or UNAVAILABLE.                                                                        [any thread] [never blocks]
+// Every version of every model, as JSON: `[{"name", "version", "state", "reason"}]`, where the state is UNKNOWN,
+// LOADING, READY, UNAVAILABLE or UNLOADING.                                              [any thread] [never blocks]
 INFERLAY_MUST_USE inferlay_status *inferlay_server_models(const inferlay_server *server, char **json);
 
 // What every model that serves has done since it was loaded, as JSON: `{"model_stats": [...]}`, with the names of
@@ -1439,6 +1631,127 @@ bool inferlay_responder_cancelled(const inferlay_responder *responder);
 //
 // `responder`: taken; NULL does nothing.
 void inferlay_responder_free(inferlay_responder *responder);
+
+// Loads a model of the repositories by its name, or loads it anew, and returns at once.  [any thread] [never blocks]
+//
+// What serves goes on serving until all of the new is loaded; then new requests go there, and those on their way finish
+// where they are. If anything of it fails, what served serves on. What has not changed is not loaded again.
+// `model`, `options` and all it points to: borrowed for the call; the files are copied. `options`: NULL for what the
+// model's folder says. `operation`: where the operation goes, which is then the caller's, to be freed with
+// `inferlay_operation_free`; NULL if nobody wants to know. The operation fails with NOT_FOUND for a model that is in no
+// repository, with CANCELLED when it is unloaded meanwhile, and with whatever keeps a version from serving.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_server_load_model(const inferlay_server *server,
+                                            const char *model,
+                                            const inferlay_load_options *options,
+                                            inferlay_operation **operation);
+
+// Unloads a model, all its versions, and returns at once: from now on it takes no requests. Those on their way are
+// answered, for as long as the retire timeout allows. The model stays in the index, and can be loaded again.
+//                                                                                        [any thread] [never blocks]
+// `model`, `options`: borrowed for the call. `options`: NULL for the defaults. `operation`: as for
+// `inferlay_server_load_model`; it is over when the memory is back. It fails with NOT_FOUND, and with TIMEOUT when
+// requests were left when the time was up.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_server_unload_model(const inferlay_server *server,
+                                              const char *model,
+                                              const inferlay_unload_options *options,
+                                              inferlay_operation **operation);
+
+// Looks at all repositories now, does what has changed there asks for, and returns at once. A model that is being
+// written is waited for.                                                                 [any thread] [never blocks]
+//
+// `operation`: as for `inferlay_server_load_model`; it is over when all is done, whether or not models failed to load,
+// see `inferlay_server_models`. It fails with FAILED_PRECONDITION for a server with explicit control. A server that was
+// not started to poll looks only when this is called.
+INFERLAY_MUST_USE inferlay_status *inferlay_server_poll(const inferlay_server *server, inferlay_operation **operation);
+
+// Has a model stay in memory once it is there, or go again when others need room, which is so unless it was pinned.
+// Without a memory budget all models stay.                                               [any thread] [never blocks]
+//
+// `model`: borrowed for the call; it need not be loaded.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_server_pin_model(const inferlay_server *server,
+                                           const char *model,
+                                           bool pinned);
+
+// What paging has done, as JSON: `{"budget_bytes", "used_bytes", "used_bytes_max", "resident_count", "loads",
+// "evictions", "thrashes", "exhausted"}`; all 0 without a memory budget.                 [any thread] [never blocks]
+INFERLAY_MUST_USE inferlay_status *inferlay_server_paging(const inferlay_server *server, char **json);
+
+// How many times the state of any version of any model has changed: who keeps what it has been told of models asks
+// again when this is another number. Costs next to nothing.                              [any thread] [never blocks]
+//
+// 0 for NULL, and in the child of a fork.
+uint64_t inferlay_server_change_count(const inferlay_server *server);
+
+// Waits until an operation is over, and says how it ended.          [any thread] [blocks for `timeout_ns` at most]
+//
+// `timeout_ns`: how long to wait; 0 for not at all, UINT64_MAX for ever. Fails with what the operation failed with:
+// what served before serves still. CANCELLED: a later operation on the same model, or a stop, came before its end.
+// Fails with TIMEOUT when it is under way still, then `inferlay_operation_is_done` is false; and with
+// FAILED_PRECONDITION when it would wait inside a callback or an execution.
+INFERLAY_MUST_USE inferlay_status *inferlay_operation_wait(const inferlay_operation *operation, uint64_t timeout_ns);
+
+// Whether an operation is over.                                                          [any thread] [never blocks]
+//
+// False for NULL, and in the child of a fork.
+bool inferlay_operation_is_done(const inferlay_operation *operation);
+
+// Has `on_done` called when an operation is over, see `inferlay_done_fn`; soon, if it is.
+//                                                                                        [any thread] [never blocks]
+// `on_done`: not NULL; each one that is given is called. `user_data`: comes back with the call; borrowed until then, or
+// until the server has stopped. The operation may be freed before. Fails with UNAVAILABLE when the server has stopped.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_operation_on_done(const inferlay_operation *operation,
+                                            inferlay_done_fn on_done,
+                                            void *user_data);
+
+// Adds an event to a completion queue when an operation is over, in the place of a function.
+//                                                                                        [any thread] [never blocks]
+// The event is of the kind DONE: its `status` is NULL, or why the operation failed. It comes for sure: at a stop too.
+// `queue`: borrowed for the call. `user_data`: comes back with the event. The operation may be freed before.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_operation_on_done_queue(const inferlay_operation *operation,
+                                                  const inferlay_queue *queue,
+                                                  void *user_data);
+
+// Frees an operation, which goes on.                                                     [any thread] [never blocks]
+//
+// `operation`: taken; NULL does nothing. It outlives the server.
+void inferlay_operation_free(inferlay_operation *operation);
+
+// Has `on_change` called with every change of a version's state from now on, see `inferlay_change_fn`.
+//                                                                                        [any thread] [never blocks]
+// `on_change`: not NULL. `gone`: may be NULL; told once that `on_change` is not called any more, see
+// `inferlay_gone_fn`: soon after the subscription was freed, as a call may be under way, or within that. On failure it
+// is not told.
+// `user_data`: comes back with each call; borrowed until `gone`. `subscription`: where the subscription goes, which is
+// then the caller's, to be freed with `inferlay_subscription_free`; not NULL.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_server_subscribe(const inferlay_server *server,
+                                           inferlay_change_fn on_change,
+                                           inferlay_gone_fn gone,
+                                           void *user_data,
+                                           inferlay_subscription **subscription);
+
+// Sends every change of a version's state from now on to a completion queue, in the place of a function.
+//                                                                                        [any thread] [never blocks]
+// Each change is an event of the kind CHANGE: `flags` is the state, one of INFERLAY_STATE_*, the message of `status` is
+// JSON, a line of `inferlay_server_models`. Whoever subscribes and then asks for that misses nothing. Changes that
+// nobody takes are left out from 65536 events on. `queue`: borrowed for the call. `user_data`: comes back with each
+// event. `subscription`: as for `inferlay_server_subscribe`; events may still come soon after it was freed.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_server_subscribe_queue(const inferlay_server *server,
+                                                 const inferlay_queue *queue,
+                                                 void *user_data,
+                                                 inferlay_subscription **subscription);
+
+// Ends a subscription.                                                                   [any thread] [never blocks]
+//
+// `subscription`: taken; NULL does nothing. It outlives the server. A call that is under way is not waited for: see
+// `gone` of `inferlay_server_subscribe`.
+void inferlay_subscription_free(inferlay_subscription *subscription);
 
 // Makes a metric, which `inferlay_server_metrics` shows from now on.                     [any thread] [never blocks]
 //

@@ -86,6 +86,22 @@ enum class memory_kind : inferlay_memory_kind {
   managed = INFERLAY_MEMORY_MANAGED
 };
 
+// Which models a server loads, and when.
+enum class model_control : inferlay_model_control {
+  none = INFERLAY_MODEL_CONTROL_NONE,
+  explicitly = INFERLAY_MODEL_CONTROL_EXPLICIT,
+  poll = INFERLAY_MODEL_CONTROL_POLL
+};
+
+// The state of a version of a model.
+enum class model_state : inferlay_model_state {
+  unknown = INFERLAY_STATE_UNKNOWN,
+  loading = INFERLAY_STATE_LOADING,
+  ready = INFERLAY_STATE_READY,
+  unavailable = INFERLAY_STATE_UNAVAILABLE,
+  unloading = INFERLAY_STATE_UNLOADING
+};
+
 // Who may execute besides the workers.
 enum class caller_runs : inferlay_caller_runs {
   never = INFERLAY_CALLER_RUNS_NEVER,
@@ -623,6 +639,9 @@ class event {
   // Nothing touches the request's memory any more; it may be sent again.
   bool is_release() const noexcept { return raw_.kind == INFERLAY_EVENT_RELEASE; }
 
+  // An operation is over; `result` says why it failed, if it did.
+  bool is_done() const noexcept { return raw_.kind == INFERLAY_EVENT_DONE; }
+
   // What was said; of a release nothing.
   inferlay::result &result() noexcept { return result_; }
 
@@ -750,6 +769,123 @@ struct file {
   std::string_view content;
 };
 
+// Folders of models that are searched as one, and the names that their models are served under.
+struct repository {
+  std::vector<std::string> folders;
+  // Put before the names of all models, with a '/'; empty for nothing.
+  std::string prefix = {};
+  // Names of models' folders, and under which they are served.
+  std::vector<std::pair<std::string, std::string>> served_as = {};
+};
+
+namespace detail {
+
+inline std::vector<const char *> pointers(const std::vector<std::string> &texts) {
+  std::vector<const char *> made;
+  for (const auto &text : texts) made.push_back(text.c_str());
+  return made;
+}
+
+// Calls with what C calls a repository.
+template <class F>
+void with(const repository &said, F call) {
+  const auto folders = pointers(said.folders);
+  std::vector<const char *> own, served;
+  for (const auto &names : said.served_as) {
+    own.push_back(names.first.c_str());
+    served.push_back(names.second.c_str());
+  }
+  inferlay_repository raw = {};
+  raw.struct_size = sizeof raw;
+  raw.folders = folders.data();
+  raw.folders_len = folders.size();
+  raw.prefix = said.prefix.empty() ? nullptr : said.prefix.c_str();
+  raw.own_names = own.data();
+  raw.served_names = served.data();
+  raw.names_len = own.size();
+  check(call(&raw));
+}
+
+// Files as C calls them, as long as both live.
+struct raw_files {
+  explicit raw_files(const std::vector<file> &files) {
+    raw.reserve(files.size());
+    for (const auto &file : files) {
+      raw.push_back({sizeof(inferlay_file), file.name.c_str(), file.content.data(), file.content.size()});
+      pointers.push_back(&raw.back());
+    }
+  }
+
+  std::vector<inferlay_file> raw;
+  std::vector<const inferlay_file *> pointers;
+};
+
+}  // namespace detail
+
+// How a model is to be loaded, where that is not what its folder says.
+struct load_options {
+  // In the place of the model's own config: YAML or JSON; empty for its own.
+  std::string config = {};
+  // Empty for those that the config chooses.
+  std::vector<std::uint64_t> versions = {};
+  // In the place of those of a repository: paths within the model's folder, such as `1/model.onnx`; they are copied.
+  std::vector<file> files = {};
+};
+
+// A load, an unload or a poll that is under way, or over. It goes on when it is destroyed.
+class operation {
+ public:
+  // Takes the handle over.
+  explicit operation(inferlay_operation *raw) noexcept : handle_(raw) {}
+
+  // Waits until it is over; throws why it failed.
+  void wait() const { detail::check(inferlay_operation_wait(raw(), UINT64_MAX)); }
+
+  // Waits so long at most. Whether it is over; throws why it failed.
+  bool wait_for(std::chrono::nanoseconds time) const {
+    inferlay_status *status = inferlay_operation_wait(raw(), detail::nanoseconds(time));
+    if (status != nullptr && !is_done() && inferlay_status_code(status) == INFERLAY_CODE_TIMEOUT) {
+      inferlay_status_free(status);
+      return false;
+    }
+    detail::check(status);
+    return true;
+  }
+
+  bool is_done() const noexcept { return inferlay_operation_is_done(raw()); }
+
+  // Adds an event to the queue when it is over, with `user_data`: `is_done`.
+  void on_done(const queue &queue, void *user_data = nullptr) const {
+    detail::check(inferlay_operation_on_done_queue(raw(), queue.raw(), user_data));
+  }
+
+  inferlay_operation *raw() const noexcept { return handle_.get(); }
+
+ private:
+  detail::handle<inferlay_operation, inferlay_operation_free> handle_;
+};
+
+// A version of a model whose state has changed. All of it lives until the function that is told returns.
+struct change {
+  const char *model;
+  std::uint64_t version;
+  model_state state;
+  // Why it is in that state; "" when it serves.
+  const char *reason;
+};
+
+// Keeps a function told of changes until it is destroyed. A call that is under way then is not waited for.
+class subscription {
+ public:
+  // Takes the handle over.
+  explicit subscription(inferlay_subscription *raw) noexcept : handle_(raw) {}
+
+  inferlay_subscription *raw() const noexcept { return handle_.get(); }
+
+ private:
+  detail::handle<inferlay_subscription, inferlay_subscription_free> handle_;
+};
+
 // A model that was loaded or failed to, as the progress callback is told.
 struct progress {
   const char *model;
@@ -775,14 +911,9 @@ class options {
 
   // Adds a model whose files are in memory; they are copied.
   options &add_model_in_memory(text name, const std::vector<file> &files) {
-    std::vector<inferlay_file> raw_files;
-    std::vector<const inferlay_file *> pointers;
-    raw_files.reserve(files.size());
-    for (const auto &file : files) {
-      raw_files.push_back({sizeof(inferlay_file), file.name.c_str(), file.content.data(), file.content.size()});
-      pointers.push_back(&raw_files.back());
-    }
-    return done(inferlay_options_add_model_in_memory(raw(), name.chars(), pointers.data(), pointers.size()));
+    const detail::raw_files all(files);
+    return done(
+        inferlay_options_add_model_in_memory(raw(), name.chars(), all.pointers.data(), all.pointers.size()));
   }
 
   // Looks there for backends that are not linked in; without any such folder, in `inferlay/backends` beside the library.
@@ -826,6 +957,43 @@ class options {
     return done(inferlay_options_set_small_output_len_max(raw(), len));
   }
   options &set_trace_every(std::uint32_t requests) { return done(inferlay_options_set_trace_every(raw(), requests)); }
+
+  options &add_repository(const repository &repository) {
+    detail::with(repository, [&](auto raw_one) { return inferlay_options_add_repository_with(raw(), raw_one); });
+    return *this;
+  }
+
+  // Which models are loaded, and when; those that a server with explicit control loads when it starts.
+  options &set_model_control(model_control control) {
+    return done(inferlay_options_set_model_control(raw(), static_cast<inferlay_model_control>(control)));
+  }
+  options &add_load(text model) { return done(inferlay_options_add_load(raw(), model.chars())); }
+
+  // Of a server that polls: for how long nothing may have changed before it acts, or the file that it waits for instead;
+  // how often it looks, and whether only then; after how long it tries again what failed.
+  options &set_settle_time(std::chrono::nanoseconds time) {
+    return done(inferlay_options_set_settle_time(raw(), detail::nanoseconds(time)));
+  }
+  options &set_ready_marker(text name) { return done(inferlay_options_set_ready_marker(raw(), name.chars())); }
+  options &set_poll_period(std::chrono::nanoseconds period) {
+    return done(inferlay_options_set_poll_period(raw(), detail::nanoseconds(period)));
+  }
+  options &set_poll_by_period_only() { return done(inferlay_options_set_poll_by_period_only(raw())); }
+  options &set_retry_after(std::chrono::nanoseconds time) {
+    return done(inferlay_options_set_retry_after(raw(), detail::nanoseconds(time)));
+  }
+
+  // How long a version that was replaced or unloaded may take to answer what it has.
+  options &set_retire_timeout(std::chrono::nanoseconds timeout) {
+    return done(inferlay_options_set_retire_timeout(raw(), detail::nanoseconds(timeout)));
+  }
+
+  // How many bytes models may use together, of the host or of a device; models that stay in memory whatever that is.
+  options &set_memory_budget(std::uint64_t bytes) { return done(inferlay_options_set_memory_budget(raw(), bytes)); }
+  options &set_device_memory_budget(std::uint32_t device_id, std::uint64_t bytes) {
+    return done(inferlay_options_set_device_memory_budget(raw(), device_id, bytes));
+  }
+  options &add_pinned(text model) { return done(inferlay_options_add_pinned(raw(), model.chars())); }
 
   // Has `report` called for each model while a server starts, one call at a time, on any thread of the start. What it
   // is told lives until it returns; it must not call this library.
@@ -1198,6 +1366,66 @@ class server {
   void load(text path) { detail::check(inferlay_model_load(raw(), path.chars())); }
   void remove(text model, std::chrono::nanoseconds drain) {
     detail::check(inferlay_model_remove(raw(), model.chars(), detail::deadline_in(drain)));
+  }
+
+  // Loads a model of the repositories by its name, or loads it anew; unloads it; looks at all repositories now. Each
+  // returns at once, and goes on if the operation is destroyed.
+  operation load_model(text model, const load_options &said = {}) {
+    const detail::raw_files all(said.files);
+    inferlay_load_options raw_options = {};
+    raw_options.struct_size = sizeof raw_options;
+    raw_options.config = said.config.empty() ? nullptr : said.config.c_str();
+    raw_options.versions = said.versions.data();
+    raw_options.versions_len = said.versions.size();
+    raw_options.files = all.pointers.data();
+    raw_options.files_len = all.pointers.size();
+    return operation(
+        detail::made<inferlay_operation>(inferlay_server_load_model, raw(), model.chars(), &raw_options));
+  }
+  operation unload_model(text model) {
+    const inferlay_unload_options *defaults = nullptr;
+    return operation(
+        detail::made<inferlay_operation>(inferlay_server_unload_model, raw(), model.chars(), defaults));
+  }
+  operation poll() { return operation(detail::made<inferlay_operation>(inferlay_server_poll, raw())); }
+
+  // Adds repositories, and takes one away by all its folders.
+  void add_repository(text folder) { detail::check(inferlay_server_add_repository(raw(), folder.chars())); }
+  void add_repository(const repository &repository) {
+    detail::with(repository, [&](auto raw_one) { return inferlay_server_add_repository_with(raw(), raw_one); });
+  }
+  void remove_repository(const std::vector<std::string> &folders) {
+    const auto raw_folders = detail::pointers(folders);
+    detail::check(inferlay_server_remove_repository(raw(), raw_folders.data(), raw_folders.size()));
+  }
+
+  // Has a model stay in memory, or go again when others need room.
+  void pin_model(text model, bool is_pinned = true) {
+    detail::check(inferlay_server_pin_model(raw(), model.chars(), is_pinned));
+  }
+
+  // What paging has done, as JSON; and how many times any state has changed.
+  std::string paging() const { return detail::json(inferlay_server_paging, raw()); }
+  std::uint64_t change_count() const noexcept { return inferlay_server_change_count(raw()); }
+
+  // Has `on_change(const change &)` called with every change of a version's state, in order, one call at a time, on a
+  // thread of the library, until the subscription is destroyed. It waits for nothing, throws nothing, and is destroyed
+  // when it is not called any more.
+  template <class F>
+  subscription subscribe(F on_change) {
+    const inferlay_change_fn told = [](void *user_data, const inferlay_change *raw_change) noexcept {
+      const change now{raw_change->model, raw_change->version, static_cast<model_state>(raw_change->state),
+                       raw_change->reason};
+      (*static_cast<F *>(user_data))(now);
+    };
+    const inferlay_gone_fn gone = [](void *user_data) noexcept { delete static_cast<F *>(user_data); };
+    auto owned = std::make_unique<F>(std::move(on_change));
+    void *user_data = owned.get();
+    subscription made(
+        detail::made<inferlay_subscription>(inferlay_server_subscribe, raw(), told, gone, user_data));
+    // The subscription destroys it now.
+    static_cast<void>(owned.release());
+    return made;
   }
 
   // Makes a model of `execute(batch &)`, which runs one batch; what it throws answers the batch. It is called by as

@@ -11,13 +11,14 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 /// The C programs of `tests/capi`; each is a `main` that exits with 0.
-const PROGRAMS: [&str; 15] = [
+const PROGRAMS: [&str; 16] = [
     "allocations",
     "async",
     "backend",
     "bulk",
     "decoupled",
     "infer",
+    "live",
     "metric",
     "misuse",
     "model",
@@ -197,7 +198,7 @@ fn the_header_passes_no_type_of_rust_and_has_no_long_line() {
 }
 
 /// What all use first, then the nouns in the order in which a program meets them.
-const SOURCES: [&str; 26] = [
+const SOURCES: [&str; 31] = [
     "types",
     "status",
     "text",
@@ -205,6 +206,8 @@ const SOURCES: [&str; 26] = [
     "library",
     "options",
     "trust",
+    "control",
+    "repository",
     "server",
     "model",
     "request",
@@ -223,6 +226,9 @@ const SOURCES: [&str; 26] = [
     "callback",
     "batch_queue",
     "responder",
+    "live",
+    "operation",
+    "subscription",
     "metric",
 ];
 

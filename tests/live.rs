@@ -53,6 +53,20 @@ fn index(server: &ServerHandle) -> Vec<(u64, ModelState, String)> {
 }
 
 #[test]
+fn a_config_that_does_not_fit_what_is_loaded_loads_the_same_files_anew() {
+    finishes(|| {
+        let server = ServerHandle::builder().explicit([""; 0]).start().unwrap();
+        let load = |input: &str| {
+            let config = format!("{{backend: 'null', input: {{name: {input}, data_type: FP32, dims: 2}}}}");
+            done(&server.load_model_with("echo", versions(&[(1, "same")]).config(config)))
+        };
+        load("x").unwrap();
+        load("y").unwrap();
+        assert_eq!(server.model("echo").unwrap().metadata().unwrap().inputs[0].name, "y");
+    });
+}
+
+#[test]
 fn a_new_version_takes_the_place_of_the_old_one_which_is_freed() {
     finishes(|| {
         let (server, scale) = server();

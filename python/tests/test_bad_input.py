@@ -45,9 +45,9 @@ def many(**said: Any) -> None:
         server.model("pair").infer_many(**said)
 
 
-def load(**said: Any) -> None:
+def load_file(**said: Any) -> None:
     with inferlay.Server(progress=False) as server:
-        server.load(**said)
+        server.load_file(**said)
 
 
 async def stream(model: inferlay.Model, inputs: Any) -> List[Any]:
@@ -313,9 +313,9 @@ def test_what_is_of_another_kind_is_named(server: inferlay.Server) -> None:
 
 # What a server, a function or a request is said to be, and is not.
 KINDS: Any = [
-    (start, {"repository": 5}, "repository: found int, expected a path or a list of paths"),
-    (start, {"repository": ["models", 5]}, "repository: found int, expected a path or a list of paths"),
-    (start, {"repository": b"models"}, "repository: found bytes, expected a path or a list of paths"),
+    (start, {"repository": 5}, "repository: found int, expected a path, a Repository, or a list of these"),
+    (start, {"repository": ["models", 5]}, "repository: found int, expected a path, a Repository, or a list of these"),
+    (start, {"repository": b"models"}, "repository: found bytes, expected a path, a Repository, or a list of these"),
     (start, {"models": 5}, "models: found int, expected a path, a list of paths, or a mapping from names to files"),
     (start, {"models": {"a": 5}}, "model 'a': found int, expected a path or files by name"),
     (start, {"models": {"a": {"model.onnx": 5}}}, "model 'a': 'model.onnx': found int, expected the bytes of a file"),
@@ -354,7 +354,7 @@ KINDS: Any = [
     (ask, {"parameters": {"a": None}}, "parameter 'a': found None, expected a str"),
     (many, {"requests": 5}, "requests: found int, expected a list of the inputs of each"),
     (many, {"requests": {"x": [1, 2]}}, "requests: found dict, expected a list of the inputs of each"),
-    (load, {"file": 5}, "file: found int, expected a path"),
+    (load_file, {"file": 5}, "file: found int, expected a path"),
 ]
 
 

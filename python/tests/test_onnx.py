@@ -129,7 +129,7 @@ def test_a_file_is_loaded_by_its_name_and_called(onnxruntime_backend: str, tmp_p
         assert model.name == "same" and model(numpy.ones(3, numpy.float32))["y"].tolist() == [1, 1, 1]
     with inferlay.Server(models={"other": path}, backends=onnxruntime_backend, progress=False) as server:
         assert server.infer("other", [1.0])["y"].tolist() == [1]
-        assert server.load(path)([2.0])["y"].tolist() == [2]
+        assert server.load_file(path)([2.0])["y"].tolist() == [2]
 
 
 def test_digits_are_recognised_as_by_the_runtime(onnxruntime_backend: str, repository_root: Path) -> None:

@@ -92,7 +92,7 @@ def test_models_come_and_go(server: inferlay.Server, tmp_path: Path) -> None:
         server.infer("pair", [1, 2])
     (tmp_path / "model.unknown").write_text("no model")
     with pytest.raises(inferlay.Error):
-        server.load(tmp_path / "model.unknown")
+        server.load_file(tmp_path / "model.unknown")
 
 
 def test_options_are_a_mapping_or_a_text() -> None:

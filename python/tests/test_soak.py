@@ -150,7 +150,7 @@ def test_every_request_is_answered_exactly_once_whatever_is_cancelled(models: Li
             break
     assert set(ends) == {"answered", "expired", "cancelled"}, ends
     told = [model.statistics for model in models]
-    counts = [one["success"]["count"] + one["fail"]["count"] for one in told]
+    counts = [one["inference_stats"][end]["count"] for one in told for end in ("success", "fail")]
     counts += [one[f"{end}_count"] for one in told for end in ("refused", "expired", "cancelled")]
     assert sum(counts) == asked, told
     for model in models:

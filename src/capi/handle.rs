@@ -3,6 +3,7 @@
 //! | kind | types | `_free` |
 //! |---|---|---|
 //! | [`Boxed`], one owner | options, tensor, status, responder, batch queue, a pulled batch, metric | frees it |
+//! | [`Boxed`], beside what it stands for | operation, subscription | frees it; an operation goes on |
 //! | counted | request (also by its flight), queue (also by submissions), response | gives one count up |
 //! | kept | server | stops it; a small stone stays, so that a stale pointer is noticed |
 //! | lent | any other batch | does nothing: it ends with the callback that was given it |
@@ -106,6 +107,18 @@ pub(super) unsafe fn slice<'a, T>(pointer: *const T, len: usize, parameter: &'st
     }
     // SAFETY: the caller's promise; the length was checked above.
     Ok(unsafe { std::slice::from_raw_parts(pointer, len) })
+}
+
+/// Refuses a struct of the caller that is smaller than this library knows it.
+///
+/// # Errors
+/// `INVALID_ARG`, naming the parameter.
+pub(super) fn check_size<T>(parameter: &'static str, found: usize) -> Result<(), Error> {
+    let least = size_of::<T>();
+    if found >= least {
+        return Ok(());
+    }
+    Err(Error::invalid_arg(format!("{parameter}: found a struct_size of {found}, expected {least} or more")))
 }
 
 fn null(parameter: &'static str) -> Error {

@@ -6,6 +6,8 @@
 //!   types.rs     numbers and structs that cross         status.rs text.rs clock.rs library.rs
 //!   options.rs   server.rs   model.rs   callback.rs     one file per noun
 //!   trust.rs                                            options that are about seals
+//!   control.rs   repository.rs                          options of models that come and go, and their folders
+//!   live.rs      operation.rs   subscription.rs         models that come and go, and what is told of that
 //!   request.rs   input.rs   output.rs   parameter.rs    a request and its setters
 //!   infer.rs     submission.rs                          the three ways to ask; the flight of one request
 //!   response.rs  tensor.rs  dlpack.rs                   what comes back
@@ -26,6 +28,7 @@
 mod batch_queue;
 mod callback;
 mod clock;
+mod control;
 mod dlpack;
 mod door;
 mod drain;
@@ -33,13 +36,16 @@ mod handle;
 mod infer;
 mod input;
 mod library;
+mod live;
 mod metric;
 mod model;
 mod notice;
+mod operation;
 mod options;
 mod output;
 mod parameter;
 mod queue;
+mod repository;
 mod request;
 mod responder;
 mod response;
@@ -47,6 +53,7 @@ mod server;
 mod signal;
 mod status;
 mod submission;
+mod subscription;
 mod tensor;
 mod text;
 mod traffic;

@@ -1,7 +1,8 @@
 //! Options of a server: plain data, from which a builder is made when the server starts.
 
+use super::control::Control;
 use super::door::{door, free_door, quiet_door};
-use super::handle::{Boxed, UserData, borrow, borrow_mut, slice, utf8};
+use super::handle::{Boxed, UserData, borrow, borrow_mut, check_size, slice, utf8};
 use super::notice;
 use super::queue::Queue;
 use super::status::Status;
@@ -35,6 +36,7 @@ pub struct Options {
     small_output_len_max: Option<usize>,
     trace_every: u32,
     pub(super) trust: TrustOptions,
+    pub(super) control: Control,
     pub(super) progress: Option<(ProgressTo, UserData)>,
     pub(super) log: Option<(LogTo, UserData, u32)>,
 }
@@ -42,7 +44,7 @@ pub struct Options {
 impl Boxed for Options {}
 
 /// The files of a model, by name.
-type Files = Vec<(String, Vec<u8>)>;
+pub(super) type Files = Vec<(String, Vec<u8>)>;
 
 /// Where progress goes.
 #[derive(Clone)]
@@ -150,7 +152,7 @@ impl Options {
             // SAFETY: as above: what it returns is NULL or a table, for as long as the process runs.
             builder = builder.backend_table(unsafe { TrustedTable::new(table) });
         }
-        builder = self.tuned(if self.is_strict { builder.strict() } else { builder });
+        builder = self.control.tell(self.tuned(if self.is_strict { builder.strict() } else { builder }));
         if let Some((to, user_data)) = self.progress.clone() {
             builder = builder.on_progress(move |progress| match &to {
                 ProgressTo::Function(report) => tell(*report, user_data, progress),
@@ -316,12 +318,23 @@ pub unsafe extern "C" fn inferlay_options_add_model_in_memory(
         // SAFETY: the caller's promise.
         let name = unsafe { utf8(name, "name") }?.to_owned();
         // SAFETY: the caller's promise.
-        let files = unsafe { slice(files, files_len, "files") }?;
-        // SAFETY: the caller's promise.
-        let files = files.iter().map(|file| unsafe { read_file(*file) }).collect::<Result<_, _>>()?;
-        options.in_memory.push((name, files));
+        options.in_memory.push((name, unsafe { read_files(files, files_len) }?));
         Ok(())
     })
+}
+
+/// Files of the caller, copied.
+///
+/// # Errors
+/// `INVALID_ARG`.
+///
+/// # Safety
+/// `files` is NULL or good for reading so many pointers, with all they point to.
+pub(super) unsafe fn read_files(files: *const *const File, files_len: usize) -> Result<Files, Error> {
+    // SAFETY: the caller's promise.
+    let files = unsafe { slice(files, files_len, "files") }?;
+    // SAFETY: the caller's promise.
+    files.iter().map(|file| unsafe { read_file(*file) }).collect()
 }
 
 /// # Safety
@@ -329,10 +342,7 @@ pub unsafe extern "C" fn inferlay_options_add_model_in_memory(
 unsafe fn read_file(file: *const File) -> Result<(String, Vec<u8>), Error> {
     // SAFETY: the caller's promise.
     let file = unsafe { borrow(file, "files") }?;
-    if file.struct_size < size_of::<File>() {
-        let (found, least) = (file.struct_size, size_of::<File>());
-        return Err(Error::invalid_arg(format!("files: found a struct_size of {found}, expected {least} or more")));
-    }
+    check_size::<File>("files", file.struct_size)?;
     // SAFETY: the caller's promise.
     let name = unsafe { utf8(file.name, "files: name") }?.to_owned();
     // SAFETY: the caller's promise.
@@ -513,7 +523,7 @@ pub unsafe extern "C" fn inferlay_options_set_log(
 
 /// # Safety
 /// As for [`borrow_mut`].
-unsafe fn set(options: *mut Options, change: impl FnOnce(&mut Options)) -> *mut Status {
+pub(super) unsafe fn set(options: *mut Options, change: impl FnOnce(&mut Options)) -> *mut Status {
     // SAFETY: the caller's promise.
     door(|| unsafe { borrow_mut(options, "options") }.map(change))
 }

@@ -40,6 +40,10 @@ pub const INFERLAY_EVENT_RELEASE: u32 = 2;
 pub const INFERLAY_EVENT_LOG: u32 = 3;
 /// A model that was loaded or failed to, see `inferlay_options_set_progress_queue`.
 pub const INFERLAY_EVENT_PROGRESS: u32 = 4;
+/// An operation that is over, see `inferlay_operation_on_done_queue`.
+pub const INFERLAY_EVENT_DONE: u32 = 5;
+/// A version of a model whose state has changed, see `inferlay_server_subscribe_queue`.
+pub const INFERLAY_EVENT_CHANGE: u32 = 6;
 
 /// One event. Set `struct_size` to `sizeof(inferlay_event)` before the call.
 #[repr(C)]
@@ -48,16 +52,18 @@ pub struct Event {
     pub struct_size: usize,
     /// One of `INFERLAY_EVENT_*`.
     pub kind: EventKind,
-    /// Of a response: a sum of `INFERLAY_RESPONSE_*`. Of a line of the log: one of `INFERLAY_LOG_*`. Else 0.
+    /// Of a response: a sum of `INFERLAY_RESPONSE_*`. Of a line of the log: one of `INFERLAY_LOG_*`. Of a change: one of
+    /// `INFERLAY_STATE_*`. Else 0.
     pub flags: ResponseFlags,
-    /// What was given to `inferlay_infer_queue`, or with the queue to the options.
+    /// What was given with the queue: to `inferlay_infer_queue`, to the options and so on.
     pub user_data: *mut c_void,
     /// The request; of a release, NULL if it was freed meanwhile. Of a response, not to be used but for comparing.
     pub request: *mut Request,
     /// Of a response: the response, which is then the caller's; else NULL.
     pub response: *mut Response,
     /// Of a response that is NULL: why; both are NULL where a decoupled model has ended without a last response. Of a
-    /// line of the log and of progress: what holds the text. It is then the caller's. Else NULL.
+    /// line of the log, of progress and of a change: what holds the text. Of an operation: why it failed, or NULL. It is
+    /// then the caller's. Else NULL.
     pub status: *mut Status,
 }
 

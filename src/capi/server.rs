@@ -6,7 +6,7 @@ use super::options::Options;
 use super::status::Status;
 use super::text::give;
 use super::types::INFERLAY_API_VERSION;
-use crate::server::ServerHandle;
+use crate::server::{ChangeCount, ServerHandle};
 use crate::sync::{AtomicBool, Clock, Mutex, Ordering, thread};
 use inferlay_backend_sdk::{Error, ErrorKind};
 use std::ffi::c_char;
@@ -17,6 +17,7 @@ const FREED: Error = Error::fixed(ErrorKind::FailedPrecondition, "server: it was
 /// A model server in this process. Any number of threads may use it at once.
 pub struct Server {
     is_live: AtomicBool,
+    changes: ChangeCount,
     server: Mutex<Option<ServerHandle>>,
 }
 
@@ -29,8 +30,8 @@ const DRAIN_AT_FREE: Duration = Duration::from_secs(5);
 impl Server {
     /// The handle of a server, for ever.
     pub(super) fn keep(server: ServerHandle) -> *mut Server {
-        let kept: &'static Server =
-            Box::leak(Box::new(Server { is_live: AtomicBool::new(true), server: Mutex::new(Some(server)) }));
+        let (is_live, changes) = (AtomicBool::new(true), server.change_count());
+        let kept: &'static Server = Box::leak(Box::new(Server { is_live, changes, server: Mutex::new(Some(server)) }));
         SERVERS.lock().push(kept);
         std::ptr::from_ref(kept).cast_mut()
     }
@@ -39,6 +40,11 @@ impl Server {
     #[inline]
     pub(super) fn check(&self) -> Result<(), Error> {
         if self.is_live.load(Ordering::Acquire) { Ok(()) } else { Err(FREED) }
+    }
+
+    /// How many times the state of any version has changed.
+    pub(super) fn change_count(&self) -> u64 {
+        self.changes.now()
     }
 
     /// The server behind the handle.
@@ -168,8 +174,8 @@ pub unsafe extern "C" fn inferlay_server_metadata(server: *const Server, json: *
     unsafe { tell(server, json, |_| Ok(super::library::metadata())) }
 }
 
-/// Every version of every model, as JSON: `[{"name", "version", "state", "reason"}]`, where the state is READY, LOADING
-/// or UNAVAILABLE.                                                                        [any thread] [never blocks]
+/// Every version of every model, as JSON: `[{"name", "version", "state", "reason"}]`, where the state is UNKNOWN,
+/// LOADING, READY, UNAVAILABLE or UNLOADING.                                              [any thread] [never blocks]
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn inferlay_server_models(server: *const Server, json: *mut *mut c_char) -> *mut Status {

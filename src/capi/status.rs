@@ -22,13 +22,14 @@ enum Message {
 impl Boxed for Status {}
 
 /// The refusals of a busy server. Each has the text of the error that it stands for.
-static FIXED: [Status; 13] = [
+static FIXED: [Status; 14] = [
     fixed(ErrorKind::ResourceExhausted, c"the model's queue is full"),
     fixed(ErrorKind::Cancelled, c"the request was cancelled"),
     fixed(ErrorKind::Timeout, c"the deadline passed"),
     fixed(ErrorKind::Timeout, c"the deadline passed before the request was submitted"),
     fixed(ErrorKind::Timeout, c"no event came in time"),
     fixed(ErrorKind::Timeout, c"no batch came in time"),
+    fixed(ErrorKind::Timeout, c"the operation is still under way"),
     fixed(ErrorKind::Unavailable, c"the model no longer takes requests"),
     fixed(ErrorKind::Unavailable, c"the server has stopped"),
     fixed(ErrorKind::Unavailable, c"the server stopped before the request was run"),

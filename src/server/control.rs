@@ -1,6 +1,8 @@
 //! Loading and unloading while the server runs: what an application asks for, as operations that run on loading threads.
 
 use super::catalog::Entry;
+#[cfg(feature = "capi")]
+use super::events::ChangeCount;
 use super::lifecycle::{Outcome, Wish};
 use super::operation::{Ending, Operation};
 use super::paging::PagingStatistics;
@@ -224,6 +226,12 @@ impl ServerHandle {
             Ok(entry) => self.inner.unload(&entry, true),
             Err(error) => Operation::over(self.inner.services.clock.clone(), Err(error)),
         }
+    }
+
+    /// How many times the state of any version has changed.
+    #[cfg(feature = "capi")]
+    pub(crate) fn change_count(&self) -> ChangeCount {
+        self.inner.catalog.events.count()
     }
 
     /// Has `subscriber` called with every change of a version's state from now on, in order, on a thread of the engine,

@@ -6,7 +6,7 @@
 
 use super::status::ModelStatus;
 use crate::flow::Services;
-use crate::sync::{Callback, Mutex};
+use crate::sync::{AtomicU64, Callback, Mutex, Ordering};
 use std::sync::{Arc, Weak};
 
 type Subscriber = dyn Fn(&ModelStatus) + Send + Sync;
@@ -14,7 +14,19 @@ type Subscriber = dyn Fn(&ModelStatus) + Send + Sync;
 /// The subscribers of a server.
 pub(super) struct Events {
     subscribers: Arc<Subscribers>,
+    count: ChangeCount,
     services: Arc<Services>,
+}
+
+/// How many changes there were, also when the server is gone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ChangeCount(Arc<AtomicU64>);
+
+#[cfg(feature = "capi")]
+impl ChangeCount {
+    pub(crate) fn now(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 #[derive(Default)]
@@ -22,7 +34,7 @@ struct Subscribers(Mutex<Vec<Arc<Subscriber>>>);
 
 impl Events {
     pub(super) fn new(services: Arc<Services>) -> Self {
-        Events { subscribers: Arc::default(), services }
+        Events { subscribers: Arc::default(), count: ChangeCount::default(), services }
     }
 
     /// Has `subscriber` called from now on.
@@ -31,8 +43,15 @@ impl Events {
         Subscription { subscriber, subscribers: Arc::downgrade(&self.subscribers) }
     }
 
-    /// Something has changed. The order of calls is the order of telling.
+    #[cfg(feature = "capi")]
+    pub(super) fn count(&self) -> ChangeCount {
+        self.count.clone()
+    }
+
+    /// Something has changed. The order of calls is the order of telling. Under the lock of what has changed, so that who
+    /// sees another count and asks then is told of it.
     pub(super) fn tell(&self, status: impl FnOnce() -> ModelStatus) {
+        self.count.0.fetch_add(1, Ordering::Release);
         let subscribers = self.subscribers.0.lock();
         if subscribers.is_empty() {
             return;

@@ -215,7 +215,8 @@ impl Inner {
         let is_other = partial.backend.as_ref().is_some_and(|backend| *backend != current.config.backend);
         let Some(model) = current.weights.model().filter(|_| !is_other) else { return Ok(None) };
         partial.decoupled.get_or_insert(model.is_decoupled());
-        let config = source.complete(partial, &current.config.backend, model.signature())?;
+        // One that does not fit what is loaded may fit what its backend makes of it anew, which else says why not.
+        let Ok(config) = source.complete(partial, &current.config.backend, model.signature()) else { return Ok(None) };
         match Change::of(&current.config, &config) {
             Change::Nothing => Ok(Some(current.clone())),
             // What is paged is loaded by the config that it was loaded by: another one is for another load.

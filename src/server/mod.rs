@@ -41,9 +41,13 @@ mod watching;
 
 pub use builder::ServerBuilder;
 pub use control::LoadOptions;
+#[cfg(feature = "capi")]
+pub(crate) use events::ChangeCount;
 pub use events::Subscription;
 pub use future::ResponseFuture;
 pub use model::ModelHandle;
+#[cfg(feature = "capi")]
+pub(crate) use operation::Callbacks;
 pub use operation::Operation;
 pub use paging::PagingStatistics;
 pub use responses::Responses;

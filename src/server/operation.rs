@@ -3,6 +3,8 @@
 //! Invariants: 1. an operation ends once, with the result that everybody is given; 2. it goes on whether or not anybody
 //! waits, and a handle keeps nothing alive but the result.
 
+#[cfg(feature = "capi")]
+use super::{Inner, STOPPED, ServerHandle};
 use crate::sync::{Bells, Callback, Clock, Mutex, thread};
 use inferlay_backend_sdk::{Error, ErrorKind};
 use std::future::Future;
@@ -103,7 +105,7 @@ impl Operation {
     }
 
     /// Has `callback` called with the result: by whoever ends it, or now. It must not wait, nor panic.
-    pub(super) fn then(&self, callback: impl FnOnce(Result<(), Error>) + Send + 'static) {
+    pub(crate) fn then(&self, callback: impl FnOnce(Result<(), Error>) + Send + 'static) {
         let mut state = self.shared.state.lock();
         match state.result.clone() {
             None => state.callbacks.push(Callback::new(callback)),
@@ -184,6 +186,41 @@ impl Operation {
             }
             self.shared.clock.wait(&bell, until);
         }
+    }
+}
+
+/// Where a server calls whoever wants to hear of operations; it does not keep the server.
+#[cfg(feature = "capi")]
+pub(crate) struct Callbacks(std::sync::Weak<Inner>);
+
+#[cfg(feature = "capi")]
+impl ServerHandle {
+    pub(crate) fn callbacks(&self) -> Callbacks {
+        Callbacks(Arc::downgrade(&self.inner.shared()))
+    }
+}
+
+#[cfg(feature = "capi")]
+impl Callbacks {
+    /// Has `callback` called with the result of an operation, on a thread of the engine, unless the server stops before.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` when it has stopped.
+    pub(crate) fn call_when_done(
+        &self,
+        operation: &Operation,
+        callback: impl FnOnce(Result<(), Error>) + Send + 'static,
+    ) -> Result<(), Error> {
+        if self.0.upgrade().is_none_or(|inner| inner.is_stopping()) {
+            return Err(STOPPED);
+        }
+        let server = self.0.clone();
+        operation.then(move |result| {
+            if let Some(inner) = server.upgrade() {
+                inner.services.messenger.post_call(Callback::new(move |()| callback(result)));
+            }
+        });
+        Ok(())
     }
 }
 

@@ -472,6 +472,44 @@ void an_exception_that_leaves_a_callback_ends_the_program(const char *program) {
   CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 42);
 }
 
+inferlay::load_options echo_options(std::vector<inferlay::file> files) {
+  inferlay::load_options options;
+  options.config = "{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}";
+  options.files = std::move(files);
+  return options;
+}
+
+void models_come_and_go_while_it_runs() {
+  using state = inferlay::model_state;
+  inferlay::options options;
+  options.set_model_control(inferlay::model_control::explicitly).set_retire_timeout(60s);
+  inferlay::server server(options);
+  std::atomic<int> told{0};
+  {
+    const auto subscription = server.subscribe([&told, last = state::unknown](const inferlay::change &now) mutable {
+      CHECK(std::strcmp(now.model, "echo") == 0 && now.version == 3 && now.state != last);
+      last = now.state;
+      ++told;
+    });
+    fails(code::not_found, [&] { server.load_model("echo").wait(); });
+    const auto count = server.change_count();
+    server.load_model("echo", echo_options({{"3/weights.bin", "w"}})).wait();
+    CHECK(server.is_ready("echo", 3) && server.change_count() > count);
+    inferlay::queue queue;
+    const auto unloading = server.unload_model("echo");
+    unloading.on_done(queue, &queue);
+    const auto event = queue.next();
+    CHECK(event.is_done() && !event.is_release() && event.user_data() == &queue);
+    CHECK(unloading.is_done() && unloading.wait_for(0s) && !server.is_ready("echo"));
+    fails(code::failed_precondition, [&] { server.poll().wait(); });
+    fails(code::not_found, [&] { server.remove_repository({"nowhere"}); });
+    server.pin_model("echo");
+    CHECK(server.paging().find("\"budget_bytes\":0") != std::string::npos);
+    server.stop(5s);
+  }
+  CHECK(told == 4);
+}
+
 }  // namespace
 
 void traffic_goes_where_it_is_directed() {
@@ -526,6 +564,7 @@ int main(int argc, char **argv) {
   options_say_what_is_loaded_and_who_is_told();
   traffic_goes_where_it_is_directed();
   backends_are_looked_for_where_the_options_say();
+  models_come_and_go_while_it_runs();
   after_stop_everything_is_refused(server);
   an_exception_that_leaves_a_callback_ends_the_program(argv[0]);
   std::printf("inferlay %s serves C++\n", inferlay::version());

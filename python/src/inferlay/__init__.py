@@ -20,6 +20,7 @@ texts; ``model`` is the former, and ``response`` what it answers to ``[1.0, 2.0]
 """
 
 from ._library import functions as _functions
+from .changes import Changes, Subscription
 from .dtypes import DataType
 from .errors import (
     AlreadyExists,
@@ -39,7 +40,9 @@ from .errors import (
 from .metrics import METRICS_CONTENT_TYPE as METRICS_CONTENT_TYPE
 from .metrics import MetricCounter, MetricGauge, MetricHistogram
 from .model import Asking, Model, Port
-from .notices import Progress
+from .notices import Change, Progress
+from .operations import Operation
+from .repositories import Repository
 from .response import Response
 from .server import Server, load
 from .tensors import Tensor
@@ -50,6 +53,8 @@ __all__ = [
     "AlreadyExists",
     "Asking",
     "Cancelled",
+    "Change",
+    "Changes",
     "DataType",
     "Error",
     "FailedPrecondition",
@@ -60,12 +65,15 @@ __all__ = [
     "MetricHistogram",
     "Model",
     "NotFound",
+    "Operation",
     "Panic",
     "Port",
     "Progress",
+    "Repository",
     "ResourceExhausted",
     "Response",
     "Server",
+    "Subscription",
     "Tensor",
     "Timeout",
     "Unavailable",

@@ -59,6 +59,9 @@ LOG_VERBOSE = 0
 LOG_INFO = 1
 LOG_WARNING = 2
 LOG_ERROR = 3
+MODEL_CONTROL_NONE = 0
+MODEL_CONTROL_EXPLICIT = 1
+MODEL_CONTROL_POLL = 2
 SEQUENCE_START = 1
 SEQUENCE_END = 2
 RESPONSE_FINAL = 1
@@ -66,10 +69,17 @@ EVENT_RESPONSE = 1
 EVENT_RELEASE = 2
 EVENT_LOG = 3
 EVENT_PROGRESS = 4
+EVENT_DONE = 5
+EVENT_CHANGE = 6
 PARAMETER_STRING = 1
 PARAMETER_INT = 2
 PARAMETER_DOUBLE = 3
 PARAMETER_BOOL = 4
+STATE_UNKNOWN = 0
+STATE_LOADING = 1
+STATE_READY = 2
+STATE_UNAVAILABLE = 3
+STATE_UNLOADING = 4
 METRIC_COUNTER = 0
 METRIC_GAUGE = 1
 METRIC_HISTOGRAM = 2
@@ -96,6 +106,20 @@ class Progress(ctypes.Structure):
         ("status", c_void_p),
         ("done", c_size_t),
         ("total", c_size_t),
+    ]
+
+
+class Repository(ctypes.Structure):
+    """``inferlay_repository``"""
+
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("folders", c_void_p),
+        ("folders_len", c_size_t),
+        ("prefix", c_void_p),
+        ("own_names", c_void_p),
+        ("served_names", c_void_p),
+        ("names_len", c_size_t),
     ]
 
 
@@ -186,6 +210,40 @@ class Parameter(ctypes.Structure):
     ]
 
 
+class LoadOptions(ctypes.Structure):
+    """``inferlay_load_options``"""
+
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("config", c_void_p),
+        ("versions", c_void_p),
+        ("versions_len", c_size_t),
+        ("files", c_void_p),
+        ("files_len", c_size_t),
+    ]
+
+
+class UnloadOptions(ctypes.Structure):
+    """``inferlay_unload_options``"""
+
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("unload_dependents", c_bool),
+    ]
+
+
+class Change(ctypes.Structure):
+    """``inferlay_change``"""
+
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("model", c_void_p),
+        ("version", c_uint64),
+        ("state", c_uint32),
+        ("reason", c_void_p),
+    ]
+
+
 class MetricDefinition(ctypes.Structure):
     """``inferlay_metric_definition``"""
 
@@ -237,6 +295,21 @@ class Functions:
         self.options_add_trusted_key = declared(held.inferlay_options_add_trusted_key, c_void_p, [c_void_p, c_char_p])
         self.options_set_require_manifest = declared(held.inferlay_options_set_require_manifest, c_void_p, [c_void_p, c_bool])
         self.options_set_require_signature = declared(held.inferlay_options_set_require_signature, c_void_p, [c_void_p, c_bool])
+        self.options_set_model_control = declared(held.inferlay_options_set_model_control, c_void_p, [c_void_p, c_uint32])
+        self.options_add_load = declared(held.inferlay_options_add_load, c_void_p, [c_void_p, c_char_p])
+        self.options_add_repository_with = declared(held.inferlay_options_add_repository_with, c_void_p, [c_void_p, c_void_p])
+        self.options_set_settle_time = declared(held.inferlay_options_set_settle_time, c_void_p, [c_void_p, c_uint64])
+        self.options_set_poll_period = declared(held.inferlay_options_set_poll_period, c_void_p, [c_void_p, c_uint64])
+        self.options_set_poll_by_period_only = declared(held.inferlay_options_set_poll_by_period_only, c_void_p, [c_void_p])
+        self.options_set_ready_marker = declared(held.inferlay_options_set_ready_marker, c_void_p, [c_void_p, c_char_p])
+        self.options_set_retry_after = declared(held.inferlay_options_set_retry_after, c_void_p, [c_void_p, c_uint64])
+        self.options_set_retire_timeout = declared(held.inferlay_options_set_retire_timeout, c_void_p, [c_void_p, c_uint64])
+        self.options_set_memory_budget = declared(held.inferlay_options_set_memory_budget, c_void_p, [c_void_p, c_uint64])
+        self.options_set_device_memory_budget = declared(held.inferlay_options_set_device_memory_budget, c_void_p, [c_void_p, c_uint32, c_uint64])
+        self.options_add_pinned = declared(held.inferlay_options_add_pinned, c_void_p, [c_void_p, c_char_p])
+        self.server_add_repository = declared(held.inferlay_server_add_repository, c_void_p, [c_void_p, c_char_p])
+        self.server_add_repository_with = declared(held.inferlay_server_add_repository_with, c_void_p, [c_void_p, c_void_p])
+        self.server_remove_repository = declared(held.inferlay_server_remove_repository, c_void_p, [c_void_p, c_void_p, c_size_t])
         self.server_new = declared(released.inferlay_server_new, c_void_p, [c_uint32, c_void_p, c_void_p])
         self.server_stop = declared(released.inferlay_server_stop, c_void_p, [c_void_p, c_uint64])
         self.server_free = declared(released.inferlay_server_free, None, [c_void_p])
@@ -336,6 +409,20 @@ class Functions:
         self.responder_credit = declared(held.inferlay_responder_credit, c_size_t, [c_void_p])
         self.responder_cancelled = declared(held.inferlay_responder_cancelled, c_bool, [c_void_p])
         self.responder_free = declared(held.inferlay_responder_free, None, [c_void_p])
+        self.server_load_model = declared(held.inferlay_server_load_model, c_void_p, [c_void_p, c_char_p, c_void_p, c_void_p])
+        self.server_unload_model = declared(held.inferlay_server_unload_model, c_void_p, [c_void_p, c_char_p, c_void_p, c_void_p])
+        self.server_poll = declared(held.inferlay_server_poll, c_void_p, [c_void_p, c_void_p])
+        self.server_pin_model = declared(held.inferlay_server_pin_model, c_void_p, [c_void_p, c_char_p, c_bool])
+        self.server_paging = declared(held.inferlay_server_paging, c_void_p, [c_void_p, c_void_p])
+        self.server_change_count = declared(held.inferlay_server_change_count, c_uint64, [c_void_p])
+        self.operation_wait = declared(released.inferlay_operation_wait, c_void_p, [c_void_p, c_uint64])
+        self.operation_is_done = declared(held.inferlay_operation_is_done, c_bool, [c_void_p])
+        self.operation_on_done = declared(held.inferlay_operation_on_done, c_void_p, [c_void_p, c_void_p, c_void_p])
+        self.operation_on_done_queue = declared(held.inferlay_operation_on_done_queue, c_void_p, [c_void_p, c_void_p, c_void_p])
+        self.operation_free = declared(held.inferlay_operation_free, None, [c_void_p])
+        self.server_subscribe = declared(held.inferlay_server_subscribe, c_void_p, [c_void_p, c_void_p, c_void_p, c_void_p, c_void_p])
+        self.server_subscribe_queue = declared(held.inferlay_server_subscribe_queue, c_void_p, [c_void_p, c_void_p, c_void_p, c_void_p])
+        self.subscription_free = declared(held.inferlay_subscription_free, None, [c_void_p])
         self.metric_new = declared(held.inferlay_metric_new, c_void_p, [c_void_p, c_void_p, c_void_p])
         self.metric_set = declared(held.inferlay_metric_set, c_void_p, [c_void_p, c_double])
         self.metric_increment = declared(held.inferlay_metric_increment, c_void_p, [c_void_p, c_double])

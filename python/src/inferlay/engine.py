@@ -9,7 +9,7 @@ import atexit
 import ctypes
 import json
 import weakref
-from typing import Any, Callable, List
+from typing import Any, Callable, List, Protocol
 
 from . import _ffi
 from ._library import functions
@@ -23,18 +23,25 @@ DRAIN_AT_EXIT_S = 5.0
 engines: "weakref.WeakSet[Engine]" = weakref.WeakSet()
 
 
+class Closable(Protocol):
+    """What ends with a server."""
+
+    def close(self) -> None:
+        """Ends it."""
+
+
 class Engine:
     """The handle of a server."""
 
-    __slots__ = ("handle", "is_closed", "change", "__weakref__")
+    __slots__ = ("handle", "is_closed", "subscriptions", "__weakref__")
 
     def __init__(self, options: int) -> None:
         handle = ctypes.c_void_p()
         check(functions.server_new(_ffi.API_VERSION, options, ctypes.byref(handle)))
         self.handle: int = handle.value or 0
         self.is_closed = False
-        # Another object each time that models have come or gone: who has asked about one before asks again then.
-        self.change = object()
+        # Who is told of changes, as long as somebody refers to it.
+        self.subscriptions: "weakref.WeakSet[Closable]" = weakref.WeakSet()
         engines.add(self)
 
     def stop(self, drain_s: float) -> None:
@@ -42,7 +49,11 @@ class Engine:
         until = after(drain_s)
         if not self.is_closed:
             self.is_closed = True
-            check(functions.server_stop(self.handle, until))
+            try:
+                check(functions.server_stop(self.handle, until))
+            finally:
+                for subscription in list(self.subscriptions):
+                    subscription.close()
 
     def text(self, function: Callable[..., Any], *arguments: Any) -> str:
         """A text that the library hands out about this server."""

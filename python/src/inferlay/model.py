@@ -123,8 +123,8 @@ class Model:
         self._engine = engine
         self._owns = owns
         self._ports: Optional[Tuple[Dict[str, Port], Dict[str, Port]]] = None
-        # What the server had changed last when the ports were asked for.
-        self._change: object = None
+        # How many changes of states there had been when the ports were asked for.
+        self._change = -1
         self._variants: Dict[Tuple[Tuple[str, ...], Tuple[str, ...]], Variant] = {}
         self._lock = threading.Lock()
         self._ask_ports()
@@ -300,7 +300,7 @@ class Model:
         if asking:
             wanted = made(asking)
             outputs = wanted_outputs(wanted, self)
-        if self._engine.change is not self._change:
+        if functions.server_change_count(self._engine.handle) != self._change:
             self._ask_ports()
         variant = self._variants.get((names, outputs)) or self._variant(names, outputs)
         call = variant.take()
@@ -346,8 +346,8 @@ class Model:
         return self._engine.json(function, self._encoded, self._wanted)  # type: ignore[no-any-return]
 
     def _ask_ports(self) -> Tuple[Dict[str, Port], Dict[str, Port]]:
-        change, known = self._engine.change, self._ports
-        if change is self._change and known is not None:
+        change, known = functions.server_change_count(self._engine.handle), self._ports
+        if change == self._change and known is not None:
             return known
         try:
             told = self.metadata

@@ -1,4 +1,5 @@
-"""What servers tell of by themselves: their log, which goes to :mod:`logging`, and the progress of their start.
+"""What servers tell of by themselves: their log, which goes to :mod:`logging`, the progress of their start, changes of
+their models' states, and the ends of operations.
 
     engine's threads -> one completion queue -> the thread `inferlay-notices` -> logging, a bar on stderr, a function
 
@@ -8,17 +9,19 @@ Invariant: code of Python runs on that thread, and on the one that starts a serv
 from __future__ import annotations
 
 import ctypes
+import itertools
 import json
 import logging
 import shutil
 import sys
 import threading
 import time
-from typing import Any, Callable, Dict, NamedTuple, Optional, TextIO, Union
+import weakref
+from typing import Any, Callable, Dict, NamedTuple, Optional, Protocol, TextIO, Union
 
-from . import _ffi, engine
+from . import _ffi, engine, onnxruntime
 from ._library import functions
-from .errors import InvalidArgument, check
+from .errors import Error, InvalidArgument, check, take
 from .watcher import Only, Watcher
 
 logger = logging.getLogger("inferlay")
@@ -47,6 +50,32 @@ class Progress(NamedTuple):
 
 
 Report = Callable[[Progress], None]
+
+
+class Change(NamedTuple):
+    """A version of a model whose state is now UNKNOWN, LOADING, READY, UNAVAILABLE or UNLOADING, for ``reason``.
+
+    >>> changes = server.changes()
+    >>> server.remove("echo")
+    >>> next(changes)
+    Change(model='echo', version=1, state='UNLOADING', reason='')
+    """
+
+    model: str
+    version: int
+    state: str
+    reason: str
+
+
+class Listener(Protocol):
+    """Who is told of changes."""
+
+    def tell(self, change: Change) -> None:
+        """Tells of one."""
+
+
+# What events are told apart by, each used once: one may still come when whoever waited for it has gone.
+tokens = itertools.count(1)
 
 
 class Bar:
@@ -126,6 +155,8 @@ class Notices:
         check(functions.queue_new(ctypes.byref(place)))
         self.handle: int = place.value or 0
         self.reports: Dict[int, Report] = {}
+        self.ends: Dict[int, Callable[[Optional[Error]], object]] = {}
+        self.listeners: "weakref.WeakValueDictionary[int, Listener]" = weakref.WeakValueDictionary()
         self._taking = threading.RLock()
         self._event = _ffi.Event(ctypes.sizeof(_ffi.Event))
         self._watcher = Watcher("inferlay-notices", int(functions.queue_fd(self.handle)), self.take_all)
@@ -135,11 +166,14 @@ class Notices:
         """Tells of all that is there."""
         with self._taking:
             while not self._failed():
-                text: bytes = functions.status_message(self._event.status)
-                functions.status_free(self._event.status)
-                self._tell(
-                    self._event.kind, self._event.flags, self._event.user_data or 0, text.decode("utf-8", "replace")
-                )
+                kind, flags, token = self._event.kind, self._event.flags, self._event.user_data or 0
+                status = self._event.status
+                if kind == _ffi.EVENT_DONE:
+                    self._end(token, take(status) if status else None)
+                    continue
+                text: bytes = functions.status_message(status)
+                functions.status_free(status)
+                self._tell(kind, flags, token, text.decode("utf-8", "replace"))
 
     def _failed(self) -> bool:
         status = functions.queue_next(self.handle, 0, ctypes.byref(self._event))
@@ -147,10 +181,22 @@ class Notices:
             functions.status_free(status)
         return bool(status)
 
+    def _end(self, token: int, error: Optional[Error]) -> None:
+        end = self.ends.pop(token, None)
+        try:
+            if end is not None:
+                end(error)
+        except Exception:
+            logger.exception("telling of the end of an operation")
+
     def _tell(self, kind: int, flags: int, token: int, text: str) -> None:
         try:
             if kind == _ffi.EVENT_LOG:
                 logger.log(LEVELS.get(flags, logging.ERROR), "%s", text)
+            elif kind == _ffi.EVENT_CHANGE:
+                listener = self.listeners.get(token)
+                if listener is not None:
+                    listener.tell(change(json.loads(text)))
             else:
                 report = self.reports.get(token)
                 if report is not None:
@@ -158,6 +204,11 @@ class Notices:
         except Exception:
             # What listens may fail; the next line is still told.
             logger.exception("telling of %r", text)
+
+
+def change(said: Dict[str, Any]) -> Change:
+    """A line of the index of models, as a change."""
+    return Change(said["name"], said["version"], said["state"], onnxruntime.advised(said["reason"]))
 
 
 notices = Only(Notices)

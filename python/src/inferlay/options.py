@@ -13,8 +13,9 @@ from .errors import InvalidArgument, NotFound, check
 
 Path = Union[str, "os.PathLike[str]"]
 Paths = Union[Path, Sequence[Path]]
-# The files of a model by name, or one file.
-Files = Union[Path, Mapping[str, Union[bytes, str, Mapping[str, Any]]]]
+# The files of a model by name; or one file.
+Contents = Mapping[str, Union[bytes, str, Mapping[str, Any]]]
+Files = Union[Path, Contents]
 
 
 def paths(what: str, found: Optional[Paths], expected: str = "a path or a list of paths") -> List[str]:
@@ -53,10 +54,9 @@ class Options:
                 said = json_of("options", dict(mapping("options", said, "names to values, or a text of YAML or JSON")))
             check(functions.options_set_text(self.handle, encode("options", said)))
 
-    def add_repositories(self, found: Optional[Paths]) -> None:
-        """Folders of models."""
-        for folder in paths("repository", found):
-            check(functions.options_add_repository(self.handle, encode("repository", folder)))
+    def add_repository(self, folder: str) -> None:
+        """A folder of models."""
+        check(functions.options_add_repository(self.handle, encode("repository", folder)))
 
     def add_backend_directories(self, found: Optional[Paths]) -> None:
         """Folders of backends."""
@@ -77,12 +77,8 @@ class Options:
         if not isinstance(files, Mapping):
             place = path(what, files, "a path or files by name")
             files = {"model" + os.path.splitext(place)[1]: contents_of(what, place)}
-        held = [(encode(what, file), content(f"{what}: {file!r}", data)) for file, data in files.items()]
-        made = [
-            _ffi.File(ctypes.sizeof(_ffi.File), address_of(file), address_of(data), len(data)) for file, data in held
-        ]
-        pointers = (ctypes.c_void_p * len(made))(*[ctypes.addressof(file) for file in made])
-        check(functions.options_add_model_in_memory(self.handle, encode("models", name), pointers, len(made)))
+        lent = LentFiles(what, files)
+        check(functions.options_add_model_in_memory(self.handle, encode("models", name), lent.pointers, lent.count))
 
     def set_backend_options(self, found: Optional[Mapping[str, Mapping[str, Any]]]) -> None:
         """Options of backends, by backend and name."""
@@ -114,6 +110,21 @@ class Options:
             check(functions.options_set_require_signature(self.handle, True))
         elif require is not None:
             raise InvalidArgument(f"require: found {require!r}, expected 'manifest' or 'signature'")
+
+
+class LentFiles:
+    """Files in memory as the library reads them, as long as this lives."""
+
+    __slots__ = ("pointers", "count", "_kept")
+
+    def __init__(self, what: str, files: Contents) -> None:
+        held = [(encode(what, file), content(f"{what}: {file!r}", data)) for file, data in files.items()]
+        made = [
+            _ffi.File(ctypes.sizeof(_ffi.File), address_of(file), address_of(data), len(data)) for file, data in held
+        ]
+        self._kept: Any = (held, made)
+        self.pointers = (ctypes.c_void_p * len(made))(*[ctypes.addressof(file) for file in made])
+        self.count = len(made)
 
 
 def address_of(data: bytes) -> Optional[int]:

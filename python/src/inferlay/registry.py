@@ -77,7 +77,9 @@ def config_of(
 ) -> str:
     """The config of a function's model."""
     said: Dict[str, Any] = {"name": name, "input": ports("inputs", inputs), "output": ports("outputs", outputs)}
-    said["instance_group"] = [{"count": whole("instances", instances, 31), "kind": "KIND_CPU"}]
+    if whole("instances", instances, 31) == 0:
+        raise InvalidArgument(f"model {name!r}: instances: found 0, expected 1 or more")
+    said["instance_group"] = [{"count": instances, "kind": "KIND_CPU"}]
     if whole("max_batch_size", max_batch_size, 31):
         said.update(max_batch_size=max_batch_size, dynamic_batching={})
     said.update({} if more is None else mapping("config", more, "keys of a config to values"))
@@ -231,7 +233,6 @@ def register(
     place = ctypes.c_void_p()
     check(functions.batch_queue_new(owner.handle, encode("config", text), ctypes.byref(place)))
     Puller(name, function, place.value or 0, inputs, outputs).start(instances)
-    owner.change = object()
 
 
 def join() -> None:

@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Union
+from typing import Any, Callable, Dict, Iterable, List, Literal, Mapping, Optional, Sequence, Union, overload
 
-from . import html, onnxruntime, registry
+from . import html, live, onnxruntime, registry
 from ._library import functions
+from .changes import Changes, Subscription
 from .checks import encode, path, whole
-from .engine import Engine, after
+from .engine import Engine, after, nanoseconds
 from .errors import Error, check
 from .metrics import MetricCounter, MetricGauge, MetricHistogram
 from .model import CLOSE_S, Inputs, Model, signature
-from .notices import Report, Told
-from .options import Files, Options, Path, Paths
+from .notices import Change, Report, Told
+from .operations import Operation
+from .options import Contents, Files, Options, Path, Paths
 from .registry import Function, Specs
+from .repositories import Repositories, Repository
 from .response import Response
 
 
 class Server:
     """A server of models in this process.
 
-    ``repository`` is a folder, or several: ``<folder>/<model>/<version>/<file>``. ``models`` are single files, or a
-    mapping from names to files. ``options`` is YAML, JSON or a mapping with the keys of a server's options, such as
-    ``execution_threads_max``. ``progress`` draws a bar (``True``), is told of each model (a function) or neither
-    (``False``); by default there is a bar when stderr is a terminal. A model that does not load is told of by
-    :attr:`models`; with ``strict`` it fails the start. ``trusted_keys`` are Ed25519 keys, 64 hexadecimal digits each,
-    whose signatures under a model's ``inferlay.manifest`` count; ``require="manifest"`` or ``require="signature"``
-    refuses models in folders and files that have none.
+    ``repository`` is a folder, or several: ``<folder>/<model>/<version>/<file>``, or a :class:`Repository`.
+    ``models`` are single files, or a mapping from names to files. ``options`` is YAML, JSON or a mapping with the
+    keys of a server's options, such as ``execution_threads_max``. ``progress`` draws a bar (``True``), is told of
+    each model (a function) or neither (``False``); by default there is a bar when stderr is a terminal. A model
+    that does not load is told of by :attr:`models`; with ``strict`` it fails the start. ``trusted_keys`` are Ed25519
+    keys, 64 hexadecimal digits each, whose signatures under a model's ``inferlay.manifest`` count;
+    ``require="manifest"`` or ``require="signature"`` refuses models in folders and files that have none.
+
+    ``model_control`` says which models of repositories are loaded: all at the start (``"none"``), those in ``load``
+    and those that :meth:`load` is called for (``"explicit"``), or all, and whatever changes afterwards
+    (``"poll"``): acted on when nothing of a model has changed for ``settle_time`` seconds, or its ``ready_marker``
+    was written; everything is looked at each ``poll_period``, and what failed is tried again after ``retry_after``.
+    ``retire_timeout`` is how long a version that was replaced or unloaded may take to answer what it has.
+    ``memory_budget`` (in bytes, and for devices ``device_memory_budgets``) lets models be loaded when they are
+    first asked, and the least recently used go; those that are ``pinned`` stay.
 
     >>> echo = {"config.yaml": {"backend": "null", "input": [{"name": "x", "data_type": "TYPE_FP32", "dims": [2]}]}}
     >>> with Server(models={"echo": echo}) as server:
@@ -35,11 +46,11 @@ class Server:
     [1.0, 2.0]
     """
 
-    __slots__ = ("_engine", "_models", "__weakref__")
+    __slots__ = ("_engine", "_models", "_change", "__weakref__")
 
     def __init__(
         self,
-        repository: Optional[Paths] = None,
+        repository: Optional[Repositories] = None,
         *,
         models: Union[Paths, Mapping[str, Files], None] = None,
         backends: Optional[Paths] = None,
@@ -49,10 +60,25 @@ class Server:
         trusted_keys: Union[str, Iterable[str], None] = None,
         require: Optional[str] = None,
         progress: Union[bool, Report, None] = None,
+        model_control: str = "none",
+        load: Optional[Sequence[str]] = None,
+        settle_time: Optional[float] = None,
+        poll_period: Optional[float] = None,
+        ready_marker: Optional[str] = None,
+        retry_after: Optional[float] = None,
+        retire_timeout: Optional[float] = None,
+        memory_budget: Optional[int] = None,
+        device_memory_budgets: Optional[Mapping[int, int]] = None,
+        pinned: Optional[Sequence[str]] = None,
     ) -> None:
         said = Options()
         said.add_text(options)
-        said.add_repositories(repository)
+        live.add_repositories(said, repository)
+        polling = {"settle_time": settle_time, "poll_period": poll_period, "retry_after": retry_after}
+        live.set_control(said, model_control, load, {**polling, "ready_marker": ready_marker})
+        if retire_timeout is not None:
+            check(functions.options_set_retire_timeout(said.handle, nanoseconds(retire_timeout)))
+        live.set_memory(said, memory_budget, device_memory_budgets, pinned)
         said.add_models(models)
         said.add_backend_directories(backends)
         said.set_backend_options(backend_options)
@@ -61,6 +87,7 @@ class Server:
         with Told(said.handle, progress):
             self._engine = Engine(said.handle)
         self._models: Dict[Any, Model] = {}
+        self._change = 0
 
     def model(self, name: str, version: int = 0) -> Model:
         """A model by name: of this version, or of the highest that serves.
@@ -73,6 +100,7 @@ class Server:
         Traceback (most recent call last):
         inferlay.errors.NotFound: model 'ecco' not found; known: echo, texts
         """
+        self._forget()
         try:
             return self._models[name, version]
         except (KeyError, TypeError):
@@ -98,17 +126,176 @@ class Server:
         """
         return await self.model(model, version).infer_async(inputs, **asking)
 
-    def load(self, file: Path) -> Model:
+    @overload
+    def load(
+        self,
+        name: str,
+        *,
+        config: Union[str, Mapping[str, Any], None] = ...,
+        versions: Optional[Sequence[int]] = ...,
+        files: Optional[Contents] = ...,
+        wait: Literal[True] = ...,
+    ) -> Model: ...
+
+    @overload
+    def load(
+        self,
+        name: str,
+        *,
+        config: Union[str, Mapping[str, Any], None] = ...,
+        versions: Optional[Sequence[int]] = ...,
+        files: Optional[Contents] = ...,
+        wait: Literal[False],
+    ) -> Operation: ...
+
+    def load(
+        self,
+        name: str,
+        *,
+        config: Union[str, Mapping[str, Any], None] = None,
+        versions: Optional[Sequence[int]] = None,
+        files: Optional[Contents] = None,
+        wait: bool = True,
+    ) -> Union[Model, Operation]:
+        """Loads a model of the repositories by its name, or loads it anew.
+
+        ``config`` takes the place of the model's own, ``versions`` are loaded whatever that says, and ``files``, by
+        their paths within the model's folder, take the place of those of a repository. Gives the model, or without
+        ``wait`` the operation at once. What serves goes on serving until all of the new is loaded; handles of the model
+        follow. Raises :class:`NotFound` for a model that is in no repository, and whatever keeps a version from
+        serving; then what served serves on.
+
+        >>> server.load("sounds", files=echo)
+        <inferlay.Model 'sounds': x: FP32 [2] -> x: FP32 [2]>
+        >>> server.load("sounds", files={**echo, "2/weights": b""}, versions=[2], wait=False).wait()
+        >>> server.model("sounds").versions
+        [2]
+        """
+        operation = live.begin_load(self._engine, name, config, versions, files)
+        if not wait:
+            return operation
+        operation.wait()
+        return self.model(name)
+
+    async def load_async(
+        self,
+        name: str,
+        *,
+        config: Union[str, Mapping[str, Any], None] = None,
+        versions: Optional[Sequence[int]] = None,
+        files: Optional[Contents] = None,
+    ) -> Model:
+        """As :meth:`load`, for tasks.
+
+        >>> import asyncio
+        >>> asyncio.run(server.load_async("sounds", files=echo))
+        <inferlay.Model 'sounds': x: FP32 [2] -> x: FP32 [2]>
+        """
+        await live.begin_load(self._engine, name, config, versions, files)
+        return self.model(name)
+
+    def unload(self, name: str, *, unload_dependents: bool = False, wait: bool = True) -> Operation:
+        """Unloads a model, all its versions: from now on it takes no requests.
+
+        Those on their way are answered, for as long as ``retire_timeout`` allows. It is over when the memory is
+        back; the model stays in the index and can be loaded again. With ``unload_dependents`` models that were
+        loaded for this one alone go too: there are none until there are ensembles. Raises :class:`NotFound`, and
+        :class:`Timeout` when requests were left when the time was up.
+
+        >>> server.unload("echo")
+        <inferlay.Operation, done>
+        >>> server.models[0]
+        {'name': 'echo', 'version': 1, 'state': 'UNAVAILABLE', 'reason': 'unloaded'}
+        """
+        return waited(live.begin_unload(self._engine, name, unload_dependents), wait)
+
+    async def unload_async(self, name: str, *, unload_dependents: bool = False) -> None:
+        """As :meth:`unload`, for tasks.
+
+        >>> import asyncio
+        >>> asyncio.run(server.unload_async("echo"))
+        """
+        await live.begin_unload(self._engine, name, unload_dependents)
+
+    def poll(self, *, wait: bool = True) -> Operation:
+        """Looks at all repositories now, and does what has changed there asks for; ``await`` it without ``wait``.
+
+        A model that is being written is waited for. Whether models loaded is told by :attr:`models`. Raises
+        :class:`FailedPrecondition` for a server with explicit control.
+
+        >>> server.poll()
+        <inferlay.Operation, done>
+        """
+        return waited(live.begin_poll(self._engine), wait)
+
+    def add_repository(self, repository: Union[Path, Repository]) -> None:
+        """Adds a repository. A server that polls loads its models; else they are loaded when they are asked for.
+
+        Raises :class:`AlreadyExists` for one of the same folders.
+
+        >>> server.add_repository(inferlay.Repository(".", prefix="here"))
+        >>> server.remove_repository(".")
+        """
+        live.add_repository(self._engine, repository)
+
+    def remove_repository(self, repository: Union[Paths, Repository]) -> None:
+        """Takes a repository away, by all its folders. A server that polls unloads its models; else they serve on.
+
+        >>> server.remove_repository("nowhere")
+        Traceback (most recent call last):
+        inferlay.errors.NotFound: repository 'nowhere': not found among the repositories
+        """
+        live.remove_repository(self._engine, repository)
+
+    def changes(self) -> Changes:
+        """The changes of models' states from now on, to be iterated over by a thread or a task.
+
+        >>> with server.changes() as changes:
+        ...     server.remove("echo")
+        ...     next(changes).state
+        'UNLOADING'
+        """
+        return Changes(self._engine)
+
+    def subscribe(self, function: Callable[[Change], object]) -> Subscription:
+        """Has a function called with every change of a model's state from now on, on a thread of this package.
+
+        It goes on until the subscription is closed, nothing refers to it, or the server stops.
+
+        >>> import queue
+        >>> told = queue.Queue()
+        >>> with server.subscribe(told.put):
+        ...     server.remove("echo")
+        ...     told.get(timeout=60.0).state
+        'UNLOADING'
+        """
+        return Subscription(self._engine, function)
+
+    def pin(self, name: str, is_pinned: bool = True) -> None:
+        """Has a model stay in memory once it is there, or go again when others need room.
+
+        >>> server.pin("echo")
+        """
+        check(functions.server_pin_model(self._engine.handle, encode("model", name), bool(is_pinned)))
+
+    def paging(self) -> Dict[str, int]:
+        """What paging has done, see ``memory_budget``.
+
+        >>> server.paging()["budget_bytes"]
+        0
+        """
+        return self._engine.json(functions.server_paging)  # type: ignore[no-any-return]
+
+    def load_file(self, file: Path) -> Model:
         """Loads one more model, of one file, named by the file's stem.
 
         Raises what the backend refuses the file with, and :class:`AlreadyExists` for a name that is taken.
 
-        >>> server.load(digits_onnx)
+        >>> server.load_file(digits_onnx)
         <inferlay.Model 'model': image: FP32 [-1, 1, 8, 8] -> logits: FP32 [-1, 10]>
         """
         place = path("file", file)
         check(functions.model_load(self._engine.handle, encode("file", place)))
-        self._engine.change = object()
         return self.model(stem(place))
 
     def register(
@@ -170,13 +357,7 @@ class Server:
         Traceback (most recent call last):
         inferlay.errors.Unavailable: model 'echo' has no version that serves
         """
-        try:
-            check(functions.model_remove(self._engine.handle, encode("model", model), after(drain)))
-        finally:
-            self._engine.change = object()
-            # Others may have asked for it meanwhile.
-            for key in [key for key in list(self._models) if key[0] == model]:
-                self._models.pop(key, None)
+        check(functions.model_remove(self._engine.handle, encode("model", model), after(drain)))
 
     @property
     def models(self) -> List[Dict[str, Any]]:
@@ -320,6 +501,15 @@ class Server:
         """
         self._engine.stop(drain)
 
+    def _forget(self) -> None:
+        """Forgets handles of models that do not serve any more: who asks for these is told so."""
+        change = functions.server_change_count(self._engine.handle)
+        if change != self._change:
+            for key, model in list(self._models.items()):
+                if not model.is_ready:
+                    self._models.pop(key, None)
+            self._change = change
+
     def __enter__(self) -> "Server":
         return self
 
@@ -347,6 +537,13 @@ class Server:
 
     def __reduce__(self) -> Any:
         raise TypeError("inferlay.Server: it lives in this process and is not pickled; start one where it is used")
+
+
+def waited(operation: Operation, wait: bool) -> Operation:
+    """An operation, at its end if that is waited for."""
+    if wait:
+        operation.wait()
+    return operation
 
 
 def load(
