@@ -569,22 +569,7 @@ impl ServerBuilder {
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn start(mut self) -> Result<ServerHandle, Error> {
-        let config_name = self.options.config_name.as_deref();
-        config_name.map_or(Ok(()), repository::check_config_name)?;
-        let mut found = match self.repositories[..] {
-            [] => Found::default(),
-            _ => repository::scan(&self.repositories, config_name)?,
-        };
-        let files = self.files.iter().map(|file| repository::open_file(file));
-        let in_memory =
-            self.in_memory.into_iter().map(|(name, files)| repository::in_memory(&name, files, config_name));
-        for model in files.chain(in_memory) {
-            let model = model?;
-            let name = model.name.clone();
-            if found.models.insert(name.clone(), model).is_some() {
-                return Err(Error::new(ErrorKind::AlreadyExists, format!("model '{name}' is there twice")));
-            }
-        }
+        let mut found = self.found()?;
         let log = Arc::new(self.log);
         for table in self.tables {
             let surroundings = self.options.surroundings(&log, &self.clock);
@@ -621,5 +606,34 @@ impl ServerBuilder {
         }
         server.inner.shared().load_at_start(found)?;
         Ok(server)
+    }
+
+    /// What there is to serve.
+    ///
+    /// # Errors
+    /// As for [`ServerBuilder::start`].
+    pub(super) fn found(&mut self) -> Result<Found, Error> {
+        let config_name = self.options.config_name.as_deref();
+        config_name.map_or(Ok(()), repository::check_config_name)?;
+        let mut found = match self.repositories[..] {
+            [] => Found::default(),
+            _ => repository::scan(&self.repositories, config_name)?,
+        };
+        let files = self.files.iter().map(|file| repository::open_file(file));
+        let in_memory = std::mem::take(&mut self.in_memory)
+            .into_iter()
+            .map(|(name, files)| repository::in_memory(&name, files, config_name));
+        for model in files.chain(in_memory) {
+            let model = model?;
+            let name = model.name.clone();
+            if found.models.insert(name.clone(), model).is_some() {
+                return Err(Error::new(ErrorKind::AlreadyExists, format!("model '{name}' is there twice")));
+            }
+        }
+        Ok(found)
+    }
+
+    pub(super) fn options(&self) -> &Options {
+        &self.options
     }
 }

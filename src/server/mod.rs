@@ -12,6 +12,7 @@ mod future;
 mod gate;
 mod jobs;
 mod lifecycle;
+mod lint;
 mod load;
 #[cfg(all(test, loom))]
 mod loom_tests;
@@ -31,6 +32,7 @@ pub use builder::ServerBuilder;
 pub use control::LoadOptions;
 pub use events::Subscription;
 pub use future::ResponseFuture;
+pub use lint::{Finding, Severity};
 pub use model::ModelHandle;
 pub use operation::Operation;
 pub use paging::PagingStatistics;
