@@ -61,7 +61,7 @@ fn what_only_the_folder_shows_is_found_at_its_place_too() {
 #[test]
 fn what_is_not_served_yet_is_a_warning() {
     let config = format!("{WHOLE}response_cache: {{enable: true}}");
-    check(&[("config.yaml", &config)], &["warning: 5:26: response_cache.enable: is not served yet"]);
+    check(&[("config.yaml", &config)], &["warning: 5:1: response_cache: is not served yet"]);
 }
 
 #[test]

@@ -1,0 +1,119 @@
+//! What the command line may say.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use std::path::PathBuf;
+
+/// Checks, migrates, lists and asks repositories of models.
+#[derive(Parser)]
+#[command(version, after_help = "Exit codes: 0 all is well, 1 problems were found, 2 the command line is wrong.")]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// When to use colours; `auto`: on terminals, unless NO_COLOR is set
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub(crate) color: When,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Check repositories without loading a model, and print every error where it stands
+    Lint(Lint),
+    /// Turn the config.pbtxt and config.json of a repository into config.yaml, and list what has no equal
+    ///
+    /// Without --write and --out nothing is written: what would be is printed.
+    Migrate(Migrate),
+    /// Load a repository and list its models
+    Models(Models),
+    /// Ask a model with the arrays of a file, and print what it answers
+    Run(Run),
+    /// Print a script that completes commands in a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct Lint {
+    /// Folders of models
+    #[arg(required = true)]
+    pub(crate) repositories: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) backends: Backends,
+    /// Check configs/NAME.yaml where a model has it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) config_name: Option<String>,
+    /// Count warnings as problems
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// How findings are printed
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+#[derive(Args)]
+pub(crate) struct Migrate {
+    /// A folder of models
+    pub(crate) repository: PathBuf,
+    /// Write each config.yaml beside the old config, which is renamed to end with .bak
+    #[arg(long, conflicts_with = "out")]
+    pub(crate) write: bool,
+    /// Write to DIR/<model>/config.yaml, and leave the repository alone
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// How the outcome is printed
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+#[derive(Args)]
+pub(crate) struct Models {
+    /// A folder of models, or the file of one
+    pub(crate) repository: PathBuf,
+    #[command(flatten)]
+    pub(crate) backends: Backends,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Run {
+    /// A folder of models, or the file of one
+    pub(crate) repository: PathBuf,
+    /// The model's name
+    pub(crate) model: String,
+    /// A file: .json, .npy or .npz; - for JSON on standard input
+    pub(crate) input: PathBuf,
+    #[command(flatten)]
+    pub(crate) backends: Backends,
+    /// Of the model; the newest that serves unless given
+    #[arg(long, value_name = "N")]
+    pub(crate) version: Option<u64>,
+    /// Where the outputs go: .json or .npz; JSON on standard output unless given
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct Backends {
+    /// A folder of backends; may be given several times
+    #[arg(long = "backends", value_name = "DIR")]
+    pub(crate) folders: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    #[default]
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum When {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
