@@ -137,8 +137,8 @@ pub use inferlay_backend_sdk::{
 pub use observe::{Cut, DurationStatistics, LogRecord, ModelStatistics, Trace, TraceEnd};
 pub use server::{
     BackendStatus, Finding, LoadOptions, ModelHandle, ModelMetadata, ModelState, ModelStatus, Operation,
-    PagingStatistics, Progress, ResponseFuture, Responses, ServerBuilder, ServerHandle, Severity, Subscription,
-    TensorMetadata,
+    PagingStatistics, PollOptions, Progress, Repository, ResponseFuture, Responses, ServerBuilder, ServerHandle,
+    Severity, Subscription, TensorMetadata,
 };
 pub use sync::ManualClock;
 pub use tensor::{Buffer, Element, Input, OutputMemory, Shape, Tensor, TensorRef};

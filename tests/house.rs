@@ -71,6 +71,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("futures_core", &["src/server/responses.rs", "tests/decoupled.rs"]),
     ("parking_lot", &["src/sync", "benches"]),
     ("loom", &["src/sync"]),
+    ("blake3", &["src/repository"]),
     ("cbindgen", &["tests/capi.rs", "backends/sdk/tests/header.rs"]),
     ("tract_", &["backends/tract", "benches"]),
     ("ort", &["backends/onnxruntime", "benches/src/onnxruntime"]),

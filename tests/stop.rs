@@ -311,7 +311,9 @@ fn a_stop_does_not_wait_longer_because_a_model_is_removed_beside_it() {
             let server = server.clone();
             move || server.remove_model("m", Duration::MAX).unwrap_err().kind()
         });
-        eventually("it is on its way out", || server.models().is_empty());
+        let is_leaving =
+            |server: &ServerHandle| server.models().iter().all(|status| status.state == ModelState::Unloading);
+        eventually("it is on its way out", || is_leaving(&server));
         let _the_remover_may_have_ended_it = server.stop(Duration::ZERO);
         assert_eq!(remover.join().unwrap(), ErrorKind::Timeout);
         assert_eq!(running.wait().unwrap_err().kind(), ErrorKind::Unavailable);
@@ -334,7 +336,9 @@ fn models_can_be_removed_side_by_side() {
             .map(|name| (server.clone(), name))
             .map(|(server, name)| thread::spawn(move || server.remove_model(&name, LONG)))
             .collect();
-        eventually("all are on their way out", || server.models().is_empty());
+        let is_leaving =
+            |server: &ServerHandle| server.models().iter().all(|status| status.state == ModelState::Unloading);
+        eventually("all are on their way out", || is_leaving(&server));
         gate.open();
         removers.into_iter().for_each(|remover| remover.join().unwrap().unwrap());
         futures.into_iter().for_each(|future| drop(future.wait().unwrap()));

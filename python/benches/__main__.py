@@ -25,6 +25,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     parser.add_argument("--network", action="append", choices=["digits", "resnet18", "dense"], help="all by default")
     parser.add_argument("--case", action="append", metavar="TEXT", help="only cases whose names hold this")
+    parser.add_argument("--designs", action="store_true", help="also other ways to await answers, see designs.py")
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--turn-ms", type=int, default=200, help="how long a turn of a case takes about")
     parser.add_argument("--requests", type=int, help="how many requests a turn has, instead")
@@ -78,6 +79,7 @@ def run(asked: argparse.Namespace) -> Dict[str, Any]:
     """Measures all cases of one network after the other, the floor beside each."""
     # Not before the process is on its core.
     from cases import cases_of, floor
+    from designs import designs_of
     from measure import above, figures, measure, ratio
     from networks import NETWORKS
 
@@ -91,6 +93,8 @@ def run(asked: argparse.Namespace) -> Dict[str, Any]:
             backends = os.environ.get("INFERLAY_BACKENDS")
             with inferlay.Server(models=network.models(), backends=backends, strict=True) as server:
                 cases = [floor(loop), *cases_of(network, server, loop)]
+                if asked.designs:
+                    cases += designs_of(network, server, loop)
                 if asked.case:
                     cases = [case for case in cases if any(text in case.name for text in asked.case)]
                 turns = measure(cases, asked.rounds, asked.turn_ms / 1000, asked.requests)

@@ -46,6 +46,46 @@ class Gate:
         return x
 
 
+class Examples:
+    """What the examples in docstrings see without making it. A plugin, as they lie outside the folder of tests."""
+
+    DIGITS = Path(__file__).resolve().parents[2] / "examples" / "models" / "digits" / "1" / "model.onnx"
+
+    @pytest.fixture(autouse=True)
+    def names(self, request: pytest.FixtureRequest, doctest_namespace: Dict[str, Any]) -> Iterator[None]:
+        """A server of its own for each example that names something of it."""
+        if not isinstance(request.node, pytest.DoctestItem):
+            yield
+            return
+        test: Any = request.node.dtest
+        if "digits_onnx" in test.docstring and not BACKENDS.is_dir():
+            pytest.skip("there is no installed wheel, and so no backend that serves ONNX")
+        models = {"echo": echo(port("x", "FP32", [2])), "texts": echo(port("x", "BYTES", [-1]))}
+        with inferlay.Server(models=models, progress=False) as server:
+            model = server.model("echo")
+            doctest_namespace.update(
+                inferlay=inferlay,
+                numpy=inferlay._numpy.numpy,
+                echo=models["echo"],
+                ports={"x": ("FP32", [2])},
+                digits_onnx=str(self.DIGITS),
+                server=server,
+                model=model,
+                response=model([1.0, 2.0]),
+            )
+            yield
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Makes the names of examples known to all of them."""
+    config.pluginmanager.register(Examples())
+
+
+def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
+    """Puts last what imports libraries whose threads stay: other tests fork, which such threads do not survive."""
+    items.sort(key=lambda item: item.path.stem in ("test_jax", "test_torch"))
+
+
 @pytest.fixture
 def server() -> Iterator[inferlay.Server]:
     """A server of models that echo: `pair` of two floats, `rows` in batches, and one for each type."""

@@ -21,6 +21,35 @@ numpy = pytest.importorskip("numpy")
 ROW = numpy.array([[1, 2]], numpy.float32)
 
 
+def same(x: Any) -> Any:
+    return x
+
+
+def start(**said: Any) -> None:
+    inferlay.Server(**{"progress": False, **said}).close()
+
+
+def register(**said: Any) -> None:
+    ports = {"x": ("FP32", [2])}
+    with inferlay.Server(progress=False) as server:
+        server.register(**{"name": "same", "function": same, "inputs": ports, "outputs": ports, **said})
+
+
+def ask(**said: Any) -> None:
+    with inferlay.Server(models={"pair": echo(port("x", "FP32", [2]))}, progress=False) as server:
+        server.infer(**{"model": "pair", "inputs": [1, 2], **said})
+
+
+def many(**said: Any) -> None:
+    with inferlay.Server(models={"pair": echo(port("x", "FP32", [2]))}, progress=False) as server:
+        server.model("pair").infer_many(**said)
+
+
+def load(**said: Any) -> None:
+    with inferlay.Server(progress=False) as server:
+        server.load(**said)
+
+
 async def stream(model: inferlay.Model, inputs: Any) -> List[Any]:
     return [response async for response in model.stream_async(inputs)]
 
@@ -182,8 +211,6 @@ def test_a_number_that_does_not_fit_is_refused_where_it_is_not_of_a_request(serv
     for wrong in (2**32, -1, "a"):
         with pytest.raises(inferlay.InvalidArgument, match="requests: found"):
             server.trace_every(wrong)  # type: ignore[arg-type]
-    with pytest.raises(inferlay.InvalidArgument, match="found int, expected the bytes of a file"):
-        inferlay.Server(models={"a": {"model.onnx": 5}}, progress=False)  # type: ignore[dict-item]
 
 
 def shrink(value: bytearray) -> None:
@@ -276,11 +303,97 @@ def test_what_is_of_another_kind_is_named(server: inferlay.Server) -> None:
     cases: List[Any] = [
         (lambda: model(numpy.array([1, 2], object)), "input 'x': found an array of object, expected FP32"),
         (lambda: server.infer("BYTES", ["\ud800"]), "input 'x': found '.ud800', expected a text that UTF-8 can hold"),
-        (lambda: server.model("\ud800"), "expected a name that UTF-8 can hold"),
+        (lambda: server.model("\ud800"), "expected a text that UTF-8 can hold"),
         (lambda: model([1, 2], x=[1, 2]), "found input 'x' by place and by name"),
-        (lambda: model.infer([1, 2], parameters=5), "parameters: found 5, expected a mapping"),
-        (lambda: inferlay.Server(models={"a": {"config.yaml": [1]}}, progress=False), "found list, expected the bytes"),  # type: ignore[dict-item]
     ]
     for call, message in cases:
         with pytest.raises(inferlay.InvalidArgument, match=message):
             call()
+
+
+# What a server, a function or a request is said to be, and is not.
+KINDS: Any = [
+    (start, {"repository": 5}, "repository: found int, expected a path or a list of paths"),
+    (start, {"repository": ["models", 5]}, "repository: found int, expected a path or a list of paths"),
+    (start, {"repository": b"models"}, "repository: found bytes, expected a path or a list of paths"),
+    (start, {"models": 5}, "models: found int, expected a path, a list of paths, or a mapping from names to files"),
+    (start, {"models": {"a": 5}}, "model 'a': found int, expected a path or files by name"),
+    (start, {"models": {"a": {"model.onnx": 5}}}, "model 'a': 'model.onnx': found int, expected the bytes of a file"),
+    (start, {"models": {"a": {"config.yaml": [1]}}}, "model 'a': 'config.yaml': found list, expected the bytes"),
+    (start, {"models": {"a": {"config.yaml": {"b": {1}}}}}, "'config.yaml': found set, expected what JSON can hold"),
+    (start, {"models": {5: {}}}, "models: found 5, expected a str"),
+    (start, {"backends": 5}, "backends: found int, expected a path or a list of paths"),
+    (start, {"backend_options": 5}, "backend_options: found int, expected a mapping from backends to mappings"),
+    (start, {"backend_options": {"x": 5}}, "backend_options: 'x': found int, expected a mapping from backends"),
+    (start, {"backend_options": {"x": {"y": None}}}, "'x': 'y': found NoneType, expected a text, a number, a bool"),
+    (start, {"backend_options": {"x": {5: "y"}}}, "'x': 5: found 5, expected a str"),
+    (start, {"options": 5}, "options: found int, expected a mapping from names to values, or a text of YAML"),
+    (start, {"options": b"strict: true"}, "options: found bytes, expected a mapping"),
+    (start, {"options": {"a": object()}}, "options: found object, expected what JSON can hold"),
+    (start, {"options": {("a", "b"): 1}}, "options: keys must be str.*, expected what JSON can hold"),
+    (start, {"progress": 5}, "progress: found int, expected True, False or a function"),
+    (inferlay.load, {"model": 5}, "model: found int, expected a path, or the bytes of an ONNX file"),
+    (register, {"function": 5}, "model 'same': found 5, expected a function"),
+    (register, {"name": 5}, "name: found 5, expected a str"),
+    (register, {"inputs": 5}, "inputs: found int, expected a mapping from names to types and shapes"),
+    (register, {"outputs": {5: ("FP32", [2])}}, "outputs: found 5, expected a str"),
+    (register, {"inputs": {"x": ("FP32", [object()])}}, "config: found object, expected what JSON can hold"),
+    (register, {"max_batch_size": None}, "max_batch_size: found None, expected a whole number"),
+    (register, {"instances": "two"}, "instances: found 'two', expected a whole number"),
+    (register, {"config": 5}, "config: found int, expected a mapping from keys of a config to values"),
+    (register, {"config": {"parameters": {1}}}, "config: found set, expected what JSON can hold"),
+    (ask, {"model": 5}, "model: found 5, expected a str"),
+    (ask, {"model": ["same"]}, r"model: found \['same'\], expected a str"),
+    (ask, {"version": [1]}, r"version: found \[1\], expected a whole number"),
+    (ask, {"outputs": 5}, "outputs: found int, expected a list of names"),
+    (ask, {"outputs": "y"}, "outputs: found str, expected a list of names"),
+    (ask, {"out": 5}, "out: found int, expected a mapping from outputs to memory"),
+    (ask, {"id": 5}, "id: found 5, expected a str"),
+    (ask, {"timeout": "soon"}, "timeout: found 'soon' seconds, expected 0 or more"),
+    (ask, {"parameters": 5}, "parameters: found int, expected a mapping from names to values"),
+    (ask, {"parameters": {"a": None}}, "parameter 'a': found None, expected a str"),
+    (many, {"requests": 5}, "requests: found int, expected a list of the inputs of each"),
+    (many, {"requests": {"x": [1, 2]}}, "requests: found dict, expected a list of the inputs of each"),
+    (load, {"file": 5}, "file: found int, expected a path"),
+]
+
+
+@pytest.mark.parametrize(("call", "said", "message"), KINDS, ids=lambda value: str(getattr(value, "__name__", value)))
+def test_what_is_of_no_kind_that_is_expected_is_refused_with_both(call: Any, said: Any, message: str) -> None:
+    with pytest.raises(inferlay.InvalidArgument, match=message):
+        call(**said)
+
+
+def test_what_dlpack_is_asked_for_is_two_numbers(server: inferlay.Server) -> None:
+    tensor = server.infer("pair", [1, 2]).tensor("x")
+    for keyword in ("max_version", "dl_device"):
+        for wrong in (5, "x", (1,), ("a", "b")):
+            with pytest.raises(BufferError, match=f"{keyword}: found .*, expected two numbers"):
+                tensor.__dlpack__(**{keyword: wrong})
+
+
+def test_an_output_of_no_name_is_not_found(server: inferlay.Server) -> None:
+    response = server.infer("pair", [1, 2])
+    for wrong in (5, None, ["x"], {}):
+        with pytest.raises(inferlay.NotFound, match="it has 'x'"):
+            response[wrong]  # type: ignore[index]
+
+
+MASKED = numpy.ma.array([1, 2], mask=[False, True], dtype=numpy.float32)
+
+
+@each_way
+@pytest.mark.parametrize("value", [MASKED, [MASKED]], ids=["array", "list"])
+def test_an_array_that_hides_elements_is_refused(server: inferlay.Server, way: str, value: Any) -> None:
+    model = server.model("pair" if value is MASKED else "rows")
+    with pytest.raises(inferlay.InvalidArgument, match="input 'x': .*1 of 2 elements masked, expected none; `filled`"):
+        WAYS[way](model, {"x": value})
+    assert model.infer([MASKED.filled(3)] if isinstance(value, list) else MASKED.filled(3))["x"].ravel()[1] == 3
+
+
+def test_an_array_whose_mask_hides_nothing_is_an_array(server: inferlay.Server) -> None:
+    for mask in (numpy.ma.nomask, [False, False]):
+        value = numpy.ma.array([1, 2], mask=mask, dtype=numpy.float32)
+        assert server.infer("pair", value)["x"].tolist() == [1, 2]
+    with pytest.raises(inferlay.InvalidArgument, match="1 of 2 elements masked"):
+        server.infer("pair", [1, 2], out={"x": MASKED})

@@ -137,7 +137,7 @@ assert os.waitpid(pid, 0)[1] == 0
 with inferlay.Server(models={"echo": echo}, progress=False) as server:
     assert server.model("echo").submit([1, 2]).result(60)["x"].tolist() == [1, 2]
 from inferlay import notices
-assert notices.notices()._thread.is_alive()
+assert notices.notices()._watcher.thread.is_alive()
 print("fine")
 """
 

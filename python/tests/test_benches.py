@@ -44,6 +44,13 @@ def test_every_way_to_ask_is_measured_and_compared(onnxruntime_backend: str, rep
     assert len(told["aims"]) == 6
 
 
+def test_other_ways_to_await_answer_in_full_too(onnxruntime_backend: str, repository_root: Path) -> None:
+    asked = ("--requests", "128", "--json", "--designs", "--case", "ed/64")
+    told: Any = json.loads(bench(repository_root, onnxruntime_backend, *asked))
+    assert [*told["cases"]] == [f"digits:{name}/64" for name in ("threaded", "polled", "joined")]
+    assert all(case["mean_batch"] > 1 for case in told["cases"].values())
+
+
 def test_cases_are_chosen_by_name_and_shown_in_a_table(onnxruntime_backend: str, repository_root: Path) -> None:
     printed = bench(repository_root, onnxruntime_backend, "--requests", "64", "--case", "pool", "--case", "infer/1")
     assert [line.split()[0] for line in printed.splitlines() if line.startswith("digits:")] == [

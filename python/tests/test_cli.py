@@ -141,3 +141,36 @@ def test_an_output_of_another_kind_is_refused_and_not_written(repository: Path, 
     target = tmp_path / "output.npy"
     assert main(["run", str(repository), "echo", str(tmp_path / "input.json"), "--output", str(target)]) == 1
     assert "expected .json or .npz" in capsys.readouterr().err and not target.exists()
+
+
+def test_what_is_written_is_strict_json_and_can_be_read(repository: Path, tmp_path: Path, capsys: Any) -> None:
+    def refuse(text: str) -> None:
+        raise AssertionError(f"{text} is no JSON")
+
+    for data in (["NaN", "-Infinity"], ["Infinity", 1.5]):
+        (tmp_path / "input.json").write_text(json.dumps({"x": data, "s": ["NaN"]}))
+        assert main(["run", str(repository), "echo", str(tmp_path / "input.json")]) == 0
+        written = capsys.readouterr().out
+        json.loads(written, parse_constant=refuse)
+        assert outputs(written) == {"x": ("FP32", [2], data), "s": ("BYTES", [1], ["NaN"])}
+
+
+@pytest.mark.parametrize("kind", ["FP16", "FP32", "FP64", "BF16"])
+@pytest.mark.parametrize("form", ['{"x": DATA}', "DATA", '{"inputs": [{"name": "x", "shape": [1, 2], "data": DATA}]}'])
+def test_numbers_that_are_not_finite_are_read_in_every_form(
+    repository: Path, tmp_path: Path, capsys: Any, kind: str, form: str
+) -> None:
+    config = f'backend: "null"\ninput: [{{ name: x, data_type: TYPE_{kind}, dims: [1, 2] }}]\n'
+    (repository / "echo" / "config.yaml").write_text(config)
+    for data in ('[["NaN", "Infinity"]]', "[[NaN, Infinity]]"):
+        (tmp_path / "input.json").write_text(form.replace("DATA", data))
+        assert main(["run", str(repository), "echo", str(tmp_path / "input.json")]) == 0
+        assert outputs(capsys.readouterr().out) == {"x": (kind, [1, 2], [["NaN", "Infinity"]])}
+
+
+def test_a_text_is_no_number_where_the_model_takes_whole_ones(repository: Path, tmp_path: Path, capsys: Any) -> None:
+    config = 'backend: "null"\ninput: [{ name: x, data_type: TYPE_INT32, dims: [1] }]\n'
+    (repository / "echo" / "config.yaml").write_text(config)
+    (tmp_path / "input.json").write_text('{"x": ["NaN"]}')
+    assert main(["run", str(repository), "echo", str(tmp_path / "input.json")]) == 1
+    assert "input 'x': expected a list of INT32" in capsys.readouterr().err

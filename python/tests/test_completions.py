@@ -64,10 +64,10 @@ class Interrupted(Finished):
 
 def test_an_interrupt_loses_no_event_but_its_own(server: inferlay.Server) -> None:
     model, completions, results = server.model("pair"), Completions(), []  # type: ignore[var-annotated]
-    completions.submit(Interrupted(model.prepare([1, 2], {})))
+    completions.submit(Interrupted(model._prepare([1, 2], {})))
     for index in range(10):
         results.append(None)
-        completions.submit(Listed(model.prepare([1, 2], {}), results, index))
+        completions.submit(Listed(model._prepare([1, 2], {}), results, index))
     with pytest.raises(KeyboardInterrupt):
         while completions.table:
             completions.drain(1_000_000)

@@ -263,3 +263,33 @@ def test_a_model_that_cannot_be_is_refused_when_it_is_made(empty: inferlay.Serve
     shape = numpy.array([2])
     kinds: Any = {"inputs": {"x": ("FP32", list(shape))}, "outputs": {"y": ("FP32", tuple(shape))}}
     assert empty.register("wrong", double, **kinds)([1, 2])["y"].tolist() == [2, 4]
+
+
+def test_a_handle_sees_the_model_that_has_come_in_the_place_of_another(empty: inferlay.Server) -> None:
+    old: inferlay.Model = empty.register("m", lambda x: x * 2, **PAIR)
+    assert old([1, 2])["y"].tolist() == [2, 4]
+    empty.remove("m")
+    shown = repr(old)
+    with pytest.raises(inferlay.Unavailable):
+        old([1, 2])
+    other = {"a": ("INT64", [3])}
+    new: inferlay.Model = empty.register("m", lambda a: a * 3, inputs=other, outputs={"b": ("INT64", [3])})
+    assert repr(old) == repr(new) != shown
+    assert [*old.inputs] == ["a"] and [*old.outputs] == ["b"]
+    for model in (old, new):
+        assert model(a=[1, 2, 3])["b"].tolist() == model.infer([1, 2, 3], outputs=["b"])["b"].tolist() == [3, 6, 9]
+        with pytest.raises(inferlay.NotFound, match="no input 'x'; it has 'a'"):
+            model(x=[1, 2])
+    # The names stay, and the type does not.
+    empty.remove("m")
+    empty.register("m", lambda a: a * 4, inputs={"a": ("FP32", [1])}, outputs={"b": ("FP32", [1])})
+    assert [model(a=[1.5])["b"].tolist() for model in (old, new)] == [[6.0], [6.0]]
+
+
+def test_requests_stay_ready_while_other_models_come_and_go(empty: inferlay.Server) -> None:
+    model: inferlay.Model = empty.register("m", lambda x: x, **PAIR)
+    assert model([1, 2])["y"].tolist() == [1, 2]
+    ready = dict(model._variants)
+    empty.register("other", lambda x: x, **PAIR)
+    empty.remove("other")
+    assert model([3, 4])["y"].tolist() == [3, 4] and model._variants == ready

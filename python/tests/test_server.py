@@ -105,8 +105,6 @@ def test_options_are_a_mapping_or_a_text() -> None:
         inferlay.Server("a\0b")
     with pytest.raises(inferlay.NotFound):
         inferlay.Server("/nowhere/at/all")
-    with pytest.raises(inferlay.InvalidArgument, match="found int, expected a path"):
-        inferlay.Server(models={"a": 1})  # type: ignore[dict-item]
 
 
 def test_a_model_of_one_file_has_a_server_of_its_own(tmp_path: Path) -> None:
@@ -114,6 +112,10 @@ def test_a_model_of_one_file_has_a_server_of_its_own(tmp_path: Path) -> None:
         inferlay.load(tmp_path / "none.onnx")
     with pytest.raises(inferlay.Error):
         inferlay.load(b"no model")
+    with pytest.raises(inferlay.NotFound, match="model 'a': .*none.onnx: No such file"):
+        inferlay.Server(models={"a": tmp_path / "none.onnx"}, progress=False)
+    with pytest.raises(inferlay.InvalidArgument, match="model 'a': .*: Is a directory"):
+        inferlay.Server(models={"a": tmp_path}, progress=False)
 
 
 def test_progress_is_told_to_a_function_and_drawn_on_a_terminal() -> None:
@@ -122,14 +124,23 @@ def test_progress_is_told_to_a_function_and_drawn_on_a_terminal() -> None:
     inferlay.Server(models=models, progress=seen.append).close()
     assert sorted((one.model, bool(one.reason)) for one in seen) == [("broken", True), ("pair", False)]
     assert [one.done for one in seen] == [1, 2] and {one.total for one in seen} == {2}
-    stream = io.StringIO()
-    bar = notices.Bar(stream)
-    for one in seen:
-        bar(one)
+
+
+def test_a_bar_tells_how_far_loading_is_and_how_fast_it_goes(monkeypatch: Any) -> None:
+    monkeypatch.setenv("COLUMNS", "82")
+    stream, times_s = io.StringIO(), iter([10.0, 10.5, 14.0, 16.0])
+    bar = notices.Bar(stream, lambda: next(times_s))
+    bar(inferlay.Progress("one", 1, 1, 3, ""))
+    bar(inferlay.Progress("broken", 1, 2, 3, "no backend"))
+    bar(inferlay.Progress("one-of-a-name-that-is-long", 1, 3, 3, ""))
     bar.close()
-    drawn = stream.getvalue()
-    assert drawn.count("\r") == 2 and drawn.endswith("\n")
-    assert f"|{'#' * 30}| 2/2" in drawn and "failed: broken" in drawn
+    lines = stream.getvalue().split("\r\x1b[K")
+    assert lines == [
+        "",
+        "loading models  33%|######--------------| 1/3 [00:00<00:01, 2.00 models/s] one",
+        "loading models  66%|#############-------| 2/3 [00:04<00:02, 2.00 s/model] failed:",
+        "loading models 100%|####################| 3/3 [00:06<00:00, 2.00 s/model] one-of-\n",
+    ]
 
 
 def test_nothing_is_drawn_where_stderr_is_no_terminal(capfd: Any) -> None:
@@ -164,7 +175,7 @@ def test_a_function_that_leaves_on_progress_leaves_nothing_behind() -> None:
 
         with pytest.raises(SystemExit):
             inferlay.Server(models=PAIR, progress=leave)
-    assert not queue.reports and queue._thread.is_alive()
+    assert not queue.reports and queue._watcher.thread.is_alive()
     inferlay.Server(models=PAIR, progress=False).close()
 
 

@@ -28,9 +28,7 @@ pub(super) static CONFIG: Message = message(&[
     field("cc_model_filenames", File, "The file of the model for each compute capability of a GPU.").map().backend(),
     field("metric_tags", Text, "Labels that the metrics of the model bear.").map().not_yet(),
     field("parameters", Kind::Message(&PARAMETER), "What the backend is told.").map(),
-    field("model_warmup", Kind::Message(&WARMUP), "Requests that every instance executes before it serves.")
-        .list()
-        .not_yet(),
+    field("model_warmup", Kind::Message(&WARMUP), "Requests that every instance executes before it serves.").list(),
     field("model_operations", Kind::Message(&OPERATIONS), "Libraries of the framework's own operations.").backend(),
     field("model_transaction_policy", Kind::Message(&TRANSACTION_POLICY), "How many responses answer a request."),
     field("model_repository_agents", Kind::Message(&AGENTS), "Programs that prepare the model's files.").backend(),

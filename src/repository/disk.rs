@@ -13,6 +13,9 @@ use std::path::{Path, PathBuf};
 /// somebody's data set, named by mistake.
 pub(super) const ENTRIES_MAX: usize = 100_000;
 
+/// How many links in a row are followed, as Linux does.
+const LINKS_MAX: usize = 40;
+
 /// The folders that a path must not lead out of.
 #[derive(Clone, Debug)]
 pub(super) struct Bounds {
@@ -54,6 +57,17 @@ impl Bounds {
         Err(Error::not_found(format!("{path}: found a link to {real}, expected a target inside of {root}")))
     }
 
+    /// [`folders_of_links`], as far as they lie within.
+    pub(super) fn folders_of_links(&self, path: &Path, folders: &mut Vec<PathBuf>) {
+        let before = folders.len();
+        folders_of_links(path, folders);
+        let mut at = 0;
+        folders.retain(|folder| {
+            at += 1;
+            at <= before || self.roots.iter().any(|root| folder.starts_with(root))
+        });
+    }
+
     /// [`Bounds::resolve`] for what must be a regular file: reading a pipe or a device could take forever.
     pub(super) fn resolve_file(&self, path: &Path) -> Result<PathBuf, Error> {
         let real = self.resolve(path)?;
@@ -63,6 +77,19 @@ impl Bounds {
         }
         let found = if kind.is_dir() { "a folder" } else { "a pipe, socket or device" };
         Err(Error::not_found(format!("{}: found {found}, expected a file", Shown::path(path))))
+    }
+}
+
+/// Adds the folders, without symlinks, that the links of `path` lie in and lead through: whoever swaps one of the links
+/// does it there.
+pub(super) fn folders_of_links(path: &Path, folders: &mut Vec<PathBuf>) {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        let (Ok(target), Some(parent)) = (fs::read_link(&path), path.parent().map(Path::to_owned)) else { return };
+        path = parent.join(target);
+        folders.extend(
+            [Some(parent.as_path()), path.parent()].into_iter().flatten().filter_map(|at| fs::canonicalize(at).ok()),
+        );
     }
 }
 

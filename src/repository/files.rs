@@ -20,6 +20,7 @@ pub(crate) struct FolderFiles {
     folder: Folder,
     names: Vec<String>,
     unlisted: Vec<String>,
+    folders: Vec<PathBuf>,
 }
 
 impl FolderFiles {
@@ -34,18 +35,36 @@ impl FolderFiles {
 
     /// The files below `folder`, whose symlinks may lead anywhere within `bounds`: versions share large files so.
     pub(super) fn open_within(folder: &Path, bounds: Bounds) -> Result<Self, Error> {
-        let root = bounds.resolve(folder)?;
-        let mut walk = Walk { bounds: &bounds, names: Vec::new(), unlisted: Vec::new(), visited: 0 };
-        walk.folder(&mut vec![root.clone()], "")?;
-        let Walk { mut names, unlisted, .. } = walk;
-        names.sort_unstable();
-        Ok(FolderFiles { folder: Folder { root, bounds }, names, unlisted })
+        Self::open_but(folder, bounds, &[])
     }
 
-    /// The same files, with some of them no longer listed, such as a config beside the model.
-    pub(super) fn without(mut self, names: &[&str]) -> Self {
-        self.names.retain(|name| !names.contains(&name.as_str()));
-        self
+    /// [`FolderFiles::open_within`] as if `but` did not lie directly in the folder.
+    pub(super) fn open_but(folder: &Path, bounds: Bounds, but: &[&str]) -> Result<Self, Error> {
+        let root = bounds.resolve(folder)?;
+        let mut folders = Vec::new();
+        bounds.folders_of_links(folder, &mut folders);
+        let mut walk = Walk { bounds: &bounds, but, names: Vec::new(), unlisted: Vec::new(), folders, visited: 0 };
+        walk.folder(&mut vec![root.clone()], "")?;
+        let Walk { mut names, unlisted, folders, .. } = walk;
+        names.sort_unstable();
+        Ok(FolderFiles { folder: Folder { root, bounds }, names, unlisted, folders })
+    }
+
+    /// The files of `root`, a folder without symlinks, by their names alone: none is listed.
+    pub(super) fn unlisted_in(root: &Path, bounds: &Bounds) -> Self {
+        let folder = Folder { root: root.to_owned(), bounds: bounds.clone() };
+        FolderFiles { folder, names: Vec::new(), unlisted: Vec::new(), folders: Vec::new() }
+    }
+
+    /// The folders in which something may happen that changes what lies here: its own, those in it, and those that
+    /// links lead through. Without symlinks.
+    pub(super) fn folders(&self) -> &[PathBuf] {
+        &self.folders
+    }
+
+    /// The folder itself, without symlinks.
+    pub(super) fn root(&self) -> &Path {
+        &self.folder.root
     }
 
     /// What lies there and is not listed because its name cannot be passed on, with the reason.
@@ -188,8 +207,11 @@ impl Folder {
 /// Lists a folder and the folders in it.
 struct Walk<'a> {
     bounds: &'a Bounds,
+    /// Not listed where they lie directly in the first folder.
+    but: &'a [&'a str],
     names: Vec<String>,
     unlisted: Vec<String>,
+    folders: Vec<PathBuf>,
     visited: usize,
 }
 
@@ -201,7 +223,11 @@ impl Walk<'_> {
             let message = format!("{}: found more than {DEPTH_MAX} folders in each other", Shown::path(&folder));
             return Err(Error::new(ErrorKind::ResourceExhausted, message));
         }
+        self.folders.push(folder.clone());
         for entry in disk::entries(&folder)? {
+            if prefix.is_empty() && self.but.iter().any(|name| entry.name == **name) {
+                continue;
+            }
             self.visited += 1;
             if self.visited > ENTRIES_MAX {
                 return Err(disk::too_many(&open[0]));
@@ -217,6 +243,9 @@ impl Walk<'_> {
             return Ok(());
         };
         let name = format!("{prefix}{name}");
+        if entry.kind.is_symlink() {
+            self.bounds.folders_of_links(path, &mut self.folders);
+        }
         match self.folder_to_enter(path, entry) {
             // A link back to a folder that we are in would be listed for ever.
             Some(real) if open.contains(&real) => {}

@@ -4,7 +4,7 @@ use super::config_file;
 use super::files::MemoryFiles;
 use super::name::{Shown, check_model_name};
 use super::versions::{FolderName, folder_name};
-use super::{ConfigText, FoundModel};
+use super::{ConfigText, FoundModel, Stamp};
 use inferlay_backend_sdk::{Error, ModelFiles};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,11 +12,11 @@ use std::sync::Arc;
 type File = (String, Vec<u8>);
 
 /// The model with these files. `config.yaml` among them is its config, or another that a folder may have;
-/// `3/model.onnx` is a file of version 3; without versions, all others are version 1.
+/// `3/model.onnx` is a file of version 3, and what is in no version lies beside them; without versions, all others are
+/// version 1.
 ///
 /// # Errors
-/// For a name that no model may bear, a file name that climbs out, files beside versions, several configs, or one that is
-/// not UTF-8.
+/// For a name that no model may bear, a file name that climbs out, several configs, or one that is not UTF-8.
 pub(crate) fn in_memory(name: &str, mut files: Vec<File>, config_name: Option<&str>) -> Result<FoundModel, Error> {
     check_model_name(name)?;
     let position = |wanted: &str| files.iter().position(|(file, _)| file == wanted);
@@ -31,30 +31,41 @@ pub(crate) fn in_memory(name: &str, mut files: Vec<File>, config_name: Option<&s
     // Those that were not chosen are no files of the model.
     files.retain(|(file, _)| !config_file::is_config(file));
     let mut versions: BTreeMap<u64, Arc<dyn ModelFiles>> = BTreeMap::new();
-    for (version, files) in by_version(name, files)? {
+    let mut stamps = BTreeMap::new();
+    let beside = beside(&files);
+    for (version, files) in by_version(files) {
+        stamps.insert(version, Stamp::of(&files));
         versions.insert(version, Arc::new(MemoryFiles::new(files)?));
     }
-    Ok(FoundModel { name: name.to_owned(), config: config.transpose()?, versions, stamps: BTreeMap::new() })
+    let beside: Option<Arc<dyn ModelFiles>> = Some(Arc::new(MemoryFiles::new(beside)?));
+    Ok(FoundModel { beside, stamps, ..FoundModel::new(name, config.transpose()?, versions) })
 }
 
-fn by_version(name: &str, files: Vec<File>) -> Result<BTreeMap<u64, Vec<File>>, Error> {
-    let version_of = |file: &str| match file.split_once('/').map(|(folder, rest)| (folder_name(folder), rest)) {
-        Some((FolderName::Version(version), rest)) => Some((version, rest.to_owned())),
+/// The version that a file belongs to, and its name there.
+fn version_of(file: &str) -> Option<(u64, &str)> {
+    match file.split_once('/').map(|(folder, rest)| (folder_name(folder), rest)) {
+        Some((FolderName::Version(version), rest)) => Some((version, rest)),
         _ => None,
-    };
+    }
+}
+
+/// The files that lie in no version's folder.
+fn beside(files: &[File]) -> Vec<File> {
+    files.iter().filter(|(file, _)| version_of(file).is_none()).cloned().collect()
+}
+
+/// The files of each version; without folders of versions, all are version 1.
+fn by_version(files: Vec<File>) -> BTreeMap<u64, Vec<File>> {
     if !files.iter().any(|(file, _)| version_of(file).is_some()) {
-        return Ok(BTreeMap::from([(1, files)]));
+        return BTreeMap::from([(1, files)]);
     }
     let mut versions: BTreeMap<u64, Vec<File>> = BTreeMap::new();
     for (file, content) in files {
-        let Some((version, rest)) = version_of(&file) else {
-            let message =
-                format!("model '{name}': found '{}' beside versions, expected all files in one", file.escape_debug());
-            return Err(Error::invalid_arg(message));
-        };
-        versions.entry(version).or_default().push((rest, content));
+        if let Some((version, rest)) = version_of(&file) {
+            versions.entry(version).or_default().push((rest.to_owned(), content));
+        }
     }
-    Ok(versions)
+    versions
 }
 
 #[cfg(test)]
@@ -89,8 +100,23 @@ mod tests {
     }
 
     #[test]
-    fn a_file_beside_versions_is_refused() {
-        let error = found(&["2/a", "b"]).unwrap_err();
-        assert!(error.message().contains("found 'b' beside versions"), "{error}");
+    fn what_lies_beside_versions_can_be_read_by_its_name() {
+        let files = [("2/a", 1), ("warmup/x", 2), ("labels.txt", 3)].map(|(name, byte)| (name.to_owned(), vec![byte]));
+        let found = in_memory("m", files.to_vec(), None).unwrap();
+        let beside = found.beside.unwrap();
+        assert_eq!((beside.read("warmup/x").unwrap(), beside.read("labels.txt").unwrap()), (vec![2], vec![3]));
+        assert!(beside.read("2/a").is_err() && found.versions[&2].read("warmup/x").is_err());
+    }
+
+    #[test]
+    fn the_same_content_has_the_same_mark() {
+        let found = |files: &[(&str, u8)]| {
+            let files = files.iter().map(|(name, byte)| ((*name).to_owned(), vec![*byte])).collect();
+            in_memory("m", files, None).unwrap()
+        };
+        let (one, turned) = (found(&[("1/a", 1), ("1/b", 2)]), found(&[("1/b", 2), ("1/a", 1)]));
+        let is_same = |other: &FoundModel| one.mark(1).unwrap().is_of_same_content(&other.mark(1).unwrap());
+        assert!(is_same(&turned) && is_same(&found(&[("1/a", 1), ("1/b", 2), ("2/a", 3)])));
+        assert!(!is_same(&found(&[("1/a", 2), ("1/b", 2)])) && !is_same(&found(&[("1/a", 1), ("1/c", 2)])));
     }
 }

@@ -10,6 +10,8 @@
 //!   scan(folders) ----.
 //!                      >--> FoundModel --> choose(versions) --> detect(files, backends) --> backend, file name
 //!   open_file(file) --'
+//!
+//!   Watcher (what the system tells) --> Live (looks, rules) --> Order: load this, unload that
 //! ```
 //!
 //! Invariants: 1. One bad model takes nothing else down: it is listed in `Found::broken` with its reason. 2. A name is
@@ -23,22 +25,36 @@
 mod config_file;
 mod detect;
 mod disk;
+mod events;
 mod files;
 mod in_memory;
+mod live;
+mod look;
 mod name;
+mod repositories;
 mod scan;
+mod snapshot;
 #[cfg(test)]
 mod temp;
 #[cfg(test)]
 mod tests;
 mod versions;
+mod watch;
 
-pub(crate) use config_file::check_config_name;
 pub(crate) use detect::{detect, first_of};
+pub(crate) use events::{Hint, Periods, Waker, Watcher};
 pub(crate) use in_memory::in_memory;
+pub(crate) use live::{Live, Order};
+pub(crate) use look::Look;
 pub(crate) use name::check_model_name;
-pub(crate) use scan::{open_file, scan};
+pub(crate) use repositories::{Repositories, Repository};
+#[cfg(test)]
+pub(crate) use scan::scan;
+pub(crate) use scan::{is_still_so, open_file, scan_all, scan_model};
+use snapshot::{Part, holds_what};
+pub(crate) use snapshot::{Snapshot, Stamp};
 pub(crate) use versions::{Choice, choose};
+pub(crate) use watch::{Outcome, Rules};
 
 use inferlay_backend_sdk::{Error, ModelFiles};
 use std::collections::BTreeMap;
@@ -57,19 +73,58 @@ pub(crate) struct Found {
 
 /// The config and the versions of one model.
 pub(crate) struct FoundModel {
-    /// Its name, checked by [`check_model_name`].
+    /// The name it is served under, each part of it checked by [`check_model_name`].
     pub(crate) name: String,
+    /// The name of its folder, which its config may repeat.
+    pub(crate) own_name: String,
     /// Its config, where it has one.
     pub(crate) config: Option<ConfigText>,
     /// The files of every version, at least one.
     pub(crate) versions: BTreeMap<u64, Arc<dyn ModelFiles>>,
-    /// What tells the content of a version's files from any other, where that is known.
+    /// What lies beside the versions, to be read by name: data for warming up, labels.
+    pub(crate) beside: Option<Arc<dyn ModelFiles>>,
+    /// Of files in memory, what tells each version's content from any other.
     pub(crate) stamps: BTreeMap<u64, Stamp>,
+    /// Its files as they were when they were listed; `None` for a single file and for files in memory.
+    pub(crate) look: Option<Look>,
 }
 
-/// A hash of the content of files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stamp(pub(crate) [u8; 32]);
+impl FoundModel {
+    /// A model of which no more is known.
+    fn new(name: &str, config: Option<ConfigText>, versions: BTreeMap<u64, Arc<dyn ModelFiles>>) -> Self {
+        let (name, own_name) = (name.to_owned(), name.to_owned());
+        FoundModel { name, own_name, config, versions, beside: None, stamps: BTreeMap::new(), look: None }
+    }
+}
+
+impl FoundModel {
+    /// What tells the files of a version from others, where that is known.
+    pub(crate) fn mark(&self, version: u64) -> Option<Mark> {
+        let stamp = || self.stamps.get(&version).copied().map(Mark::InMemory);
+        let part = self.look.as_ref().and_then(|look| look.snapshot.versions.get(&version).cloned());
+        part.map(Mark::OnDisk).or_else(stamp)
+    }
+}
+
+/// What tells the files of a version from others.
+#[derive(Clone, Debug)]
+pub(crate) enum Mark {
+    /// What the file system told of each, and the sums of those that were read.
+    OnDisk(Part),
+    /// The hash of them all.
+    InMemory(Stamp),
+}
+
+impl Mark {
+    /// Whether both stand for the same content, as far as is known.
+    pub(crate) fn is_of_same_content(&self, other: &Mark) -> bool {
+        match (self, other) {
+            (Mark::OnDisk(one), Mark::OnDisk(other)) => holds_what(one, other),
+            (Mark::InMemory(one), Mark::InMemory(other)) => one == other,
+            _ => false,
+        }
+    }
+}
 
 /// A config as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]

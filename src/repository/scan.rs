@@ -1,22 +1,26 @@
 //! Looks through repositories and reads what lies in each model's folder. Parses no config and opens no model file.
 //!
 //! ```text
-//!   scan -> distinct -> Repository::survey -> Repository::model -> read_config, versions
-//!                           (names)               (one model)
+//!   scan_all -> distinct -> Root::survey -> sole -> Place::read -> ModelFolder::list -> config_text
+//!                              (names)          /   Place::look         (files)    `-> look
+//!   scan_model -> distinct -> places_of -------'      (one model)
 //! ```
 //!
 //! Invariant: only a repository that cannot be listed fails a scan; whatever is wrong with one model is told under its
 //! name. Names come sorted, so that two scans of the same files say the same.
 
-use super::config_file::{self, CONFIG_NAMES, CONFIGS_FOLDER};
+use super::config_file::{self, CONFIG_NAMES};
 use super::disk::{self, Bounds, Entry};
 use super::files::{FileFiles, FolderFiles};
+use super::look::Look;
 use super::name::{Shown, check_model_name};
+use super::repositories::{Repositories, Repository};
+use super::snapshot::Snapshot;
 use super::versions::{FolderName, folder_name};
 use super::{ConfigText, Found, FoundModel};
 use inferlay_backend_sdk::{Error, ErrorKind, ModelFiles};
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, FileType};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,24 +28,58 @@ use std::sync::Arc;
 /// The most bytes of a config; more is somebody's data under the wrong name.
 pub(crate) const CONFIG_BYTES_MAX: u64 = 1 << 20;
 
-/// Finds the models of all repositories. A name that lies in two of them is broken in both. With a config name, the
-/// configs of that name are read where models have one.
+/// Finds the models of these folders, each a repository. A name that lies in two of them is broken in both.
 ///
 /// # Errors
 /// When a repository is not there, is no folder, or cannot be listed.
-pub(crate) fn scan(repositories: &[PathBuf], config_name: Option<&str>) -> Result<Found, Error> {
+#[cfg(test)]
+pub(crate) fn scan(folders: &[PathBuf], config_name: Option<&str>) -> Result<Found, Error> {
+    scan_all(&Repositories::of_folders(folders).with_config_name(config_name.map(str::to_owned))?)
+}
+
+/// Finds the models of all repositories. A name that two of their folders bear is broken.
+///
+/// # Errors
+/// When a folder of a repository is not there, is no folder, or cannot be listed.
+pub(crate) fn scan_all(repositories: &Repositories) -> Result<Found, Error> {
     let mut found = Found::default();
-    let mut sightings = BTreeMap::new();
-    for repository in distinct(repositories, config_name, &mut found.warnings)? {
-        repository.survey(&mut sightings, &mut found.warnings)?;
+    let roots = distinct(repositories, &mut found.warnings)?;
+    let mut places = Places::new();
+    for root in &roots {
+        root.survey(&mut places, &mut found.warnings)?;
     }
-    for (name, seen) in sightings {
-        match sole(&name, seen) {
+    for (name, places) in places {
+        match sole(&name, &places).and_then(|place| place.read(&name, &mut found.warnings)) {
             Ok(model) => drop(found.models.insert(name, model)),
             Err(error) => drop(found.broken.insert(name, error)),
         }
     }
     Ok(found)
+}
+
+/// The model that is served as `name`; `None` when there is none. Costs as much as that one model. What was passed over
+/// is told in `warnings`.
+///
+/// # Errors
+/// When a folder of a repository is not there, or something is wrong with the model.
+pub(crate) fn scan_model(
+    repositories: &Repositories,
+    name: &str,
+    warnings: &mut Vec<String>,
+) -> Result<Option<FoundModel>, Error> {
+    let roots = distinct(repositories, &mut Vec::new())?;
+    let places = places_of(&roots, name);
+    if places.is_empty() {
+        return Ok(None);
+    }
+    sole(name, &places)?.read(name, warnings).map(Some)
+}
+
+/// Whether a look at the model would see what `snapshot` saw: that none of its files was touched since.
+pub(crate) fn is_still_so(repositories: &Repositories, name: &str, snapshot: &Snapshot) -> bool {
+    let look = |roots: Vec<Root<'_>>| sole(name, &places_of(&roots, name)).and_then(Place::look);
+    let look = distinct(repositories, &mut Vec::new()).and_then(look);
+    look.is_ok_and(|look| look.snapshot.has_stats_of(snapshot))
 }
 
 /// The model in one file, as version 1, named by the file's stem: `digits` for `path/digits.onnx`, `model` for
@@ -53,93 +91,175 @@ pub(crate) fn open_file(path: &Path) -> Result<FoundModel, Error> {
     let files: Arc<dyn ModelFiles> = Arc::new(FileFiles::open(path)?);
     let name = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
     check_model_name(&name).map_err(|error| error.at(Shown::path(path)))?;
-    Ok(FoundModel { name, config: None, versions: BTreeMap::from([(1, files)]), stamps: BTreeMap::new() })
+    Ok(FoundModel::new(&name, None, BTreeMap::from([(1, files)])))
 }
 
-/// A model's folder in one repository, and what lies in it.
-struct Sighting {
-    folder: PathBuf,
-    model: Result<FoundModel, Error>,
+/// The folders that bear each name, by the name that their models are served under.
+pub(super) type Places<'a> = BTreeMap<String, Vec<Place<'a>>>;
+
+/// A model's folder in one repository.
+pub(super) struct Place<'a> {
+    root: &'a Root<'a>,
+    /// The folder's name.
+    own: String,
 }
 
-/// The model of that name, if only one repository has it.
-fn sole(name: &str, mut seen: Vec<Sighting>) -> Result<FoundModel, Error> {
-    if seen.len() == 1
-        && let Some(only) = seen.pop()
-    {
-        return only.model;
+/// Where the model of that name lies, if only one folder bears it.
+///
+/// # Errors
+/// `ALREADY_EXISTS` naming the others.
+pub(super) fn sole<'a, 'r>(name: &str, places: &'a [Place<'r>]) -> Result<&'a Place<'r>, Error> {
+    if let [only] = places {
+        return Ok(only);
     }
-    let folders: Vec<String> = seen.iter().map(|sighting| Shown::path(&sighting.folder).to_string()).collect();
+    let folders: Vec<String> = places.iter().map(|place| Shown::path(&place.folder()).to_string()).collect();
     let message =
         format!("model {}: found in {}, expected in one repository", Shown::text(name), folders.join(" and "));
     Err(Error::new(ErrorKind::AlreadyExists, message))
 }
 
-struct Repository<'a> {
+/// Where a model lies that is served as `name`, without listing any repository.
+pub(super) fn places_of<'a>(roots: &'a [Root<'a>], name: &str) -> Vec<Place<'a>> {
+    let mut places = Vec::new();
+    for root in roots {
+        for own in root.repository.own_names(name) {
+            // A name that climbs out is no folder of the repository.
+            if check_model_name(own).is_ok() && root.holds(own) {
+                places.push(Place { root, own: own.to_owned() });
+            }
+        }
+    }
+    places
+}
+
+impl Place<'_> {
+    /// The folder as the caller spelt it.
+    pub(super) fn folder(&self) -> PathBuf {
+        self.root.folder.join(&self.own)
+    }
+
+    /// The folder without symlinks, where it can be followed.
+    pub(super) fn real(&self) -> Option<PathBuf> {
+        self.root.bounds.resolve(&self.folder()).ok()
+    }
+
+    /// The folder of the repository that it lies in, as the caller spelt it.
+    pub(super) fn home(&self) -> &Path {
+        self.root.folder
+    }
+
+    /// Reads the model's config, and lists its files.
+    pub(super) fn read(&self, name: &str, warnings: &mut Vec<String>) -> Result<FoundModel, Error> {
+        let reading = |folder: &ModelFolder<'_>| {
+            let listing = folder.list(warnings)?;
+            // Looked at first: what changes while it is read has another stat afterwards.
+            let look = folder.look(&listing)?;
+            let config = listing.config.map(|name| folder.config_text(&name)).transpose()?;
+            let shared = |(version, files)| (version, Arc::new(files) as Arc<dyn ModelFiles>);
+            let versions = listing.versions.into_iter().map(shared).collect();
+            let own_name = self.own.clone();
+            let beside: Arc<dyn ModelFiles> = Arc::new(FolderFiles::unlisted_in(&folder.root, folder.bounds));
+            let (look, beside) = (Some(look), Some(beside));
+            Ok(FoundModel { own_name, look, beside, ..FoundModel::new(name, config, versions) })
+        };
+        self.within(reading)
+    }
+
+    /// Looks at the model's files without opening any.
+    pub(super) fn look(&self) -> Result<Look, Error> {
+        self.within(|folder| folder.look(&folder.list(&mut Vec::new())?))
+    }
+
+    fn within<T>(&self, read: impl FnOnce(&ModelFolder<'_>) -> Result<T, Error>) -> Result<T, Error> {
+        let (Root { bounds, marker, config_name, .. }, folder) = (self.root, self.folder());
+        let at = |error: Error| error.at(format_args!("model {}", Shown::text(&self.own)));
+        check_model_name(&self.own)?;
+        let root = bounds.resolve(&folder).map_err(at)?;
+        if root == bounds.root() {
+            return Err(at(Error::not_found("found a link to the repository itself, expected a folder inside of it")));
+        }
+        let (marker, config_name) = (*marker, *config_name);
+        read(&ModelFolder { root, shown: &folder, bounds, marker, config_name }).map_err(at)
+    }
+}
+
+/// One folder of a repository.
+pub(super) struct Root<'a> {
+    repository: &'a Repository,
     /// As the caller spelt it.
-    folder: PathBuf,
+    folder: &'a Path,
     bounds: Bounds,
+    marker: Option<&'a str>,
     config_name: Option<&'a str>,
 }
 
-fn distinct<'a>(
-    folders: &[PathBuf],
-    config_name: Option<&'a str>,
-    warnings: &mut Vec<String>,
-) -> Result<Vec<Repository<'a>>, Error> {
-    let mut repositories: Vec<Repository<'a>> = Vec::new();
-    for folder in folders {
-        let bounds = Bounds::of_folder(folder).map_err(not_listed)?;
-        let shown = Shown::path(folder);
-        match repositories.iter().find(|earlier| earlier.bounds.root() == bounds.root()) {
-            Some(earlier) => warnings.push(format!("repository {shown}: same as {}", Shown::path(&earlier.folder))),
-            None => repositories.push(Repository { folder: folder.clone(), bounds, config_name }),
+fn distinct<'a>(repositories: &'a Repositories, warnings: &mut Vec<String>) -> Result<Vec<Root<'a>>, Error> {
+    let mut roots: Vec<Root<'a>> = Vec::new();
+    for (repository, folder) in repositories.iter().flat_map(|one| one.folders.iter().map(move |folder| (one, folder)))
+    {
+        let root = Root::open(repository, folder, repositories)?;
+        match roots.iter().find(|earlier| earlier.path() == root.path()) {
+            Some(earlier) => {
+                let (folder, earlier) = (Shown::path(folder), Shown::path(earlier.folder));
+                warnings.push(format!("repository {folder}: same as {earlier}"));
+            }
+            None => roots.push(root),
         }
     }
-    Ok(repositories)
+    Ok(roots)
 }
 
 fn not_listed(error: Error) -> Error {
     Error::new(error.kind(), format!("repository {}", error.message()))
 }
 
-impl Repository<'_> {
-    /// Adds every model of this repository to `sightings`.
-    fn survey(&self, sightings: &mut BTreeMap<String, Vec<Sighting>>, warnings: &mut Vec<String>) -> Result<(), Error> {
-        let entries = disk::entries(self.bounds.root()).map_err(not_listed)?;
-        for entry in &entries {
+impl<'a> Root<'a> {
+    /// The folder as it lies there now.
+    pub(super) fn open(repository: &'a Repository, folder: &'a Path, all: &'a Repositories) -> Result<Self, Error> {
+        let bounds = Bounds::of_folder(folder).map_err(not_listed)?;
+        let (marker, config_name) = (all.marker(), all.config_name());
+        Ok(Root { repository, folder, bounds, marker, config_name })
+    }
+
+    /// The folder without symlinks.
+    pub(super) fn path(&self) -> &Path {
+        self.bounds.root()
+    }
+
+    /// The folder as the caller spelt it.
+    pub(super) fn folder(&self) -> &Path {
+        self.folder
+    }
+
+    /// Adds the folders in which something may happen that makes other models lie here.
+    pub(super) fn add_folders(&self, folders: &mut Vec<PathBuf>) {
+        folders.push(self.path().to_owned());
+        disk::folders_of_links(self.folder, folders);
+    }
+
+    /// Adds every model that lies here to `places`.
+    pub(super) fn survey(&'a self, places: &mut Places<'a>, warnings: &mut Vec<String>) -> Result<(), Error> {
+        for entry in &disk::entries(self.path()).map_err(not_listed)? {
             let folder = self.folder.join(&entry.name);
-            let Some(name) = entry.name.to_str() else {
+            let Some(own) = entry.name.to_str() else {
                 warnings.push(format!("{}: passed over: found a name that is not UTF-8", Shown::path(&folder)));
                 continue;
             };
-            if let Some(model) = self.model(name, entry, warnings).transpose() {
-                sightings.entry(name.to_owned()).or_default().push(Sighting { folder, model });
-            } else if CONFIG_NAMES.contains(&name) {
-                let repository = Shown::path(&self.folder);
-                warnings.push(format!(
-                    "repository {repository}: found a {name}, expected a folder of models, not one model"
-                ));
+            if Kind::of(&folder, entry.kind) != Kind::File {
+                let place = Place { root: self, own: own.to_owned() };
+                places.entry(self.repository.served_name(own)).or_default().push(place);
+            } else if CONFIG_NAMES.contains(&own) {
+                let repository = Shown::path(self.folder);
+                let what = format!("found a {own}, expected a folder of models, not one model");
+                warnings.push(format!("repository {repository}: {what}"));
             }
         }
         Ok(())
     }
 
-    /// The model in one entry; `None` for a file, which is none.
-    fn model(&self, name: &str, entry: &Entry, warnings: &mut Vec<String>) -> Result<Option<FoundModel>, Error> {
-        let folder = self.folder.join(name);
-        let at = |error: Error| error.at(format_args!("model {}", Shown::text(name)));
-        if Kind::of(&folder, entry) == Kind::File {
-            return Ok(None);
-        }
-        check_model_name(name)?;
-        let root = self.bounds.resolve(&folder).map_err(at)?;
-        if root == self.bounds.root() {
-            return Err(at(Error::not_found("found a link to the repository itself, expected a folder inside of it")));
-        }
-        let reading = ModelFolder { root, shown: &folder, bounds: &self.bounds, config_name: self.config_name };
-        let (config, versions) = reading.read(warnings).map_err(at)?;
-        Ok(Some(FoundModel { name: name.to_owned(), config, versions, stamps: BTreeMap::new() }))
+    fn holds(&self, own: &str) -> bool {
+        let folder = self.folder.join(own);
+        fs::symlink_metadata(&folder).is_ok_and(|entry| Kind::of(&folder, entry.file_type()) != Kind::File)
     }
 }
 
@@ -153,10 +273,10 @@ enum Kind {
 }
 
 impl Kind {
-    fn of(path: &Path, entry: &Entry) -> Kind {
-        let is_folder = match entry.kind.is_symlink() {
+    fn of(path: &Path, own: FileType) -> Kind {
+        let is_folder = match own.is_symlink() {
             true => fs::metadata(path).map(|metadata| metadata.is_dir()),
-            false => Ok(entry.kind.is_dir()),
+            false => Ok(own.is_dir()),
         };
         match is_folder {
             Ok(true) => Kind::Folder,
@@ -166,8 +286,6 @@ impl Kind {
     }
 }
 
-type Versions = BTreeMap<u64, Arc<dyn ModelFiles>>;
-
 /// The folder of one model while it is read.
 struct ModelFolder<'a> {
     /// Without symlinks.
@@ -175,7 +293,18 @@ struct ModelFolder<'a> {
     /// As the caller spelt it.
     shown: &'a Path,
     bounds: &'a Bounds,
+    marker: Option<&'a str>,
     config_name: Option<&'a str>,
+}
+
+/// The files of a model, none of them opened.
+struct Listing {
+    config: Option<String>,
+    versions: BTreeMap<u64, FolderFiles>,
+    /// Files beside the versions.
+    files: Vec<String>,
+    /// Folders beside the versions.
+    folders: Vec<String>,
 }
 
 /// What lies in the folder of a model.
@@ -190,7 +319,7 @@ struct Contents<'a> {
 }
 
 impl ModelFolder<'_> {
-    fn read(&self, warnings: &mut Vec<String>) -> Result<(Option<ConfigText>, Versions), Error> {
+    fn list(&self, warnings: &mut Vec<String>) -> Result<Listing, Error> {
         let entries = disk::entries(&self.root)?;
         let contents = self.contents(&entries);
         let config = self.config(&entries, &contents)?;
@@ -204,14 +333,40 @@ impl ModelFolder<'_> {
         let passed_over = contents.almost.iter().chain(&shadowed).chain(&doubtful);
         warnings.extend(passed_over.map(|why| format!("model {}: passed over: {why}", Shown::path(self.shown))));
         let own: &[&str] = if doubtful.is_some() { &[JSON] } else { &[] };
-        Ok((config, self.versions(&contents, own, warnings)?))
+        let versions = self.versions(&contents, own, warnings)?;
+        let beside = |names: &[&str]| match contents.versions.is_empty() {
+            true => Vec::new(),
+            false => names.iter().filter(|name| Some(**name) != self.marker).map(|name| (*name).to_owned()).collect(),
+        };
+        Ok(Listing { config, versions, files: beside(&contents.files), folders: beside(&contents.others) })
+    }
+
+    fn look(&self, listing: &Listing) -> Result<Look, Error> {
+        let mut look = Look::new(&self.root, self.shown, self.bounds);
+        look.add_marker(&self.root, self.marker);
+        for (version, files) in &listing.versions {
+            look.add_version(*version, files, self.marker)?;
+        }
+        for name in listing.config.iter().chain(&listing.files) {
+            match listing.config.as_ref() == Some(name) {
+                true => look.add_config(name)?,
+                false => look.add_other(name, None)?,
+            }
+        }
+        for name in &listing.folders {
+            // A folder that is about something else may hold anything: what cannot be listed is not the model's trouble.
+            if let Ok(files) = FolderFiles::open_within(&self.root.join(name), self.bounds.clone()) {
+                look.add_other(name, Some(&files))?;
+            }
+        }
+        Ok(look.done())
     }
 
     fn contents<'e>(&self, entries: &'e [Entry]) -> Contents<'e> {
         let mut contents = Contents::default();
         for entry in entries {
             let Some(name) = entry.name.to_str() else { continue };
-            match (Kind::of(&self.root.join(name), entry), folder_name(name)) {
+            match (Kind::of(&self.root.join(name), entry.kind), folder_name(name)) {
                 (Kind::Folder | Kind::BrokenLink, FolderName::Version(version)) => {
                     contents.versions.insert(version, name);
                 }
@@ -225,35 +380,38 @@ impl ModelFolder<'_> {
     }
 
     /// The files of each version; `own` are names of configs that are files of the model.
-    fn versions(&self, contents: &Contents<'_>, own: &[&str], warnings: &mut Vec<String>) -> Result<Versions, Error> {
-        let open = |name: &str| FolderFiles::open_within(&self.root.join(name), self.bounds.clone());
-        let mut opened = Vec::new();
+    fn versions(
+        &self,
+        contents: &Contents<'_>,
+        own: &[&str],
+        warnings: &mut Vec<String>,
+    ) -> Result<BTreeMap<u64, FolderFiles>, Error> {
+        let open = |name: &str, but: &[&str]| FolderFiles::open_but(&self.root.join(name), self.bounds.clone(), but);
+        let mut opened = BTreeMap::new();
         for (version, name) in &contents.versions {
-            opened.push((*version, open(name).map_err(|error| error.at(format_args!("version {version}")))?));
+            opened.insert(*version, open(name, &[]).map_err(|error| error.at(format_args!("version {version}")))?);
         }
         if opened.is_empty() {
             let configs = CONFIG_NAMES.iter().copied().filter(|name| !own.contains(name));
-            opened.push((1, open("")?.without(&configs.collect::<Vec<_>>())));
+            opened.insert(1, open("", &configs.collect::<Vec<_>>())?);
         }
-        for (_, files) in &opened {
+        for files in opened.values() {
             warnings.extend_from_slice(files.unlisted());
         }
-        Ok(opened.into_iter().map(|(version, files)| (version, Arc::new(files) as Arc<dyn ModelFiles>)).collect())
+        Ok(opened)
     }
 
-    /// The config, if there is one. A file that is there and cannot be read is an error, never silence.
-    fn config(&self, entries: &[Entry], contents: &Contents<'_>) -> Result<Option<ConfigText>, Error> {
+    /// The name of the config, if there is one.
+    fn config(&self, entries: &[Entry], contents: &Contents<'_>) -> Result<Option<String>, Error> {
         let has_own_json = contents.has_own_json(entries);
-        let is_there = |name: &str| match name.split_once('/') {
-            None => entries.iter().any(|entry| entry.name == *name) && !(name == JSON && has_own_json),
-            Some((folder, _)) => {
-                debug_assert_eq!(folder, CONFIGS_FOLDER);
-                fs::symlink_metadata(self.root.join(name)).is_ok()
-            }
+        let is_there = |name: &str| match name.contains('/') {
+            true => fs::symlink_metadata(self.root.join(name)).is_ok(),
+            false => entries.iter().any(|entry| entry.name == *name) && !(name == JSON && has_own_json),
         };
-        config_file::choose(is_there, self.config_name)?.map(|name| self.config_text(&name)).transpose()
+        config_file::choose(is_there, self.config_name)
     }
 
+    /// The text of the config. A file that is there and cannot be read is an error, never silence.
     fn config_text(&self, name: &str) -> Result<ConfigText, Error> {
         let path = self.root.join(name);
         let label = self.shown.join(name).display().to_string();
@@ -307,8 +465,8 @@ impl Contents<'_> {
 const JSON: &str = "config.json";
 
 fn own_json() -> String {
+    let expected = CONFIG_NAMES[0];
     format!(
-        "found {JSON} beside the files of a model, which counts as one of them, expected {} or a folder named 1",
-        CONFIG_NAMES[0]
+        "found {JSON} beside the files of a model, which counts as one of them, expected {expected} or a folder named 1"
     )
 }

@@ -49,6 +49,18 @@ impl TempFolder {
     }
 }
 
+/// Returns when the clock of the file system has moved on: what is written from now on has another time than what was
+/// written before. That clock stands still for some milliseconds at a time.
+pub(super) fn tick() {
+    let folder = TempFolder::with(&["tick"]);
+    let time = || {
+        folder.write("tick", b"");
+        fs::metadata(folder.join("tick")).unwrap().modified().unwrap()
+    };
+    let before = time();
+    while time() == before {}
+}
+
 impl Drop for TempFolder {
     fn drop(&mut self) {
         // A folder that cannot be removed is no reason to fail a test that has passed.

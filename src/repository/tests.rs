@@ -196,6 +196,71 @@ fn a_repository_that_is_no_folder_fails_the_scan() {
     assert!(drawn(&scan(&[], None).unwrap()).is_empty());
 }
 
+/// Two repositories: one with a namespace and a name of its own for `b`, and one without.
+fn two_repositories(one: &TempFolder, two: &TempFolder) -> Repositories {
+    let mut repositories = Repositories::default();
+    let mapped = Repository {
+        served_as: [("b".to_owned(), "c".to_owned())].into(),
+        namespace: Some("n".to_owned()),
+        ..Repository::at(one.path().to_owned())
+    };
+    repositories.add(mapped).unwrap();
+    repositories.add(Repository::at(two.path().to_owned())).unwrap();
+    repositories
+}
+
+#[test]
+fn a_model_is_found_under_the_name_that_it_is_served_under() {
+    let (one, two) = (TempFolder::with(&["a/1/m", "b/2/m"]), TempFolder::with(&["a/3/m", "b/4/m"]));
+    let repositories = two_repositories(&one, &two);
+    let found = scan_all(&repositories).unwrap();
+    assert_eq!(drawn(&found), ["a 3[m]", "b 4[m]", "n/a 1[m]", "n/c 2[m]"]);
+    let own: Vec<&str> = found.models.values().map(|model| model.own_name.as_str()).collect();
+    assert_eq!(own, ["a", "b", "a", "b"]);
+    for (name, all) in found.models {
+        let alone = scan_model(&repositories, &name, &mut Vec::new()).unwrap().unwrap();
+        let mut rest = Found::default();
+        rest.models.insert(name.clone(), alone);
+        let snapshot = |model: &FoundModel| model.look.as_ref().unwrap().snapshot.clone();
+        assert_eq!(snapshot(&rest.models[&name]), snapshot(&all));
+        assert_eq!(drawn(&rest).len(), 1);
+    }
+    for name in ["c", "n/b", "n/d", "n", "", "n/", "../a", "n/../a", "x/a", "n/n/a"] {
+        assert!(scan_model(&repositories, name, &mut Vec::new()).unwrap().is_none(), "{name}");
+    }
+}
+
+#[test]
+fn one_model_is_scanned_whatever_is_wrong_with_the_others() {
+    let (one, two) = (TempFolder::with(&["a/1/m", "x/0/m"]), TempFolder::with(&["a/2/m", "b/01/m", "b/1/m"]));
+    let folders = [one.path().to_owned(), two.path().to_owned()];
+    let scan = |name: &str, warnings: &mut Vec<String>| scan_model(&Repositories::of_folders(&folders), name, warnings);
+    let mut warnings = Vec::new();
+    assert_eq!(scan("b", &mut warnings).unwrap().unwrap().versions.len(), 1);
+    assert!(matches!(&warnings[..], [one] if one.contains("found folder '01'")), "{warnings:?}");
+    let rows =
+        [("a", ErrorKind::AlreadyExists, "expected in one repository"), ("x", ErrorKind::NotFound, "no version")];
+    for (name, kind, message) in rows {
+        let error = scan(name, &mut Vec::new()).err().unwrap();
+        assert_eq!(error.kind(), kind);
+        assert!(error.message().contains(message), "{error}");
+    }
+}
+
+#[test]
+fn a_model_that_was_touched_is_no_longer_as_it_was() {
+    let repository = TempFolder::with(&["a/1/m", "b/1/m"]);
+    let repositories = Repositories::of_folders(&[repository.path().to_owned()]);
+    let snapshot =
+        scan(&[repository.path().to_owned()], None).unwrap().models["a"].look.as_ref().unwrap().snapshot.clone();
+    repository.write("b/1/m", b"other");
+    assert!(is_still_so(&repositories, "a", &snapshot));
+    repository.write("a/1/n", b"");
+    assert!(!is_still_so(&repositories, "a", &snapshot));
+    assert!(!is_still_so(&repositories, "c", &snapshot));
+    assert!(!is_still_so(&Repositories::of_folders(&[repository.join("gone")]), "a", &snapshot));
+}
+
 #[test]
 fn one_file_is_a_model_named_by_its_stem() {
     let folder = TempFolder::with(&["digits.onnx", "model.onnx", "net.int8.onnx", "config.yaml", "digits.onnx.data"]);

@@ -9,13 +9,14 @@ use super::jobs::Jobs;
 use super::paging::Pager;
 use super::retire::Retiring;
 use super::status::Progress;
+use super::watching::{PollOptions, Repository, Watching};
 use super::{Inner, Owner, ServerHandle};
 use crate::backend::{self, BackendOptions, Surroundings, TrustedTable};
 use crate::config::CallerRuns;
 use crate::flow::{Messenger, Services, Timekeeper, Tuning, Workers};
 use crate::memory::BlockPool;
 use crate::observe::{Log, LogRecord, Tracer};
-use crate::repository::{self, Found};
+use crate::repository::{self, Found, Repositories};
 use crate::sync::{AtomicBool, AtomicU64, Bells, Clock, ManualClock, Mutex, thread};
 use inferlay_backend_sdk::{Backend, Error, ErrorKind};
 use std::collections::BTreeSet;
@@ -38,9 +39,10 @@ use std::time::Duration;
 /// ```
 #[must_use = "nothing happens before `start`"]
 pub struct ServerBuilder {
-    repositories: Vec<PathBuf>,
+    repositories: Vec<Repository>,
     files: Vec<PathBuf>,
     in_memory: Vec<(String, MemoryModel)>,
+    config_name: Option<String>,
     tables: Vec<TrustedTable>,
     control: Control,
     budget: Use,
@@ -60,8 +62,6 @@ pub(super) struct Options {
     /// Options of plugins, by the name of the backend.
     backend_options: Arc<BackendOptions>,
     pub(super) is_strict: bool,
-    /// Which of the configs of a model is read, where it has several.
-    pub(super) config_name: Option<String>,
     pub(super) caller_runs: CallerRuns,
     pub(super) load_threads_max: usize,
     pub(super) execution_threads_max: usize,
@@ -108,7 +108,6 @@ impl Default for ServerBuilder {
             directories: backend::Directories::default(),
             backend_options: Arc::default(),
             is_strict: false,
-            config_name: None,
             caller_runs: CallerRuns::OwnRequest,
             load_threads_max: thread::cores().saturating_sub(1).max(1),
             execution_threads_max: 1,
@@ -119,6 +118,7 @@ impl Default for ServerBuilder {
             repositories: Vec::new(),
             files: Vec::new(),
             in_memory: Vec::new(),
+            config_name: None,
             tables: Vec::new(),
             control: Control::default(),
             budget: Use::default(),
@@ -149,7 +149,38 @@ impl ServerBuilder {
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn repository(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.repositories.push(folder.into());
+        self.repositories.push(Repository::at(folder));
+        self
+    }
+
+    /// Adds a repository whose models are served under other names, or that lies in several folders.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Repository, ServerHandle};
+    /// let repository = Repository::at("examples/models").namespace("shapes");
+    /// let server = ServerHandle::builder().explicit([""; 0]).repository_with(repository).start()?;
+    /// assert_eq!(server.models()[0].name, "shapes/digits");
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn repository_with(mut self, repository: Repository) -> Self {
+        self.repositories.push(repository);
+        self
+    }
+
+    /// Watches the repositories while the server runs: models are loaded, replaced and unloaded as their files come, change
+    /// and go. A change is acted on when it is whole (see [`PollOptions`]), and a model that fails to load leaves the one
+    /// that serves in its place. Else all are loaded at the start, and looked at again by [`ServerHandle::poll`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{PollOptions, ServerHandle};
+    /// let server = ServerHandle::builder().repository("examples/models").poll(PollOptions::new()).start()?;
+    /// assert_eq!(server.models()[0].name, "digits");
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn poll(mut self, options: PollOptions) -> Self {
+        self.control = Control::Poll(options);
         self
     }
 
@@ -361,7 +392,7 @@ impl ServerBuilder {
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn config_name(mut self, name: impl Into<String>) -> Self {
-        self.options.config_name = Some(name.into());
+        self.config_name = Some(name.into());
         self
     }
 
@@ -569,7 +600,8 @@ impl ServerBuilder {
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn start(mut self) -> Result<ServerHandle, Error> {
-        let mut found = self.found()?;
+        let repositories = self.all_repositories()?;
+        let mut found = self.found(&repositories)?;
         let log = Arc::new(self.log);
         for table in self.tables {
             let surroundings = self.options.surroundings(&log, &self.clock);
@@ -592,7 +624,10 @@ impl ServerBuilder {
             jobs: Jobs::new(self.options.load_threads_max),
             retiring: Retiring::new(services.clone()),
             pager: (!self.budget.is_empty()).then(|| Pager::new(self.budget, self.pinned)),
-            repositories: Mutex::new(self.repositories),
+            repositories: Mutex::new(repositories),
+            watching: Watching::default(),
+            polls: matches!(self.control, Control::Poll(_)),
+            is_explicit: matches!(self.control, Control::Explicit(_)),
             is_stopping: AtomicBool::new(false),
             stop_until: AtomicU64::new(u64::MAX),
             stopper: Mutex::new(false),
@@ -604,7 +639,11 @@ impl ServerBuilder {
         if let Control::Explicit(wanted) = &self.control {
             server.inner.hold_back(&mut found, wanted)?;
         }
-        server.inner.shared().load_at_start(found)?;
+        let inner = server.inner.shared();
+        let known = inner.load_at_start(found)?;
+        if let Control::Poll(options) = &self.control {
+            inner.watching.start(&inner, options, known)?;
+        }
         Ok(server)
     }
 
@@ -612,12 +651,11 @@ impl ServerBuilder {
     ///
     /// # Errors
     /// As for [`ServerBuilder::start`].
-    pub(super) fn found(&mut self) -> Result<Found, Error> {
-        let config_name = self.options.config_name.as_deref();
-        config_name.map_or(Ok(()), repository::check_config_name)?;
-        let mut found = match self.repositories[..] {
-            [] => Found::default(),
-            _ => repository::scan(&self.repositories, config_name)?,
+    pub(super) fn found(&mut self, repositories: &Repositories) -> Result<Found, Error> {
+        let config_name = repositories.config_name();
+        let mut found = match self.repositories.is_empty() {
+            true => Found::default(),
+            false => repository::scan_all(repositories)?,
         };
         let files = self.files.iter().map(|file| repository::open_file(file));
         let in_memory = std::mem::take(&mut self.in_memory)
@@ -635,5 +673,21 @@ impl ServerBuilder {
 
     pub(super) fn options(&self) -> &Options {
         &self.options
+    }
+
+    pub(super) fn all_repositories(&self) -> Result<Repositories, Error> {
+        let marker = match &self.control {
+            Control::Poll(options) => options.marker.clone(),
+            Control::AtStart | Control::Explicit(_) => None,
+        };
+        let mut all = Repositories::new(marker)?.with_config_name(self.config_name.clone())?;
+        for repository in &self.repositories {
+            match all.add(repository.0.clone()) {
+                // Spelt otherwise it is told of by the scan; either way it is one repository.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists && repository.0.served_as.is_empty() => {}
+                added => added?,
+            }
+        }
+        Ok(all)
     }
 }

@@ -351,6 +351,14 @@ impl Entry {
 }
 
 impl Loaded {
+    /// Why it failed, if it did.
+    pub(super) fn error(&self) -> Option<Error> {
+        match self {
+            Loaded::Failed(error) => Some(error.clone()),
+            Loaded::Serves(_) | Loaded::Stays => None,
+        }
+    }
+
     fn served(self) -> Option<Served> {
         match self {
             Loaded::Serves(served) => Some(served),

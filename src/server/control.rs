@@ -1,9 +1,11 @@
 //! Loading and unloading while the server runs: what an application asks for, as operations that run on loading threads.
 
+use super::catalog::Entry;
 use super::lifecycle::{Outcome, Wish};
 use super::operation::{Ending, Operation};
 use super::paging::PagingStatistics;
 use super::status::{ModelStatus, Progress};
+use super::watching::{Known, PollOptions};
 use super::{Inner, STOPPED, ServerHandle, Subscription};
 use crate::repository::{self, ConfigText, Found, FoundModel};
 use crate::sync::{AtomicUsize, Mutex, Ordering, thread};
@@ -11,13 +13,15 @@ use inferlay_backend_sdk::{Error, LogLevel};
 use std::sync::Arc;
 
 /// Which models are loaded, and when.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(super) enum Control {
     /// All, at the start.
     #[default]
     AtStart,
     /// Those that are asked for; these at the start.
     Explicit(Vec<String>),
+    /// All, and whatever changes.
+    Poll(PollOptions),
 }
 
 /// How a model is to be loaded, where that is not what its folder says.
@@ -177,7 +181,7 @@ impl ServerHandle {
     /// ```
     pub fn load_model_with(&self, name: &str, options: LoadOptions) -> Operation {
         let operation = Operation::new(self.inner.services.clock.clone());
-        if let Err(error) = repository::check_model_name(name) {
+        if let Err(error) = name.split('/').try_for_each(repository::check_model_name) {
             operation.end(Err(error));
             return operation;
         }
@@ -189,7 +193,7 @@ impl ServerHandle {
         self.inner.jobs.push(name, move || {
             let result = inner.find(&name_of_job, options).and_then(|(found, config, versions)| {
                 let found = Arc::new(found);
-                let outcomes = inner.bring(&entry, &Wish { found, config, versions, turn });
+                let outcomes = inner.bring_and_tell(&entry, &Wish { found, config, versions, turn });
                 first_error(&name_of_job, outcomes)
             });
             ending.end(result);
@@ -251,7 +255,7 @@ impl Inner {
         }
         let LoadOptions { config, versions, files } = options;
         let found = match files {
-            Some(files) => repository::in_memory(name, files, self.options.config_name.as_deref())?,
+            Some(files) => repository::in_memory(name, files, self.repositories.lock().config_name())?,
             None => self.find_in_repositories(name)?,
         };
         let config = config.map(|text| ConfigText { label: format!("the config given for '{name}'"), text });
@@ -260,16 +264,46 @@ impl Inner {
 
     fn find_in_repositories(&self, name: &str) -> Result<FoundModel, Error> {
         let repositories = self.repositories.lock().clone();
-        let mut found = repository::scan(&repositories, self.options.config_name.as_deref())?;
-        if let Some(error) = found.broken.remove(name) {
-            return Err(error);
+        let mut warnings = Vec::new();
+        let found = repository::scan_model(&repositories, name, &mut warnings)?;
+        for warning in &warnings {
+            self.services.log.write(LogLevel::Warning, warning);
         }
-        let known = || found.models.keys().cloned().collect::<Vec<_>>().join(", ");
-        let known = known();
-        found
-            .models
-            .remove(name)
-            .ok_or_else(|| Error::not_found(format!("model '{name}' is in no repository; found: {known}")))
+        let found = found.map(|mut found| {
+            self.read_sums(&mut found);
+            found
+        });
+        found.ok_or_else(|| {
+            let all = repository::scan_all(&repositories).unwrap_or_default();
+            let known: Vec<_> = all.models.keys().chain(all.broken.keys()).map(String::as_str).collect();
+            Error::not_found(format!(
+                "model '{}' is in no repository; found: {}",
+                name.escape_debug(),
+                known.join(", ")
+            ))
+        })
+    }
+
+    /// Reads the sums of all files, by which they are known again when they were touched and not changed. What cannot be
+    /// read is for the backend to tell.
+    fn read_sums(&self, found: &mut FoundModel) {
+        if let Some(look) = &mut found.look {
+            let _unread = look.read_sums(&|| !self.is_stopping());
+        }
+    }
+
+    /// Loads what was found, and tells whoever watches.
+    fn bring_and_tell(self: &Arc<Self>, entry: &Arc<Entry>, wish: &Wish) -> Vec<Outcome> {
+        let Some(look) = &wish.found.look else { return self.bring(entry, wish, &|| true).outcomes };
+        let name = &wish.found.name;
+        let repositories = self.repositories.lock().clone();
+        let is_still_so = || repository::is_still_so(&repositories, name, &look.snapshot);
+        let brought = self.bring(entry, wish, &is_still_so);
+        // One that is loaded otherwise than it lies there is not what a watch knows of.
+        if wish.config.is_none() && wish.versions.is_none() {
+            self.watching.loaded(Known::of(name, look, &brought));
+        }
+        brought.outcomes
     }
 
     /// Leaves in `found` what is wanted; of the rest it is known that it could be loaded.
@@ -299,35 +333,54 @@ impl Inner {
 
     /// Loads what was found when the server starts.
     ///
+    /// What is known of their files from then on.
+    ///
     /// # Errors
     /// In strict manner, the first failure.
-    pub(super) fn load_at_start(self: &Arc<Self>, found: Found) -> Result<(), Error> {
+    pub(super) fn load_at_start(self: &Arc<Self>, found: Found) -> Result<Vec<Known>, Error> {
         for warning in &found.warnings {
             self.services.log.write(LogLevel::Warning, warning);
         }
         let course = Course::new(self, found.models.len() + found.broken.len());
         for (name, error) in found.broken {
+            let told = error.clone().at(format_args!("model '{}'", name.escape_debug()));
+            self.services.log.write(LogLevel::Error, told.message());
             self.catalog.entry_or_new(&name).fail(0, &error, &self.catalog.events);
             course.finish(&name, &[(0, Some(error))]);
         }
         let models: Mutex<Vec<_>> = Mutex::new(found.models.into_values().rev().collect());
         let threads = self.options.load_threads_max.clamp(1, models.lock().len().max(1));
+        let known = Mutex::new(Vec::new());
         let work = || {
             loop {
                 let next = models.lock().pop();
-                let Some(found) = next else { return };
+                let Some(mut found) = next else { return };
+                if self.polls {
+                    self.read_sums(&mut found);
+                }
                 let entry = self.catalog.entry_or_new(&found.name);
                 let turn = entry.turn();
                 let wish = Wish { found: Arc::new(found), config: None, versions: None, turn };
-                let outcomes = self.bring(&entry, &wish);
-                course.finish(&wish.found.name, &outcomes);
+                let (brought, known_now) = self.bring_at_start(&entry, &wish);
+                known.lock().extend(known_now);
+                course.finish(&wish.found.name, &brought);
             }
         };
         thread::scope(threads - 1, "inferlay-load", &work);
         match course.first_error.into_inner() {
             Some(error) if self.options.is_strict => Err(error),
-            _ => Ok(()),
+            _ => Ok(known.into_inner()),
         }
+    }
+
+    fn bring_at_start(self: &Arc<Self>, entry: &Arc<Entry>, wish: &Wish) -> (Vec<Outcome>, Option<Known>) {
+        let look = wish.found.look.as_ref();
+        let repositories = self.repositories.lock().clone();
+        let name = &wish.found.name;
+        let is_still_so = || look.is_none_or(|look| repository::is_still_so(&repositories, name, &look.snapshot));
+        let brought = self.bring(entry, wish, &is_still_so);
+        let known = look.map(|look| Known::of(name, look, &brought));
+        (brought.outcomes, known)
     }
 }
 

@@ -25,6 +25,8 @@ use std::time::Duration;
 const OVERTAKEN: Error =
     Error::fixed(ErrorKind::Cancelled, "the model was unloaded, or asked for anew, before it was loaded");
 
+const CHANGED: Error = Error::fixed(ErrorKind::Unavailable, "its files changed while they were loaded");
+
 /// A model to be brought to serve.
 pub(super) struct Wish {
     pub(super) found: Arc<FoundModel>,
@@ -70,7 +72,6 @@ impl Change {
         like.execution_timeout_us = new.execution_timeout_us;
         (like.timeout_action, like.allow_timeout_override) = (new.timeout_action, new.allow_timeout_override);
         like.caller_runs = new.caller_runs;
-        like.warmups = new.warmups.clone();
         like.metric_tags = new.metric_tags.clone();
         like.metrics = new.metrics.clone();
         like.response_credit_max = new.response_credit_max;
@@ -81,24 +82,32 @@ impl Change {
 /// What became of one version, for whoever reports.
 pub(super) type Outcome = (u64, Option<Error>);
 
+/// What became of a model.
+pub(super) struct Brought {
+    pub(super) outcomes: Vec<Outcome>,
+    /// Its files changed meanwhile; nothing of it was taken in.
+    pub(super) is_stale: bool,
+}
+
 impl Inner {
     pub(super) fn loader(&self) -> Loader<'_> {
         Loader { services: &self.services, options: &self.options, serial: &self.serial }
     }
 
-    /// Loads what is wished for and puts it in the place of what serves. What became of each version.
-    pub(super) fn bring(self: &Arc<Self>, entry: &Arc<Entry>, wish: &Wish) -> Vec<Outcome> {
+    /// Loads what is wished for and puts it in the place of what serves, if what was read `is_still_so`. What became of each
+    /// version.
+    pub(super) fn bring(self: &Arc<Self>, entry: &Arc<Entry>, wish: &Wish, is_still_so: &dyn Fn() -> bool) -> Brought {
         let (partial, chosen) = match self.choose(&wish.found, wish.config.as_ref(), wish.versions.as_deref()) {
             Ok(chosen) => chosen,
             Err(error) => {
                 let last = wish.found.versions.keys().last().copied().unwrap_or(0);
-                let failed = vec![(last, Some(error.clone()))];
+                let outcomes = vec![(last, Some(error.clone()))];
                 self.commit(entry, wish.turn, vec![(last, Loaded::Failed(error))]);
-                return failed;
+                return Brought { outcomes, is_stale: !is_still_so() };
             }
         };
         if !entry.begin(wish.turn, &chosen, &self.catalog.events) {
-            return overtaken(&chosen);
+            return Brought { outcomes: all(&chosen, &OVERTAKEN), is_stale: false };
         }
         let serving = entry.served();
         let load = |version: u64| {
@@ -107,18 +116,18 @@ impl Inner {
             let loaded = load::contained(|| self.bring_version(entry, source, current));
             (version, loaded.unwrap_or_else(Loaded::Failed))
         };
-        let loaded: Vec<_> = chosen.iter().map(|version| load(*version)).collect();
-        let error = |loaded: &Loaded| match loaded {
-            Loaded::Failed(error) => Some(error.clone()),
-            Loaded::Serves(_) | Loaded::Stays => None,
-        };
-        let outcomes = loaded.iter().map(|(version, loaded)| (*version, error(loaded))).collect();
+        let mut loaded: Vec<_> = chosen.iter().map(|version| load(*version)).collect();
+        let is_stale = !is_still_so();
+        if is_stale {
+            loaded.iter_mut().for_each(|(_, loaded)| discard(loaded, &serving));
+        }
+        let outcomes = loaded.iter().map(|(version, loaded)| (*version, loaded.error())).collect();
         if !self.commit(entry, wish.turn, loaded) {
-            return overtaken(&chosen);
+            return Brought { outcomes: all(&chosen, &OVERTAKEN), is_stale };
         }
         match self.give_up_if_stopping(entry) {
-            Ok(()) => outcomes,
-            Err(error) => chosen.iter().map(|version| (*version, Some(error.clone()))).collect(),
+            Ok(()) => Brought { outcomes, is_stale },
+            Err(error) => Brought { outcomes: all(&chosen, &error), is_stale },
         }
     }
 
@@ -202,13 +211,13 @@ impl Inner {
         let is_other = partial.backend.as_ref().is_some_and(|backend| *backend != current.config.backend);
         let Some(model) = current.weights.model().filter(|_| !is_other) else { return Ok(None) };
         partial.decoupled.get_or_insert(model.is_decoupled());
-        let config = partial.complete(&source.found.name, &current.config.backend, model.signature())?;
+        let config = source.complete(partial, &current.config.backend, model.signature())?;
         match Change::of(&current.config, &config) {
             Change::Nothing => Ok(Some(current.clone())),
             Change::Instances => self.resize(current, &model, config).map(Some),
             Change::Lane if current.weights.source.is_none() => {
-                let weights = Weights::new(model, current.weights.attributes, source.stamp());
-                load::serve(&self.services, &self.options, (config, source.version), weights).map(Some)
+                let weights = Weights::new(model, current.weights.attributes, source.mark());
+                load::serve(&self.services, &self.options, (config, source.version), weights, source.beside()).map(Some)
             }
             Change::Lane | Change::Model => Ok(None),
         }
@@ -302,11 +311,24 @@ pub(super) fn choice(partial: &PartialConfig) -> Choice {
 
 /// Whether what is loaded came from the same content.
 fn same_files(current: &Served, source: &Source) -> bool {
-    current.weights.stamp.is_some() && current.weights.stamp == source.stamp()
+    match (&current.weights.mark, source.mark()) {
+        (Some(old), Some(new)) => old.is_of_same_content(&new),
+        _ => false,
+    }
 }
 
-fn overtaken(versions: &[u64]) -> Vec<Outcome> {
-    versions.iter().map(|version| (*version, Some(OVERTAKEN))).collect()
+fn all(versions: &[u64], error: &Error) -> Vec<Outcome> {
+    versions.iter().map(|version| (*version, Some(error.clone()))).collect()
+}
+
+/// What was loaded is not what lies there now.
+fn discard(loaded: &mut Loaded, serving: &[(u64, Served)]) {
+    if let Loaded::Serves(served) = std::mem::replace(loaded, Loaded::Failed(CHANGED))
+        && !serving.iter().any(|(_, own)| own.is(&served))
+    {
+        served.lane.begin_stop();
+        served.end_stop();
+    }
 }
 
 #[cfg(all(test, not(loom)))]

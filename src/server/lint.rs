@@ -153,7 +153,8 @@ impl ServerBuilder {
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn lint(mut self) -> Result<Vec<Finding>, Error> {
-        let found = self.found()?;
+        let repositories = self.all_repositories()?;
+        let found = self.found(&repositories)?;
         let mut findings = Vec::new();
         for message in found.warnings {
             findings.push(Finding { severity: Severity::Warning, model: None, what: What::Other(message) });

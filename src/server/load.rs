@@ -6,6 +6,7 @@
 use super::builder::Options;
 use super::served::{Served, Source, Weights};
 use super::spec::{device, lane_spec, signature_of};
+use super::warmup::warm_up;
 use crate::config::{ModelConfig, PartialConfig, default_file_names};
 use crate::flow::{InstanceCell, Lane, Services};
 use crate::observe::Log;
@@ -96,7 +97,7 @@ impl Loader<'_> {
                 Err(error) => return Err(error),
                 Ok(loaded) => {
                     partial.decoupled.get_or_insert(loaded.is_decoupled());
-                    let config = partial.complete(&model.name, backend.name(), loaded.signature())?;
+                    let config = source.complete(partial, backend.name(), loaded.signature())?;
                     return Ok(Opened { model: loaded.into(), config, attributes: backend.attributes() });
                 }
             }
@@ -115,7 +116,7 @@ impl Loader<'_> {
         let is_known = signature.inputs.iter().chain(&signature.outputs).all(|tensor| tensor.dims.is_some());
         // A model that is not said to be decoupled may be so all the same.
         partial.decoupled.get_or_insert(false);
-        let config = partial.complete(&source.found.name, backend.name(), &signature).ok()?;
+        let config = source.complete(partial, backend.name(), &signature).ok()?;
         (is_whole && is_known).then(|| (config, backend.attributes()))
     }
 
@@ -207,7 +208,7 @@ pub(super) fn detect(
     }
 }
 
-/// Makes the lane of a loaded model and its instances.
+/// Makes the lane of a loaded model and its instances, which have been warmed up with what lies `beside` its versions.
 ///
 /// # Errors
 /// Whatever keeps an instance from being made.
@@ -216,11 +217,13 @@ pub(super) fn serve(
     options: &Options,
     (config, version): (ModelConfig, u64),
     weights: Arc<Weights>,
+    beside: Option<&dyn ModelFiles>,
 ) -> Result<Served, Error> {
     let Some(model) = weights.model() else { return Err(Error::unavailable("the model was let go")) };
     let signature = signature_of(&config, model.signature());
     let spec = lane_spec(&config, version, &signature, options, weights.attributes)?;
     let cells = cells(&config, options, &model, spec.is_thread_bound)?;
+    let cells = warm_up(&config, beside, &spec, cells, services)?;
     let lane = Lane::new(spec, services.clone());
     for cell in cells {
         lane.add_instance(cell);

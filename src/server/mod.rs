@@ -27,6 +27,8 @@ mod spec;
 mod status;
 #[cfg(all(test, not(loom)))]
 mod table_tests;
+mod warmup;
+mod watching;
 
 pub use builder::ServerBuilder;
 pub use control::LoadOptions;
@@ -38,12 +40,13 @@ pub use operation::Operation;
 pub use paging::PagingStatistics;
 pub use responses::Responses;
 pub use status::{BackendStatus, ModelMetadata, ModelState, ModelStatus, Progress, TensorMetadata};
+pub use watching::{PollOptions, Repository};
 
 use crate::backend::{ClosureModel, ModelBatch};
 use crate::config::ModelConfig;
 use crate::flow::{Refused, Request, Response, Services};
 use crate::observe::{Gauges, ModelStatistics, metrics_text};
-use crate::repository;
+use crate::repository::{self, Repositories};
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, thread};
 use builder::Options;
 use catalog::{Catalog, Entry};
@@ -52,9 +55,10 @@ use jobs::Jobs;
 use paging::Pager;
 use retire::Retiring;
 use served::Served;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use watching::Watching;
 
 const INSIDE: Error =
     Error::fixed(ErrorKind::FailedPrecondition, "nothing can be stopped from inside a callback or an execution");
@@ -119,7 +123,11 @@ pub(crate) struct Inner {
     /// What keeps models within a budget of memory, if there is one.
     pager: Option<Arc<Pager>>,
     /// The folders of models.
-    repositories: Mutex<Vec<PathBuf>>,
+    repositories: Mutex<Repositories>,
+    watching: Watching,
+    is_explicit: bool,
+    /// Whether it watches its repositories from the start.
+    polls: bool,
     is_stopping: AtomicBool,
     /// When a stop ends all waiting for lanes to drain, also that of whoever removes a model.
     stop_until: AtomicU64,
@@ -586,6 +594,7 @@ impl Inner {
             return Ok(());
         }
         *has_stopped = true;
+        self.watching.stop();
         // A load that is still under way then finds that the server stops, and drops what it has loaded.
         let has_loaded = self.jobs.stop(&self.services.clock, until);
         let served = self.catalog.served();
@@ -599,7 +608,7 @@ impl Inner {
         // Waits once more for workers: one may have come out of its backend before it was muted.
         self.services.stop();
         if !has_loaded {
-            let message = format!("after {within:?} a backend was still loading a model");
+            let message = format!("after {:?} a backend was still loading a model", status::rounded(within));
             return drained.and(Err(Error::new(ErrorKind::Timeout, message)));
         }
         drained
@@ -624,16 +633,9 @@ impl Inner {
             }
             self.services.clock.wait(&bell, Some(until));
         }
-        let names: Vec<_> = left.iter().map(|lane| lane.spec.place()).collect();
+        let places: Vec<_> = left.iter().map(|lane| lane.spec.place()).collect();
         lanes.iter().for_each(Served::end_stop);
-        if names.is_empty() {
-            return Ok(());
-        }
-        let message = format!(
-            "after {within:?} requests were left, unanswered (now with errors) or unreleased: {}",
-            names.join(", ")
-        );
-        Err(Error::new(ErrorKind::Timeout, message))
+        if places.is_empty() { Ok(()) } else { Err(status::left_behind(within, &places)) }
     }
 }
 

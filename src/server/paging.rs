@@ -16,6 +16,7 @@ use super::budget::{Budget, Candidate, Lack, Place, Use, victim};
 use super::catalog::Entry;
 use super::load::{self, Opened};
 use super::served::{Served, Source, Weights};
+use super::warmup::warm_up;
 use super::{Inner, STOPPED};
 use crate::config::ModelConfig;
 use crate::flow::{Demand, Lane};
@@ -359,7 +360,7 @@ impl Inner {
             let version = source.version;
             let weights = Weights::paged(source.clone(), served.weights.attributes, served.weights.about());
             weights.come_back(model, room);
-            let other = load::serve(&self.services, &self.options, (config, version), weights)?;
+            let other = load::serve(&self.services, &self.options, (config, version), weights, source.beside())?;
             self.settle(pager, entry, &other);
             if entry.replace(version, served, &other) {
                 drop(self.retire(entry, version, served.clone(), false));
@@ -369,6 +370,7 @@ impl Inner {
             ));
         }
         let cells = load::cells(&config, &self.options, &model, lane.spec.is_thread_bound)?;
+        let cells = warm_up(&config, source.beside(), &lane.spec, cells, &self.services)?;
         let went = served.weights.come_back(model, room);
         pager.counts.loads.fetch_add(1, Ordering::Relaxed);
         if went > 0 && lane.now().saturating_sub(went) < THRASH {
@@ -420,8 +422,8 @@ impl Inner {
         let loader = self.loader();
         let Some(pager) = &self.pager else {
             let Opened { model, config, attributes } = loader.open(&source)?;
-            let weights = Weights::new(model, attributes, source.stamp());
-            return load::serve(&self.services, &self.options, (config, source.version), weights);
+            let weights = Weights::new(model, attributes, source.mark());
+            return load::serve(&self.services, &self.options, (config, source.version), weights, source.beside());
         };
         let about = source.files().map(estimate).unwrap_or_default();
         if current.is_none()
@@ -442,10 +444,10 @@ impl Inner {
         let wanted = Wanted { model: entry.name(), about: about.clone(), beside: current, waits: &|| false };
         let room = pager.room(&wanted)?;
         let Opened { model, config, attributes } = loader.open(&source)?;
-        let version = source.version;
+        let (version, beside) = (source.version, source.found.beside.clone());
         let weights = Weights::paged(source, attributes, about);
         weights.come_back(model, room);
-        let served = load::serve(&self.services, &self.options, (config, version), weights)?;
+        let served = load::serve(&self.services, &self.options, (config, version), weights, beside.as_deref())?;
         self.settle(pager, entry, &served);
         Ok(served)
     }

@@ -62,7 +62,7 @@ impl ServerHandle {
         }
         let name = config.name.clone();
         let weights = Weights::new(model, Attributes::CALLER_OK, None);
-        let mut served = load::serve(&self.inner.services, &self.inner.options, (config, 1), weights)?;
+        let mut served = load::serve(&self.inner.services, &self.inner.options, (config, 1), weights, None)?;
         served.line = line;
         let entry = self.inner.catalog.entry_or_new(&name);
         entry.put_first(1, served, &self.inner.catalog.events)?;

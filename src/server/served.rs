@@ -6,11 +6,11 @@
 use super::budget::Use;
 use super::paging::Room;
 use crate::backend::Line;
-use crate::config::{ModelConfig, PartialConfig};
+use crate::config::{ConfigErrors, ModelConfig, PartialConfig};
 use crate::flow::Lane;
-use crate::repository::{FoundModel, Stamp};
+use crate::repository::{FoundModel, Mark};
 use crate::sync::Mutex;
-use inferlay_backend_sdk::{Attributes, Model, ModelFiles};
+use inferlay_backend_sdk::{Attributes, Model, ModelFiles, Signature};
 use std::sync::Arc;
 
 /// A version that serves.
@@ -28,7 +28,7 @@ pub(super) struct Weights {
     held: Mutex<Held>,
     pub(super) attributes: Attributes,
     /// What tells the files that it was loaded from from others.
-    pub(super) stamp: Option<Stamp>,
+    pub(super) mark: Option<Mark>,
     /// Where it is loaded from again, if it is paged.
     pub(super) source: Option<Source>,
 }
@@ -52,8 +52,28 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) fn stamp(&self) -> Option<Stamp> {
-        self.found.stamps.get(&self.version).copied()
+    pub(super) fn mark(&self) -> Option<Mark> {
+        self.found.mark(self.version)
+    }
+
+    /// The complete config, from what the model says. Its name is the folder's, as far as its text goes, and then the one that
+    /// it is served under.
+    ///
+    /// # Errors
+    /// All contradictions at once.
+    pub(super) fn complete(
+        &self,
+        partial: PartialConfig,
+        backend: &str,
+        signature: &Signature,
+    ) -> Result<ModelConfig, ConfigErrors> {
+        let config = partial.complete(&self.found.own_name, backend, signature)?;
+        Ok(ModelConfig { name: self.found.name.clone(), ..config })
+    }
+
+    /// What lies beside the versions.
+    pub(super) fn beside(&self) -> Option<&dyn ModelFiles> {
+        self.found.beside.as_deref()
     }
 
     pub(super) fn files(&self) -> Option<&dyn ModelFiles> {
@@ -62,15 +82,15 @@ impl Source {
 }
 
 impl Weights {
-    pub(super) fn new(model: Arc<dyn Model>, attributes: Attributes, stamp: Option<Stamp>) -> Arc<Self> {
+    pub(super) fn new(model: Arc<dyn Model>, attributes: Attributes, mark: Option<Mark>) -> Arc<Self> {
         let held = Held { model: Some((model, None)), ..Held::default() };
-        Arc::new(Weights { held: Mutex::new(held), attributes, stamp, source: None })
+        Arc::new(Weights { held: Mutex::new(held), attributes, mark, source: None })
     }
 
     /// Of a version that is not in memory yet, and will use about so much.
     pub(super) fn paged(source: Source, attributes: Attributes, about: Use) -> Arc<Self> {
-        let (stamp, held) = (source.stamp(), Held { about, ..Held::default() });
-        Arc::new(Weights { held: Mutex::new(held), attributes, stamp, source: Some(source) })
+        let (mark, held) = (source.mark(), Held { about, ..Held::default() });
+        Arc::new(Weights { held: Mutex::new(held), attributes, mark, source: Some(source) })
     }
 
     /// The model, unless it was let go.

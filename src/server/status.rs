@@ -1,8 +1,9 @@
 //! What a server says of its models: states, metadata, progress. Plain values, ready to be written as JSON.
 
 use crate::config::{ModelConfig, TensorConfig};
-use inferlay_backend_sdk::{Attributes, Backend, Error};
+use inferlay_backend_sdk::{Attributes, Backend, Error, ErrorKind};
 use serde::Serialize;
+use std::time::Duration;
 
 /// The state of one version of a model.
 ///
@@ -202,6 +203,43 @@ impl ModelMetadata {
             platform: config.backend.clone(),
             inputs: config.inputs.iter().map(tensor).collect(),
             outputs: config.outputs.iter().map(tensor).collect(),
+        }
+    }
+}
+
+/// What a stop fails with that was not over when its time was: the models that still have requests.
+pub(super) fn left_behind(within: Duration, places: &[String]) -> Error {
+    let (within, places) = (rounded(within), places.join(", "));
+    let message = format!("after {within:?} requests were left, unanswered (now with errors) or unreleased: {places}");
+    Error::new(ErrorKind::Timeout, message)
+}
+
+/// The nearest time of three digits. Who asks through C says until when, of which a little has passed when it is read:
+/// this is what was asked for again.
+pub(super) fn rounded(within: Duration) -> Duration {
+    let nanos = within.as_nanos();
+    let unit = 10_u128.pow(nanos.checked_ilog10().unwrap_or(0).saturating_sub(2));
+    Duration::from_nanos(u64::try_from((nanos + unit / 2) / unit * unit).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_tells_the_time_that_it_was_given() {
+        let places = ["model 'a'".to_owned(), "model 'b'".to_owned()];
+        for (nanos, expected) in [
+            (0, "0ns"),
+            (999, "999ns"),
+            (99_995_904, "100ms"),
+            (250_000_000, "250ms"),
+            (4_999_990_656, "5s"),
+            (u64::MAX, "18400000000s"),
+        ] {
+            let told = left_behind(Duration::from_nanos(nanos), &places);
+            let rest = "requests were left, unanswered (now with errors) or unreleased: model 'a', model 'b'";
+            assert_eq!(told.message(), format!("after {expected} {rest}"));
         }
     }
 }

@@ -8,6 +8,7 @@
 //! - [`Slot`], [`Held`]: a cell with one owner at a time by protocol, checked by one atomic.
 //! - [`Pool`], [`Pooled`]: reference-counted objects that return to their home instead of being freed.
 //! - [`Doorbell`]: one thread sleeps, any thread wakes it. [`Bells`]: several sleep. [`Clock`]: time as a value.
+//! - [`inotify`]: what the system tells of folders, and a sleep that it or any thread ends.
 //! - [`Callback`]: an `FnOnce` stored inline when it is small.
 
 mod bells;
@@ -15,9 +16,12 @@ mod callback;
 mod clock;
 mod doorbell;
 mod inbox;
+pub(crate) mod inotify;
 mod lock;
 #[cfg(all(test, loom))]
 mod model;
+#[cfg(all(test, target_os = "linux"))]
+pub(crate) mod nobody;
 mod pool;
 mod slot;
 pub(crate) mod thread;

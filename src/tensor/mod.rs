@@ -4,7 +4,6 @@ pub(crate) mod gather;
 mod input;
 #[cfg(feature = "ndarray")]
 mod ndarray;
-#[cfg(feature = "capi")]
 pub(crate) mod wire;
 
 pub use inferlay_backend_sdk::{Buffer, Element, Shape, Tensor, TensorRef};

@@ -8,7 +8,9 @@
 //! Pure; any thread. No length of the wire is believed before it is compared with what is there.
 
 use crate::memory::BlockPool;
-use inferlay_backend_sdk::{Error, ErrorKind, Shape, Tensor, TensorRef};
+#[cfg(any(feature = "capi", test))]
+use inferlay_backend_sdk::TensorRef;
+use inferlay_backend_sdk::{Error, ErrorKind, Shape, Tensor};
 
 /// Bytes of a length.
 const PREFIX: usize = 4;
@@ -55,6 +57,7 @@ fn take<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 ///
 /// # Errors
 /// Those of a tensor that has no strings to read.
+#[cfg(any(feature = "capi", test))]
 pub(crate) fn len(tensor: TensorRef<'_>) -> Result<usize, Error> {
     Ok(tensor.strings()?.map(|element| PREFIX + element.len()).sum())
 }
@@ -63,6 +66,7 @@ pub(crate) fn len(tensor: TensorRef<'_>) -> Result<usize, Error> {
 ///
 /// # Errors
 /// As for [`len`], and `UNSUPPORTED` for an element whose length does not fit its 4 bytes.
+#[cfg(any(feature = "capi", test))]
 pub(crate) fn write(tensor: TensorRef<'_>, mut place: &mut [u8]) -> Result<(), Error> {
     for element in tensor.strings()? {
         let len = u32::try_from(element.len())

@@ -48,7 +48,9 @@ pub(crate) fn stage(house: &House) -> Outcome {
         let dist = house.target.join("wheel/dist");
         dist::tree(house, &dist, &["tract"])?;
         tract(house, &dist)?;
-        installed(house, &dist)
+        let (wheel, environment) = installed(house, &dist)?;
+        python::install(house, &environment, ["--no-compile", "-r", "python/tests/requirements-at-hand.txt"])?;
+        Ok((wheel, environment))
     };
     let (wheel, environment) = match made() {
         Ok(made) => made,

@@ -13,6 +13,10 @@ the memory that the backend wrote; inputs are lent, not copied.
 
 A process that started a server must not use it, or start another one, in the child of a ``fork``: every call fails
 there with :class:`FailedPrecondition`. Use the start method ``spawn`` of :mod:`multiprocessing`.
+
+Public are the names of this module, and :mod:`inferlay.onnx_backend` and :mod:`inferlay.cli`. The examples in their
+docstrings run against a ``server`` of two models that echo: ``echo`` takes two floats ``x``, ``texts`` any number of
+texts; ``model`` is the former, and ``response`` what it answers to ``[1.0, 2.0]``.
 """
 
 from ._library import functions as _functions

@@ -109,7 +109,7 @@ async def infer(model: "Model", inputs: Any, asking: Mapping[str, Any]) -> Respo
     """Sends a request and awaits the answer."""
     loop = asyncio.get_running_loop()
     completions = completions_of(loop)
-    receiver = Awaited(model.prepare(inputs, asking), loop.create_future())
+    receiver = Awaited(model._prepare(inputs, asking), loop.create_future())
     completions.submit(receiver)
     try:
         return await receiver.future
@@ -157,7 +157,7 @@ async def stream(model: "Model", inputs: Any, asking: Mapping[str, Any]) -> Asyn
     """Sends a request and yields its responses; who stops early cancels it."""
     loop = asyncio.get_running_loop()
     completions = completions_of(loop)
-    receiver = Streamed(model.prepare(inputs, asking), loop)
+    receiver = Streamed(model._prepare(inputs, asking), loop)
     completions.submit(receiver)
     try:
         while await receiver.more():

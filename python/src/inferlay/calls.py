@@ -8,18 +8,17 @@ library reads anew at each sending.
 from __future__ import annotations
 
 import ctypes
-import operator
 import struct
-from collections import abc
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from . import _ffi
 from ._library import functions
 from ._numpy import numpy
+from .checks import encode, mapping
 from .dtypes import FROM_NUMPY, TO_NUMPY, DataType
 from .engine import Engine, nanoseconds
 from .errors import Error, InvalidArgument, check
-from .inputs import DENSE, RANK_MAX, Array, Held, Lent, address_of_array, lend
+from .inputs import DENSE, RANK_MAX, Array, Held, Lent, address_of_array, lend, refuse_mask
 from .response import VIEW
 
 # What follows the size of a view's struct.
@@ -48,9 +47,9 @@ class Variant:
     ) -> None:
         self.engine = engine
         self.model, self.version = model
-        self.names = [encode(name) for name in names]
+        self.names = [encode("input", name) for name in names]
         self.kinds = [(name, kinds.get(name)) for name in names]
-        self.outputs = [encode(name) for name in outputs]
+        self.outputs = [encode("output", name) for name in outputs]
         self.idle: List[Call] = []
 
     def take(self) -> Call:
@@ -165,14 +164,13 @@ class Call:
 
     def set_out(self, out: Mapping[str, Any], kinds: Mapping[str, DataType]) -> None:
         """Memory of the caller for outputs of these types."""
-        if not isinstance(out, abc.Mapping):
-            raise InvalidArgument(f"out: found {type(out).__name__}, expected a mapping from outputs to memory")
+        mapping("out", out, "outputs to memory")
         self.is_special = True
         # What holds the memory, not only what owns it: the answer has views of it when the request is gone.
         self.out = {}
         for name, value in out.items():
             address, size, keep = writable(name, value, kinds.get(name))
-            check(functions.request_set_output(self.request, encode(name), address, size, None))
+            check(functions.request_set_output(self.request, encode("out", name), address, size, None))
             self.out[name] = keep
 
     def give_back(self, is_spent: bool) -> None:
@@ -191,6 +189,7 @@ class Call:
 def writable(name: str, value: Any, kind: Optional[DataType]) -> Tuple[int, int, Any]:
     """Memory that an output of a type may be written to: its address, its bytes and what keeps it."""
     if numpy is not None and isinstance(value, numpy.ndarray):
+        refuse_mask(value)
         found = FROM_NUMPY.get(value.dtype)
         raw = (DataType.UINT8, DataType.UINT16) if kind is DataType.BF16 else (DataType.UINT8,)
         if kind is not None and value.dtype != TO_NUMPY[kind] and found not in raw:
@@ -207,30 +206,3 @@ def writable(name: str, value: Any, kind: Optional[DataType]) -> Tuple[int, int,
         raise InvalidArgument(f"out {name!r}: expected a buffer that is dense and may be written")
     held = Held(view, 1)
     return held.address, view.nbytes, held
-
-
-def whole(what: str, value: Any, bits: int) -> int:
-    """A number without a sign, as the library takes it: ctypes would let it wrap around.
-
-    >>> whole("priority", 7, 32)
-    7
-    """
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = -1
-    if not 0 <= number < 2**bits:
-        raise InvalidArgument(f"{what}: found {value!r}, expected a whole number from 0 to 2^{bits} - 1")
-    return number
-
-
-def encode(name: str) -> bytes:
-    """A name as the library reads it."""
-    if not isinstance(name, str):
-        raise InvalidArgument(f"found {name!r}, expected a name that is a str")
-    if "\0" in name:
-        raise InvalidArgument(f"found {name!r}, expected a name without NUL")
-    try:
-        return name.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidArgument(f"found {name!r}, expected a name that UTF-8 can hold") from error

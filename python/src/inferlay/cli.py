@@ -4,7 +4,8 @@
     python -m inferlay run <repository> <model> <input>     asks a model with the arrays of a .json, .npy or .npz file
 
 ``repository`` may also be one file of a model. An input of JSON maps names to nested lists, or has the form of KServe
-v2.
+v2. What is written is strict JSON, which has no numbers that are not finite: these are the texts ``"NaN"``,
+``"Infinity"`` and ``"-Infinity"``, as protobuf writes them, and are read as such too.
 """
 
 from __future__ import annotations
@@ -25,9 +26,16 @@ from .response import Response
 from .server import Server
 from .tensors import nested
 
+FRACTIONS = (DataType.FP16, DataType.FP32, DataType.FP64, DataType.BF16)
+UNBOUNDED = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
-    """Runs a command; what it exits with."""
+    """Runs a command; what it exits with.
+
+    >>> main(["models", "nowhere"])
+    1
+    """
     said = parser().parse_args(arguments)
     path = said.repository
     where: Dict[str, Any] = {"models": path} if os.path.isfile(path) else {"repository": path}
@@ -92,7 +100,7 @@ def run_model(server: Server, said: argparse.Namespace) -> int:
     if said.output and said.output.endswith(".npz"):
         need_numpy(said.output).savez(said.output, **dict(response))
         return 0
-    text = json.dumps(written(response), indent=None if not said.output else 2)
+    text = json.dumps(written(response), indent=None if not said.output else 2, allow_nan=False)
     if said.output:
         with open(said.output, "w", encoding="utf-8") as target:
             target.write(text + "\n")
@@ -114,8 +122,37 @@ def read(path: str, model: Model) -> Any:
     except (ValueError, RecursionError) as error:
         raise InvalidArgument(f"{path}: found no JSON: {error}") from error
     if isinstance(told, dict) and isinstance(told.get("inputs"), list):
-        return dict(shaped(one, model) for one in told["inputs"])
-    return told
+        told = dict(shaped(one, model) for one in told["inputs"])
+    elif not isinstance(told, dict) and len(model.inputs) == 1:
+        told = {next(iter(model.inputs)): told}
+    if not isinstance(told, dict):
+        return told
+    fractions = [name for name, port in model.inputs.items() if port.dtype in FRACTIONS]
+    return {name: numbers(data) if name in fractions else data for name, data in told.items()}
+
+
+def numbers(data: Any) -> Any:
+    """Nested lists, with the numbers that are not finite as such.
+
+    >>> numbers([1.5, ["NaN", "-Infinity"]])
+    [1.5, [nan, -inf]]
+    """
+    if isinstance(data, list):
+        return [numbers(item) for item in data]
+    return UNBOUNDED.get(data, data) if isinstance(data, str) else data
+
+
+def texts(data: Any) -> Any:
+    """Nested lists, with the numbers that are not finite as texts.
+
+    >>> texts([1.5, [math.nan, -math.inf]])
+    [1.5, ['NaN', '-Infinity']]
+    """
+    if isinstance(data, list):
+        return [texts(item) for item in data]
+    if math.isfinite(data):
+        return data
+    return "NaN" if math.isnan(data) else "Infinity" if data > 0 else "-Infinity"
 
 
 def arrays(path: str) -> Any:
@@ -155,8 +192,10 @@ def written(response: Response) -> Dict[str, Any]:
     outputs = []
     for name in response:
         tensor = response.tensor(name)
-        flat = tensor.elements() if tensor.dtype is DataType.BYTES else tensor.tolist()
-        data = [text.decode("utf-8", "replace") for text in flat] if tensor.dtype is DataType.BYTES else flat
+        if tensor.dtype is DataType.BYTES:
+            data = [text.decode("utf-8", "replace") for text in tensor.elements()]
+        else:
+            data = texts(tensor.tolist()) if tensor.dtype in FRACTIONS else tensor.tolist()
         outputs.append({"name": name, "datatype": tensor.dtype.name, "shape": list(tensor.shape), "data": data})
     return {"model_name": response.model, "model_version": str(response.version), "outputs": outputs}
 
@@ -166,3 +205,6 @@ def need_numpy(path: str) -> Any:
     if numpy is None:
         raise InvalidArgument(f"{path}: arrays in files need numpy, which is not installed; JSON does without")
     return numpy
+
+
+__all__ = ["main"]

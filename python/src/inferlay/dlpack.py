@@ -15,7 +15,7 @@ from typing import Any, List, Optional, Tuple
 
 from ._library import functions
 from .dtypes import BY_DLPACK, DataType
-from .errors import InvalidArgument, Unsupported, check
+from .errors import InvalidArgument, Unsupported, check, line_of
 
 PLAIN = b"dltensor"
 VERSIONED = b"dltensor_versioned"
@@ -83,11 +83,18 @@ class Looked:
     __slots__ = ("kind", "address", "shape", "strides", "capsule")
 
     def __init__(self, value: Any) -> None:
-        device, _ = value.__dlpack_device__()
-        if int(device) not in READABLE:
-            name = DEVICES.get(int(device), f"device type {int(device)}")
-            raise Unsupported(f"found memory of {name}, expected host memory; copy it to the host first")
-        self.capsule = _capsule_of(value)
+        try:
+            device, _ = value.__dlpack_device__()
+            if int(device) not in READABLE:
+                name = DEVICES.get(int(device), f"device type {int(device)}")
+                raise Unsupported(f"found memory of {name}, expected host memory; copy it to the host first")
+            self.capsule = _capsule_of(value)
+        except Unsupported:
+            raise
+        except Exception as error:
+            # Such as that of a tensor which requires a gradient, is sparse or was deleted: each library has its own.
+            found = type(value).__name__
+            raise InvalidArgument(f"found {found} that does not share its memory: {line_of(error)}") from error
         described = _described(self.capsule)
         kind = BY_DLPACK.get((described.code, described.bits))
         if kind is None or described.lanes != 1:
@@ -126,6 +133,10 @@ def dense_strides(shape: Tuple[int, ...]) -> Tuple[int, ...]:
 
 
 def _capsule_of(value: Any) -> Any:
+    # A view of torch whose elements are negated when they are read shares its memory as it is, with the other sign.
+    resolve = getattr(value, "resolve_neg", None)
+    if callable(resolve):
+        value = resolve()
     try:
         return value.__dlpack__(max_version=(1, 0))
     except TypeError:
@@ -192,12 +203,25 @@ def _free(capsule: Any, name: bytes) -> None:
     Deleter(deleter)(address)
 
 
-def give(tensor: int, version: int) -> Any:
+def pair(what: str, value: Any) -> Tuple[int, int]:
+    """Two numbers, such as a device or a version; what is wrong is the error that DLPack has for all there is.
+
+    >>> pair("dl_device", (1, 0))
+    (1, 0)
+    """
+    try:
+        first, second = value
+        return int(first), int(second)
+    except (TypeError, ValueError):
+        raise BufferError(f"{what}: found {value!r}, expected two numbers") from None
+
+
+def give(tensor: int, is_versioned: bool) -> Any:
     """A capsule for a tensor of the library, which the caller keeps."""
     sweep()
     managed = ctypes.c_void_p()
-    check(functions.tensor_to_dlpack(tensor, version, ctypes.byref(managed)))
-    capsule = _new(managed, VERSIONED if version else PLAIN, None)
+    check(functions.tensor_to_dlpack(tensor, int(is_versioned), ctypes.byref(managed)))
+    capsule = _new(managed, VERSIONED if is_versioned else PLAIN, None)
     _given.append(capsule)
     return capsule
 

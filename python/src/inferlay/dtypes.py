@@ -35,12 +35,20 @@ class DataType(enum.IntEnum):
 
     @property
     def size(self) -> int:
-        """Bytes of an element; 0 for ``BYTES``, whose elements are of any length."""
+        """Bytes of an element; 0 for ``BYTES``, whose elements are of any length.
+
+        >>> inferlay.DataType.FP64.size, inferlay.DataType.BYTES.size
+        (8, 0)
+        """
         return TRAITS[self].size
 
     @property
     def format(self) -> str:
-        """What the buffer protocol calls it; ``BF16``, which it does not know, is the 16 bits that it is made of."""
+        """What the buffer protocol calls it; ``BF16``, which it does not know, is the 16 bits that it is made of.
+
+        >>> inferlay.DataType.FP32.format
+        'f'
+        """
         return TRAITS[self].format
 
     def __repr__(self) -> str:

@@ -26,13 +26,15 @@ engines: "weakref.WeakSet[Engine]" = weakref.WeakSet()
 class Engine:
     """The handle of a server."""
 
-    __slots__ = ("handle", "is_closed", "__weakref__")
+    __slots__ = ("handle", "is_closed", "change", "__weakref__")
 
     def __init__(self, options: int) -> None:
         handle = ctypes.c_void_p()
         check(functions.server_new(_ffi.API_VERSION, options, ctypes.byref(handle)))
         self.handle: int = handle.value or 0
         self.is_closed = False
+        # Another object each time that models have come or gone: who has asked about one before asks again then.
+        self.change = object()
         engines.add(self)
 
     def stop(self, drain_s: float) -> None:
@@ -89,7 +91,7 @@ def nanoseconds(seconds: float) -> int:
 # What cancels requests that nobody can wait for any more, before the servers stop: only what runs is waited for.
 before_end: List[Callable[[], None]] = []
 # What ends after the servers have stopped, in order.
-at_end: List[Callable[[], None]] = []
+at_end: List[Callable[[], object]] = []
 _ended: List[bool] = []
 
 

@@ -7,24 +7,20 @@ of its own. All of these are threads of Python.
 from __future__ import annotations
 
 import concurrent.futures
-import logging
-import os
-import select
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Deque, Iterable, Iterator, List, Mapping, Optional, Union
 
 from . import engine
+from .checks import iterator
 from .completions import EVENTS_MAX, TURN_NS, Completions, Receiver, Single, keep_orphans, sweep
 from .errors import Error
 from .response import Response
+from .watcher import Only, Watcher
 
 if TYPE_CHECKING:
     from .calls import Call
     from .model import Model
-
-
-logger = logging.getLogger("inferlay")
 
 
 class Future(concurrent.futures.Future):  # type: ignore[type-arg]
@@ -71,69 +67,31 @@ class Service:
     def __init__(self) -> None:
         self.completions = Completions()
         self._draining = threading.Lock()
-        self._waker = os.pipe()
-        self._thread = threading.Thread(target=self._run, name="inferlay-futures", daemon=True)
-        self._thread.start()
-        self._pid = os.getpid()
+        self._watcher = Watcher("inferlay-futures", self.completions.fd(), self.drain)
         engine.before_end.append(self.completions.cancel)
         engine.at_end.insert(0, self.close)
-
-    def _run(self) -> None:
-        poll = select.poll()
-        poll.register(self.completions.fd(), select.POLLIN)
-        poll.register(self._waker[0], select.POLLIN)
-        while all(fd != self._waker[0] for fd, _ in poll.poll()):
-            while not self._drained():
-                pass
-            sweep()
-
-    def _drained(self) -> bool:
-        """Whether all were told; what is called back may raise even SystemExit, which must not end this thread."""
-        try:
-            self.drain()
-        except Exception:
-            raise
-        except BaseException:
-            logger.exception("calling back for a future")
-            return False
-        return True
 
     def drain(self) -> None:
         """Tells all futures that were answered."""
         with self._draining:
             while self.completions.drain() == EVENTS_MAX:
                 pass
+        sweep()
 
     def close(self) -> None:
-        """Tells who still waits, and ends the thread; that of the parent is not a forked child's to end."""
-        if self._pid != os.getpid():
-            return
-        os.write(self._waker[1], b"x")
-        self._thread.join(1)
-        while not self._drained():
-            pass
-        if self.completions.table:
+        """Tells who still waits, and keeps what the engine did not let go."""
+        if self._watcher.close() and self.completions.table:
             engine.keep_for_ever(self.completions.table)
 
 
-_service: Optional[Service] = None
-_making = threading.Lock()
-
-
-def service() -> Service:
-    """The one of this process."""
-    global _service
-    with _making:
-        if _service is None:
-            _service = Service()
-        return _service
+service = Only(Service)
 
 
 def submit(model: "Model", inputs: Any, asking: Mapping[str, Any]) -> Future:
     """Sends a request; the future is answered on the thread that serves them all."""
-    completions = (_service or service()).completions
+    completions = service().completions
     future = Future()
-    completions.submit(Promised(model.prepare(inputs, asking), future))
+    completions.submit(Promised(model._prepare(inputs, asking), future))
     return future
 
 
@@ -169,12 +127,13 @@ def infer_many(
     model: "Model", requests: Iterable[Any], asking: Mapping[str, Any], return_errors: bool
 ) -> List[Union[Response, Error]]:
     """Sends all requests, so that the engine may join them into batches, and waits for all answers."""
+    given = iterator("requests", requests, "a list of the inputs of each")
     completions = _take()
     results: List[Any] = []
     try:
-        for index, inputs in enumerate(requests):
+        for index, inputs in enumerate(given):
             results.append(None)
-            completions.submit(Listed(model.prepare(inputs, asking), results, index))
+            completions.submit(Listed(model._prepare(inputs, asking), results, index))
         completions.wait()
     except BaseException:
         completions.abandon()
@@ -209,7 +168,7 @@ class Queued(Receiver):
 def stream(model: "Model", inputs: Any, asking: Mapping[str, Any]) -> Iterator[Response]:
     """Sends a request and yields its responses; who stops early cancels it."""
     completions = _take()
-    receiver = Queued(model.prepare(inputs, asking))
+    receiver = Queued(model._prepare(inputs, asking))
     completions.submit(receiver)
     try:
         while not receiver.is_final or receiver.responses:

@@ -18,7 +18,7 @@ from typing import Any, Callable, Iterable, Iterator, List, Optional, Tuple
 from . import dlpack
 from ._numpy import numpy
 from .dtypes import BY_FORMAT, FROM_NUMPY, TO_NUMPY, DataType
-from .errors import InvalidArgument
+from .errors import InvalidArgument, line_of
 from .tensors import Tensor, block
 
 # Type, address, bytes, shape, address of offsets, number of offsets, what keeps the memory.
@@ -75,6 +75,8 @@ def lend(value: Any, kind: Optional[DataType]) -> Lent:
 
 def lend_array(value: Any, kind: Optional[DataType]) -> Lent:
     """An array of numpy."""
+    if type(value) is not Array:
+        refuse_mask(value)
     found = FROM_NUMPY.get(value.dtype)
     if found is None:
         return lend_odd_array(value, kind)
@@ -83,6 +85,13 @@ def lend_array(value: Any, kind: Optional[DataType]) -> Lent:
     if kind is DataType.BF16 and found is DataType.UINT16:
         found = DataType.BF16
     return found, address_of_array(value), value.nbytes, value.shape, 0, 0, value
+
+
+def refuse_mask(value: Any) -> None:
+    """Refuses a masked array that hides elements: the engine would compute with what lies behind the mask."""
+    if numpy is not None and numpy.ma.is_masked(value):
+        hidden = f"{numpy.ma.count_masked(value)} of {value.size} elements masked"
+        raise InvalidArgument(f"found an array with {hidden}, expected none; `filled` gives them a value")
 
 
 def lend_odd_array(value: Any, kind: Optional[DataType]) -> Lent:
@@ -147,7 +156,9 @@ def lend_other(value: Any, kind: Optional[DataType]) -> Lent:
         if numpy is None or not (hasattr(value, "__array_interface__") or hasattr(value, "__array__")):
             name = type(value).__name__
             raise InvalidArgument(f"found {name}, expected an array, a buffer, a tensor or a list") from None
-        return lend_array(numpy.asarray(value), kind)
+        return lend_array(read_by_numpy(value), kind)
+    except (ValueError, BufferError) as error:
+        raise InvalidArgument(f"found {type(value).__name__} that lends no memory: {line_of(error)}") from error
     found = BY_FORMAT.get(view.format.lstrip("@=<"))
     if found is None or found.size != view.itemsize:
         raise InvalidArgument(f"found a buffer of format {view.format!r}, expected a type that the engine has")
@@ -156,6 +167,14 @@ def lend_other(value: Any, kind: Optional[DataType]) -> Lent:
     held = Held(view if view.c_contiguous else memoryview(view.tobytes()))
     shape = tuple(view.shape) if view.shape is not None else ()
     return found, held.address, view.nbytes, shape, 0, 0, held
+
+
+def read_by_numpy(value: Any) -> Any:
+    """An object that gives an array, and may refuse to in any way, such as what jax traces."""
+    try:
+        return numpy.asarray(value)
+    except Exception as error:
+        raise InvalidArgument(f"found {type(value).__name__} that numpy cannot read: {line_of(error)}") from error
 
 
 class Buffer(ctypes.Structure):
@@ -216,6 +235,9 @@ def lend_list(value: Any, kind: Optional[DataType]) -> Lent:
 
 def lend_numbers(value: Any, kind: DataType) -> Lent:
     """Nested lists of numbers, by numpy."""
+    for item in value if isinstance(value, (list, tuple)) else ():
+        if isinstance(item, Array):
+            refuse_mask(item)
     try:
         found = numpy.asarray(value)
         if found.dtype.kind not in "biufOV" or (found.dtype.kind in "fO" and not may_be(kind, value)):
@@ -230,8 +252,9 @@ def lend_numbers(value: Any, kind: DataType) -> Lent:
             packed = pack(found.ravel().tolist(), kind)
             return lend_array(numpy.frombuffer(packed, TO_NUMPY[kind]).reshape(found.shape), kind)
         return lend_array(numpy.asarray(value, dtype=TO_NUMPY[kind]), kind)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise InvalidArgument(f"expected a list of {kind}: {error}") from error
+    except (ValueError, TypeError, OverflowError, RuntimeError) as error:
+        # The last is what a tensor of torch raises that requires a gradient.
+        raise InvalidArgument(f"expected a list of {kind}: {line_of(error)}") from error
 
 
 def may_be(kind: DataType, value: Any) -> bool:

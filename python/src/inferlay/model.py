@@ -24,10 +24,11 @@ from typing import (
 
 from . import aio, futures, html
 from ._library import functions
-from .calls import Call, Variant, encode, whole
+from .calls import Call, Variant
+from .checks import encode, iterator, mapping, whole
 from .dtypes import DataType
 from .engine import Engine
-from .errors import InvalidArgument, NotFound, check, take
+from .errors import Error, InvalidArgument, NotFound, check, take
 from .response import Response
 from .tensors import Memory
 
@@ -35,7 +36,11 @@ Inputs = Mapping[str, Any]
 
 
 class Port(NamedTuple):
-    """An input or output of a model: its name, its type, and its shape, where -1 stands for any size."""
+    """An input or output of a model: its name, its type, and its shape, where -1 stands for any size.
+
+    >>> model.inputs["x"]
+    Port(name='x', dtype=DataType.FP32, shape=(2,))
+    """
 
     name: str
     dtype: DataType
@@ -50,6 +55,11 @@ class Asking(NamedTuple):
     response or a view of it does. ``timeout`` is in seconds. ``priority`` goes from 1, the most urgent; 0 is the
     model's default. ``sequence`` is a number or a text, ``sequence_start`` and ``sequence_end`` mark its ends.
     ``parameters`` go to the backend; ``traced`` keeps a trace of the request for :attr:`Server.traces`.
+
+    These are keywords of every way to ask.
+
+    >>> model.infer([1.0, 2.0], timeout=0.5, priority=1, id="first")["x"].tolist()
+    [1.0, 2.0]
     """
 
     outputs: Optional[Sequence[str]] = None
@@ -64,7 +74,11 @@ class Asking(NamedTuple):
     traced: bool = False
 
     def is_plain(self) -> bool:
-        """Whether it says nothing that stays with a request."""
+        """Whether it says nothing that stays with a request.
+
+        >>> inferlay.Asking(timeout=0.5).is_plain(), inferlay.Asking(id="first").is_plain()
+        (True, False)
+        """
         return not (
             self.priority
             or self.id
@@ -83,58 +97,109 @@ class Model:
     """A model, by name, of one version or of the highest that serves.
 
     Calling it asks it: with one input, ``model(array)``; with names, ``model(image=array)``; and see :meth:`infer`.
+
+    >>> model = server.model("echo")
+    >>> model(x=[1.0, 2.0])["x"].tolist()
+    [1.0, 2.0]
     """
 
-    __slots__ = ("name", "_encoded", "_wanted", "_engine", "_owns", "_ports", "_variants", "_lock", "__weakref__")
+    __slots__ = (
+        "name",
+        "_encoded",
+        "_wanted",
+        "_engine",
+        "_owns",
+        "_ports",
+        "_change",
+        "_variants",
+        "_lock",
+        "__weakref__",
+    )
 
     def __init__(self, engine: Engine, name: str, version: int = 0, owns: bool = False) -> None:
         self.name = name
-        self._encoded = encode(name)
+        self._encoded = encode("model", name)
         self._wanted = whole("version", version, 64)
         self._engine = engine
         self._owns = owns
         self._ports: Optional[Tuple[Dict[str, Port], Dict[str, Port]]] = None
+        # What the server had changed last when the ports were asked for.
+        self._change: object = None
         self._variants: Dict[Tuple[Tuple[str, ...], Tuple[str, ...]], Variant] = {}
         self._lock = threading.Lock()
         self._ask_ports()
 
     @property
     def metadata(self) -> Dict[str, Any]:
-        """Name, versions, platform, inputs and outputs, in the form of KServe v2."""
+        """Name, versions, platform, inputs and outputs, in the form of KServe v2.
+
+        >>> model.metadata["inputs"]
+        [{'name': 'x', 'datatype': 'FP32', 'shape': [2]}]
+        """
         return self._json(functions.model_metadata)
 
     @property
     def config(self) -> Dict[str, Any]:
-        """The complete config, with Triton's keys."""
+        """The complete config, with Triton's keys.
+
+        >>> model.config["backend"], model.config["max_batch_size"]
+        ('null', 0)
+        """
         return self._json(functions.model_config)
 
     @property
     def statistics(self) -> Dict[str, Any]:
-        """What it has done since it was loaded; times are sums over requests, in nanoseconds."""
+        """What it has done since it was loaded; times are sums over requests, in nanoseconds.
+
+        >>> before = model.statistics["inference_count"]
+        >>> response = model([1.0, 2.0])
+        >>> model.statistics["inference_count"] - before
+        1
+        """
         return self._json(functions.model_statistics)
 
     @property
     def versions(self) -> List[int]:
-        """The versions that serve."""
+        """The versions that serve.
+
+        >>> model.versions
+        [1]
+        """
         return [int(version) for version in self.metadata["versions"]]
 
     @property
     def is_ready(self) -> bool:
-        """Whether it serves now."""
+        """Whether it serves now.
+
+        >>> model.is_ready
+        True
+        """
         return bool(functions.model_is_ready(self._engine.handle, self._encoded, self._wanted))
 
     @property
     def inputs(self) -> Dict[str, Port]:
-        """Its inputs by name."""
+        """Its inputs by name.
+
+        >>> model.inputs["x"].shape
+        (2,)
+        """
         return self._ask_ports()[0]
 
     @property
     def outputs(self) -> Dict[str, Port]:
-        """Its outputs by name."""
+        """Its outputs by name.
+
+        >>> model.outputs["x"].dtype
+        DataType.FP32
+        """
         return self._ask_ports()[1]
 
     def __call__(self, /, *arrays: Any, **named: Any) -> Response:
-        """Asks with arrays in the order of the inputs, or by name; see :meth:`infer` for more than that."""
+        """Asks with arrays in the order of the inputs, or by name; see :meth:`infer` for more than that.
+
+        >>> model([1.0, 2.0])["x"].tolist(), model(x=[3.0, 4.0])["x"].tolist()
+        ([1.0, 2.0], [3.0, 4.0])
+        """
         return self.infer(self._named(arrays, named))
 
     def infer(self, inputs: Union[Inputs, Any], **asking: Any) -> Response:
@@ -148,13 +213,13 @@ class Model:
         output that the model does not have, :class:`Timeout` after ``timeout``, :class:`ResourceExhausted` when the
         queue is full, :class:`Unavailable` when the model or the server has stopped, and what the backend fails with.
 
-        >>> from inferlay import Server
-        >>> echo = {"config.yaml": {"backend": "null", "input": [{"name": "x", "data_type": "TYPE_FP32", "dims": [2]}]}}
-        >>> with Server(models={"echo": echo}) as server:
-        ...     server.model("echo").infer({"x": [1, 2]}, timeout=5.0).tensor("x").tolist()
+        >>> model.infer({"x": [1, 2]}, timeout=5.0)["x"].tolist()
         [1.0, 2.0]
+        >>> model.infer({"x": [1, 2, 3]})
+        Traceback (most recent call last):
+        inferlay.errors.InvalidArgument: model 'echo' version 1: input 'x': found shape [3], expected [2]
         """
-        call = self.prepare(inputs, asking)
+        call = self._prepare(inputs, asking)
         try:
             status = functions.infer(self._engine.handle, call.request, call.place_at)
             if status:
@@ -169,6 +234,12 @@ class Model:
         """Sends a request and awaits the answer: ``await model.infer_async(inputs)``, else as :meth:`infer`.
 
         A task that is cancelled cancels its request; the arrays that it lent are kept until the engine has let them go.
+
+        >>> import asyncio
+        >>> async def both():
+        ...     return await asyncio.gather(model.infer_async([1.0, 2.0]), model.infer_async([3.0, 4.0]))
+        >>> [response["x"].tolist() for response in asyncio.run(both())]
+        [[1.0, 2.0], [3.0, 4.0]]
         """
         return aio.infer(self, inputs, asking)
 
@@ -177,6 +248,12 @@ class Model:
 
         The request is sent when the first response is asked for, and cancelled by who stops early. Errors are those of
         :meth:`infer`, raised after the responses that came before.
+
+        >>> import asyncio
+        >>> async def all_of(responses):
+        ...     return [response["x"].tolist() async for response in responses]
+        >>> asyncio.run(all_of(model.stream_async([1.0, 2.0])))
+        [[1.0, 2.0]]
         """
         return aio.stream(self, inputs, asking)
 
@@ -185,6 +262,9 @@ class Model:
 
         What is wrong with the inputs is raised at once, the rest by ``result()``. What ``add_done_callback`` adds is
         called on the one thread that answers all futures: it must not wait for another answer.
+
+        >>> model.submit([1.0, 2.0]).result(timeout=5.0)["x"].tolist()
+        [1.0, 2.0]
         """
         return futures.submit(self, inputs, asking)
 
@@ -195,6 +275,9 @@ class Model:
 
         The first error is raised when all are there; with ``return_errors`` errors stand in the place of responses.
         What is wrong with the inputs of one is raised at once, and cancels those that were sent.
+
+        >>> [response["x"].tolist() for response in model.infer_many([[1.0, 2.0], [3.0, 4.0]])]
+        [[1.0, 2.0], [3.0, 4.0]]
         """
         return futures.infer_many(self, requests, asking, return_errors)
 
@@ -203,10 +286,13 @@ class Model:
 
         The request is sent when the first is asked for, and cancelled by who stops early. Errors are those of
         :meth:`infer`, raised after the responses that came before.
+
+        >>> [response["x"].tolist() for response in model.stream([1.0, 2.0])]
+        [[1.0, 2.0]]
         """
         return futures.stream(self, inputs, asking)
 
-    def prepare(self, inputs: Union[Inputs, Any], asking: Mapping[str, Any]) -> Call:
+    def _prepare(self, inputs: Union[Inputs, Any], asking: Mapping[str, Any]) -> Call:
         """A request that is ready to be sent, which is the caller's until it is given back."""
         if type(inputs) is not dict and not isinstance(inputs, abc.Mapping):
             inputs = self._named((inputs,), {})
@@ -214,6 +300,8 @@ class Model:
         if asking:
             wanted = made(asking)
             outputs = wanted_outputs(wanted, self)
+        if self._engine.change is not self._change:
+            self._ask_ports()
         variant = self._variants.get((names, outputs)) or self._variant(names, outputs)
         call = variant.take()
         try:
@@ -228,13 +316,15 @@ class Model:
         return call
 
     def _variant(self, names: Tuple[str, ...], outputs: Tuple[str, ...]) -> Variant:
+        # Before the ports, which another thread may be changing: they are as new as this at least.
+        variants = self._variants
         kinds = {name: port.dtype for name, port in self.inputs.items()}
         for name in names:
             if name not in kinds:
                 raise NotFound(f"model {self.name!r}: no input {name!r}; it has {listed(kinds)}")
         variant = Variant(self._engine, (self._encoded, self._wanted), names, kinds, outputs)
         with self._lock:
-            return self._variants.setdefault((names, outputs), variant)
+            return variants.setdefault((names, outputs), variant)
 
     def _named(self, arrays: Sequence[Any], named: Mapping[str, Any]) -> Inputs:
         if not arrays:
@@ -256,13 +346,29 @@ class Model:
         return self._engine.json(function, self._encoded, self._wanted)  # type: ignore[no-any-return]
 
     def _ask_ports(self) -> Tuple[Dict[str, Port], Dict[str, Port]]:
-        if self._ports is None:
+        change, known = self._engine.change, self._ports
+        if change is self._change and known is not None:
+            return known
+        try:
             told = self.metadata
-            self._ports = (ports(told["inputs"]), ports(told["outputs"]))
-        return self._ports
+        except Error:
+            if known is None:
+                raise
+            # It is gone, which asking it says, and still shows what it was.
+            return known
+        found = (ports(told["inputs"]), ports(told["outputs"]))
+        if found != known:
+            self._ports, self._variants = found, {}
+        self._change = change
+        return found
 
     def close(self) -> None:
-        """Stops the server of a model that came from :func:`inferlay.load`; that of others goes on."""
+        """Stops the server of a model that came from :func:`inferlay.load`; that of others goes on.
+
+        >>> model.close()
+        >>> model.is_ready
+        True
+        """
         if self._owns:
             self._engine.stop(CLOSE_S)
 
@@ -316,12 +422,11 @@ def wanted_outputs(wanted: Asking, model: Model) -> Tuple[str, ...]:
     """The outputs that are named; where some are to be written to memory of the caller, all of them are."""
     if wanted.outputs is None:
         return (*model.outputs,) if wanted.out else ()
-    if isinstance(wanted.outputs, str):
-        raise InvalidArgument(f"outputs: found {wanted.outputs!r}, expected a list of names")
-    for name in wanted.outputs:
-        if name not in model.outputs:
+    names = (*iterator("outputs", wanted.outputs, "a list of names"),)
+    for name in names:
+        if not isinstance(name, str) or name not in model.outputs:
             raise NotFound(f"model {model.name!r}: no output {name!r}; it has {listed(model.outputs)}")
-    return (*wanted.outputs,)
+    return names
 
 
 def describe(call: Call, wanted: Asking, model: Model) -> None:
@@ -330,20 +435,18 @@ def describe(call: Call, wanted: Asking, model: Model) -> None:
     request = call.request
     if wanted.out is not None:
         call.set_out(wanted.out, {name: port.dtype for name, port in model.outputs.items()})
-    check(functions.request_set_id(request, encode(wanted.id)))
+    check(functions.request_set_id(request, encode("id", wanted.id)))
     check(functions.request_set_priority(request, whole("priority", wanted.priority, 32)))
     check(functions.request_set_traced(request, wanted.traced))
     if wanted.sequence is not None:
-        flags = wanted.sequence_start * 1 + wanted.sequence_end * 2
+        flags = bool(wanted.sequence_start) * 1 + bool(wanted.sequence_end) * 2
         if isinstance(wanted.sequence, str):
-            check(functions.request_set_sequence_text(request, encode(wanted.sequence), flags))
+            check(functions.request_set_sequence_text(request, encode("sequence", wanted.sequence), flags))
         else:
             check(functions.request_set_sequence(request, whole("sequence", wanted.sequence, 64), flags))
-    parameters = wanted.parameters or {}
-    if not isinstance(parameters, abc.Mapping):
-        raise InvalidArgument(f"parameters: found {parameters!r}, expected a mapping from names to values")
+    parameters = {} if wanted.parameters is None else mapping("parameters", wanted.parameters, "names to values")
     for name, value in parameters.items():
-        set_parameter(request, encode(name), value)
+        set_parameter(request, encode("parameters", name), value)
 
 
 def set_parameter(request: int, name: bytes, value: Union[str, int, float, bool]) -> None:
@@ -357,4 +460,4 @@ def set_parameter(request: int, name: bytes, value: Union[str, int, float, bool]
     elif isinstance(value, float):
         check(functions.request_set_parameter_double(request, name, value))
     else:
-        check(functions.request_set_parameter_string(request, name, encode(value)))
+        check(functions.request_set_parameter_string(request, name, encode(f"parameter {name.decode()!r}", value)))

@@ -10,15 +10,16 @@ from __future__ import annotations
 import ctypes
 import json
 import logging
-import os
-import select
+import shutil
 import sys
 import threading
+import time
 from typing import Any, Callable, Dict, NamedTuple, Optional, TextIO, Union
 
 from . import _ffi, engine
 from ._library import functions
-from .errors import check
+from .errors import InvalidArgument, check
+from .watcher import Only, Watcher
 
 logger = logging.getLogger("inferlay")
 logger.addHandler(logging.NullHandler())
@@ -32,7 +33,11 @@ LEVELS = {
 
 
 class Progress(NamedTuple):
-    """A model that was loaded, or failed to for ``reason``, while a server starts."""
+    """A model that was loaded, or failed to for ``reason``, while a server starts.
+
+    >>> inferlay.Server(models={"echo": echo}, progress=print).close()
+    Progress(model='echo', version=1, done=1, total=1, reason='')
+    """
 
     model: str
     version: int
@@ -45,21 +50,21 @@ Report = Callable[[Progress], None]
 
 
 class Bar:
-    """A line on a terminal that tells how far loading is."""
+    """A line on a terminal that tells how far loading is, since when, and how fast it goes."""
 
-    WIDTH = 30
+    WIDTH = 20
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
+        self._clock = clock
+        self._begun_s = clock()
         self._is_drawn = False
 
     def __call__(self, progress: Progress) -> None:
         """Draws it."""
-        filled = self.WIDTH * progress.done // max(1, progress.total)
-        bar = "#" * filled + "-" * (self.WIDTH - filled)
-        state = "failed: " if progress.reason else ""
-        line = f"loading models |{bar}| {progress.done}/{progress.total} {state}{progress.model}"
-        self._stream.write("\r\x1b[K" + line)
+        line = drawn(progress, self._clock() - self._begun_s, self.WIDTH)
+        # A line that goes on below is not drawn over the next time.
+        self._stream.write("\r\x1b[K" + line[: shutil.get_terminal_size().columns - 1])
         self._stream.flush()
         self._is_drawn = True
 
@@ -68,6 +73,43 @@ class Bar:
         if self._is_drawn:
             self._stream.write("\n")
             self._stream.flush()
+
+
+def drawn(progress: Progress, elapsed_s: float, width: int) -> str:
+    """The line of a bar so many characters wide.
+
+    >>> drawn(Progress("digits", 1, 3, 4, ""), 6.0, 8)
+    'loading models  75%|######--| 3/4 [00:06<00:02, 2.00 s/model] digits'
+    """
+    done, total = progress.done, max(1, progress.total)
+    filled = width * done // total
+    left_s = elapsed_s / max(1, done) * (total - done)
+    times = f"{minutes(elapsed_s)}<{minutes(left_s)}, {rate(done, elapsed_s)}"
+    state = "failed: " if progress.reason else ""
+    bar = "#" * filled + "-" * (width - filled)
+    return f"loading models {100 * done // total:3}%|{bar}| {done}/{progress.total} [{times}] {state}{progress.model}"
+
+
+def minutes(seconds: float) -> str:
+    """A time as clocks show it.
+
+    >>> minutes(75.4), minutes(3600 * 30)
+    ('01:15', '30:00:00')
+    """
+    rest, whole_s = divmod(int(seconds), 60)
+    hours, rest = divmod(rest, 60)
+    return f"{hours}:{rest:02}:{whole_s:02}" if hours else f"{rest:02}:{whole_s:02}"
+
+
+def rate(done: int, elapsed_s: float) -> str:
+    """How many in a second, or, where that is less than one, how many seconds for one.
+
+    >>> rate(3, 2.0), rate(1, 2.0)
+    ('1.50 models/s', '2.00 s/model')
+    """
+    if elapsed_s > done > 0:
+        return f"{elapsed_s / done:.2f} s/model"
+    return f"{done / elapsed_s:.2f} models/s" if elapsed_s > 0 else "? models/s"
 
 
 def level_min() -> Optional[int]:
@@ -86,30 +128,8 @@ class Notices:
         self.reports: Dict[int, Report] = {}
         self._taking = threading.RLock()
         self._event = _ffi.Event(ctypes.sizeof(_ffi.Event))
-        self._waker = os.pipe()
-        self._thread = threading.Thread(target=self._run, name="inferlay-notices", daemon=True)
-        self._thread.start()
-        self._pid = os.getpid()
-        engine.at_end.append(self.close)
-
-    def _run(self) -> None:
-        poll = select.poll()
-        poll.register(int(functions.queue_fd(self.handle)), select.POLLIN)
-        poll.register(self._waker[0], select.POLLIN)
-        while all(fd != self._waker[0] for fd, _ in poll.poll()):
-            try:
-                self.take_all()
-            except SystemExit:
-                # What listens may say so; the lines after it are still told.
-                logger.exception("telling of a notice")
-
-    def close(self) -> None:
-        """Tells of what is left, and ends the thread; that of the parent is not a forked child's to end."""
-        if self._pid != os.getpid():
-            return
-        self.take_all()
-        os.write(self._waker[1], b"x")
-        self._thread.join(1)
+        self._watcher = Watcher("inferlay-notices", int(functions.queue_fd(self.handle)), self.take_all)
+        engine.at_end.append(self._watcher.close)
 
     def take_all(self) -> None:
         """Tells of all that is there."""
@@ -140,17 +160,7 @@ class Notices:
             logger.exception("telling of %r", text)
 
 
-_notices: Optional[Notices] = None
-_making = threading.Lock()
-
-
-def notices() -> Notices:
-    """The one of this process."""
-    global _notices
-    with _making:
-        if _notices is None:
-            _notices = Notices()
-        return _notices
+notices = Only(Notices)
 
 
 class Told:
@@ -186,6 +196,8 @@ def reporter(progress: Union[bool, Report, None]) -> Optional[Report]:
     """Who is told: a function, a bar, or nobody; ``None`` decides by whether stderr is a terminal."""
     if progress is None:
         progress = sys.stderr is not None and sys.stderr.isatty()
+    if not isinstance(progress, bool) and not callable(progress):
+        raise InvalidArgument(f"progress: found {type(progress).__name__}, expected True, False or a function")
     if progress is True and sys.stderr is not None:
         return Bar(sys.stderr)
     return progress if callable(progress) else None

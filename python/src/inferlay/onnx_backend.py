@@ -30,6 +30,10 @@ class InferlayRep(BackendRep):  # type: ignore[misc,unused-ignore]
     """A model that is ready to be run, with a server of its own.
 
     ``model`` is the :class:`inferlay.Model`.
+
+    >>> prepared = InferlayBackend.prepare(digits_onnx)
+    >>> prepared.model.outputs["logits"].shape
+    (-1, 10)
     """
 
     def __init__(self, model: Model) -> None:
@@ -39,6 +43,10 @@ class InferlayRep(BackendRep):  # type: ignore[misc,unused-ignore]
         """Runs the model with arrays in the order of its inputs, a mapping, or the one array that it takes.
 
         Gives arrays in the order of the outputs; strings are ``str``. The keywords are those of :meth:`Model.infer`.
+
+        >>> prepared = InferlayBackend.prepare(digits_onnx)
+        >>> [array.shape for array in prepared.run([numpy.zeros((2, 1, 8, 8), "float32")])]
+        [(2, 10)]
         """
         response = self.model.infer(self._named(inputs), **asking)
         return tuple(array_of(response.tensor(name)) for name in response)
@@ -64,20 +72,32 @@ def array_of(tensor: Any) -> Any:
 
 
 class InferlayBackend(Backend):  # type: ignore[misc,unused-ignore]
-    """What prepares models. ``options`` are keywords of :class:`inferlay.Server` for every server that it starts."""
+    """What prepares models. ``options`` are keywords of :class:`inferlay.Server` for every server that it starts.
+
+    >>> InferlayBackend.options
+    {'progress': False}
+    """
 
     options: Dict[str, Any] = {"progress": False}
 
     @classmethod
     def is_compatible(cls, model: Any, device: str = "CPU", **_: Any) -> bool:
-        """Whether a model can be tried on a device; what it is made of is seen when it is prepared."""
+        """Whether a model can be tried on a device; what it is made of is seen when it is prepared.
+
+        >>> InferlayBackend.is_compatible(digits_onnx)
+        True
+        """
         return cls.supports_device(device)
 
     @classmethod
     def prepare(cls, model: Any, device: str = "CPU", **options: Any) -> InferlayRep:
         """Loads a model: a ``ModelProto``, its bytes, or the path of its file.
 
-        The keywords are those of :class:`inferlay.Server`.
+        The keywords are those of :class:`inferlay.Server`. Raises :class:`inferlay.Unsupported` for another device and
+        for what the engine has no tensors for, and what the backend refuses the model with.
+
+        >>> InferlayBackend.prepare(digits_onnx).model
+        <inferlay.Model 'model': image: FP32 [-1, 1, 8, 8] -> logits: FP32 [-1, 10]>
         """
         if not cls.supports_device(device):
             raise Unsupported(f"found device {device!r}, expected 'CPU'")
@@ -93,7 +113,12 @@ class InferlayBackend(Backend):  # type: ignore[misc,unused-ignore]
 
     @classmethod
     def run_model(cls, model: Any, inputs: Any, device: str = "CPU", **options: Any) -> Tuple[Any, ...]:
-        """Prepares a model and runs it once."""
+        """Prepares a model and runs it once.
+
+        >>> (logits,) = InferlayBackend.run_model(digits_onnx, numpy.zeros((1, 1, 8, 8), "float32"))
+        >>> logits.shape
+        (1, 10)
+        """
         prepared = cls.prepare(model, device, **options)
         with prepared.model:
             return prepared.run(inputs)
@@ -107,13 +132,23 @@ class InferlayBackend(Backend):  # type: ignore[misc,unused-ignore]
         outputs_info: Optional[Sequence[Tuple[Any, Sequence[int]]]] = None,
         **options: Any,
     ) -> Tuple[Any, ...]:
-        """Runs one operator; ``opset_version`` is that of its domain, by default the highest that onnx knows."""
+        """Runs one operator; ``opset_version`` is that of its domain, by default the highest that onnx knows.
+
+        >>> add = onnx.helper.make_node("Add", ["a", "b"], ["c"])
+        >>> one = numpy.ones(2, "float32")
+        >>> InferlayBackend.run_node(add, [one, one], opset_version=14)
+        (array([2., 2.], dtype=float32),)
+        """
         opset = options.pop("opset_version", None)
         return cls.run_model(model_of(node, inputs, opset, outputs_info), inputs, device, **options)
 
     @classmethod
     def supports_device(cls, device: str) -> bool:
-        """Whether models run there: on the CPU."""
+        """Whether models run there: on the CPU.
+
+        >>> InferlayBackend.supports_device("CPU"), InferlayBackend.supports_device("CUDA")
+        (True, False)
+        """
         try:
             return bool(Device(device).type == DeviceType.CPU)
         except (AttributeError, ValueError):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 from typing import Any, List, Mapping, Optional, Sequence, Union
 
 from . import _ffi, onnxruntime
 from ._library import functions
-from .calls import encode
-from .errors import InvalidArgument, check
+from .checks import encode, iterator, json_of, mapping, path
+from .errors import InvalidArgument, NotFound, check
 
 Path = Union[str, "os.PathLike[str]"]
 Paths = Union[Path, Sequence[Path]]
@@ -18,13 +17,17 @@ Paths = Union[Path, Sequence[Path]]
 Files = Union[Path, Mapping[str, Union[bytes, str, Mapping[str, Any]]]]
 
 
-def paths(found: Optional[Paths]) -> List[str]:
-    """One path or several."""
+def paths(what: str, found: Optional[Paths], expected: str = "a path or a list of paths") -> List[str]:
+    """One path or several.
+
+    >>> paths("repository", "models"), paths("repository", ["a", "b"]), paths("repository", None)
+    (['models'], ['a', 'b'], [])
+    """
     if found is None:
         return []
     if isinstance(found, (str, os.PathLike)):
-        return [os.fspath(found)]
-    return [os.fspath(path) for path in found]
+        return [path(what, found, expected)]
+    return [path(what, one, expected) for one in iterator(what, found, expected)]
 
 
 class Options:
@@ -46,18 +49,19 @@ class Options:
     def add_text(self, said: Union[str, Mapping[str, Any], None]) -> None:
         """YAML or JSON, or what would be that."""
         if said is not None:
-            text = said if isinstance(said, str) else json.dumps(dict(said), default=os.fspath)
-            check(functions.options_set_text(self.handle, encode(text)))
+            if not isinstance(said, str):
+                said = json_of("options", dict(mapping("options", said, "names to values, or a text of YAML or JSON")))
+            check(functions.options_set_text(self.handle, encode("options", said)))
 
     def add_repositories(self, found: Optional[Paths]) -> None:
         """Folders of models."""
-        for path in paths(found):
-            check(functions.options_add_repository(self.handle, encode(path)))
+        for folder in paths("repository", found):
+            check(functions.options_add_repository(self.handle, encode("repository", folder)))
 
     def add_backend_directories(self, found: Optional[Paths]) -> None:
         """Folders of backends."""
-        for path in paths(found):
-            check(functions.options_add_backend_directory(self.handle, encode(path)))
+        for folder in paths("backends", found):
+            check(functions.options_add_backend_directory(self.handle, encode("backends", folder)))
 
     def add_models(self, found: Union[Paths, Mapping[str, Files], None]) -> None:
         """Files of models, or models by name with their files."""
@@ -65,34 +69,35 @@ class Options:
             for name, files in found.items():
                 self._add_model(name, files)
         else:
-            for path in paths(found):
-                check(functions.options_add_model_file(self.handle, encode(path)))
+            for file in paths("models", found, "a path, a list of paths, or a mapping from names to files"):
+                check(functions.options_add_model_file(self.handle, encode("models", file)))
 
     def _add_model(self, name: str, files: Files) -> None:
-        if isinstance(files, (str, os.PathLike)):
-            path = os.fspath(files)
-            with open(path, "rb") as source:
-                files = {"model" + os.path.splitext(path)[1]: source.read()}
+        what = f"model {name!r}"
         if not isinstance(files, Mapping):
-            raise InvalidArgument(f"model {name!r}: found {type(files).__name__}, expected a path or files by name")
-        held = [(encode(file), content(data)) for file, data in files.items()]
+            place = path(what, files, "a path or files by name")
+            files = {"model" + os.path.splitext(place)[1]: contents_of(what, place)}
+        held = [(encode(what, file), content(f"{what}: {file!r}", data)) for file, data in files.items()]
         made = [
             _ffi.File(ctypes.sizeof(_ffi.File), address_of(file), address_of(data), len(data)) for file, data in held
         ]
         pointers = (ctypes.c_void_p * len(made))(*[ctypes.addressof(file) for file in made])
-        check(functions.options_add_model_in_memory(self.handle, encode(name), pointers, len(made)))
+        check(functions.options_add_model_in_memory(self.handle, encode("models", name), pointers, len(made)))
 
     def set_backend_options(self, found: Optional[Mapping[str, Mapping[str, Any]]]) -> None:
         """Options of backends, by backend and name."""
-        said = {name: dict(options) for name, options in (found or {}).items()}
+        expected = "backends to mappings from options to values"
+        given = {} if found is None else mapping("backend_options", found, expected)
+        said = {name: dict(mapping(f"backend_options: {name!r}", one, expected)) for name, one in given.items()}
         # A variable that names the library is read by the backend, which would prefer the option.
         library = None if any(map(os.environ.get, onnxruntime.VARIABLES)) else onnxruntime.library()
         if library is not None:
             said.setdefault("onnxruntime", {}).setdefault("library", library)
         for backend, options in said.items():
             for name, value in options.items():
-                text = str(value).lower() if isinstance(value, bool) else str(value)
-                check(functions.options_set_backend_option(self.handle, encode(backend), encode(name), encode(text)))
+                what = f"backend_options: {backend!r}: {name!r}"
+                texts = [encode(what, text) for text in (backend, name, option(what, value))]
+                check(functions.options_set_backend_option(self.handle, *texts))
 
     def set_strict(self, strict: bool) -> None:
         """Whether a model that does not load fails the start."""
@@ -105,14 +110,35 @@ def address_of(data: bytes) -> Optional[int]:
     return ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value
 
 
-def content(data: Union[bytes, str, Mapping[str, Any]]) -> bytes:
+def option(what: str, value: Any) -> str:
+    """An option of a backend, all of which are texts.
+
+    >>> option("threads", 2), option("spin", True)
+    ('2', 'true')
+    """
+    if isinstance(value, (bool, int, float)):
+        return str(value).lower()
+    return path(what, value, "a text, a number, a bool or a path")
+
+
+def contents_of(what: str, place: str) -> bytes:
+    """What a file holds."""
+    try:
+        with open(place, "rb") as source:
+            return source.read()
+    except (OSError, ValueError) as error:
+        kind = NotFound if isinstance(error, FileNotFoundError) else InvalidArgument
+        raise kind(f"{what}: {place}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def content(what: str, data: Union[bytes, str, Mapping[str, Any]]) -> bytes:
     """A file's bytes: a text as UTF-8, and what is no text as JSON, which is YAML."""
     if isinstance(data, Mapping):
-        return json.dumps(data).encode()
+        return json_of(what, dict(data)).encode()
     if isinstance(data, str):
         return data.encode()
     try:
         return memoryview(data).tobytes()
     except TypeError:
         found = type(data).__name__
-        raise InvalidArgument(f"found {found}, expected the bytes of a file, a text or a mapping") from None
+        raise InvalidArgument(f"{what}: found {found}, expected the bytes of a file, a text or a mapping") from None

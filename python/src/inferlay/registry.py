@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import json
 import logging
-import operator
 import threading
 import weakref
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
@@ -23,7 +21,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 from . import _ffi, engine
 from ._library import functions
 from ._numpy import numpy
-from .calls import encode
+from .checks import encode, json_of, mapping, whole
 from .dtypes import BY_NUMBER, FROM_NUMPY, DataType
 from .errors import Error, InvalidArgument, check
 from .inputs import lend
@@ -61,38 +59,29 @@ def data_type(said: Any) -> DataType:
     return found
 
 
-def ports(specs: Specs) -> List[Dict[str, Any]]:
+def ports(what: str, specs: Specs) -> List[Dict[str, Any]]:
     """Inputs or outputs as a config has them."""
     made = []
-    if not isinstance(specs, Mapping):
-        raise InvalidArgument(f"found {type(specs).__name__}, expected a mapping from names to types and shapes")
-    for name, spec in specs.items():
+    for name, spec in mapping(what, specs, "names to types and shapes").items():
         if not isinstance(spec, (tuple, list)) or len(spec) != 2 or not isinstance(spec[1], (tuple, list)):
             raise InvalidArgument(f"{name!r}: found {spec!r}, expected a type and a shape such as ('FP32', [2])")
+        encode(what, name)
         kind = data_type(spec[0])
         written = "TYPE_STRING" if kind is DataType.BYTES else f"TYPE_{kind.name}"
-        made.append({"name": name, "data_type": written, "dims": [plain(size) for size in spec[1]]})
+        made.append({"name": name, "data_type": written, "dims": [*spec[1]]})
     return made
-
-
-def plain(size: Any) -> Any:
-    """A size as JSON has it; numbers of numpy are not."""
-    try:
-        return operator.index(size)
-    except TypeError:
-        return size
 
 
 def config_of(
     name: str, inputs: Specs, outputs: Specs, max_batch_size: int, instances: int, more: Optional[Mapping[str, Any]]
 ) -> str:
     """The config of a function's model."""
-    said: Dict[str, Any] = {"name": name, "input": ports(inputs), "output": ports(outputs)}
-    said["instance_group"] = [{"count": instances, "kind": "KIND_CPU"}]
-    if max_batch_size:
+    said: Dict[str, Any] = {"name": name, "input": ports("inputs", inputs), "output": ports("outputs", outputs)}
+    said["instance_group"] = [{"count": whole("instances", instances, 31), "kind": "KIND_CPU"}]
+    if whole("max_batch_size", max_batch_size, 31):
         said.update(max_batch_size=max_batch_size, dynamic_batching={})
-    said.update(more or {})
-    return json.dumps(said)
+    said.update({} if more is None else mapping("config", more, "keys of a config to values"))
+    return json_of("config", said)
 
 
 class Memory:
@@ -115,8 +104,8 @@ class Puller:
         self.name = name
         self.function = function
         self.queue = queue
-        self.inputs = [(port, encode(port)) for port in inputs]
-        self.outputs = {port: (encode(port), data_type(spec[0])) for port, spec in outputs.items()}
+        self.inputs = [(port, encode("inputs", port)) for port in inputs]
+        self.outputs = {port: (encode("outputs", port), data_type(spec[0])) for port, spec in outputs.items()}
         self._is_told = False
         self._running = 0
         self._lock = threading.Lock()
@@ -237,10 +226,12 @@ def register(
     """Makes a model of a function."""
     if not callable(function):
         raise InvalidArgument(f"model {name!r}: found {function!r}, expected a function")
+    encode("name", name)
     text = config_of(name, inputs, outputs, max_batch_size, instances, config)
     place = ctypes.c_void_p()
-    check(functions.batch_queue_new(owner.handle, encode(text), ctypes.byref(place)))
+    check(functions.batch_queue_new(owner.handle, encode("config", text), ctypes.byref(place)))
     Puller(name, function, place.value or 0, inputs, outputs).start(instances)
+    owner.change = object()
 
 
 def join() -> None:

@@ -89,6 +89,12 @@ class Response(Mapping[str, Any]):
 
     With numpy, each output is a read-only array that is a view of the response's memory and keeps it alive; without, it
     is a :class:`Tensor`, which :meth:`tensor` gives in either case.
+
+    >>> response = model([1.0, 2.0])
+    >>> response
+    <inferlay.Response of 'echo' version 1: x: FP32 [2]>
+    >>> list(response), response["x"].tolist()
+    (['x'], [1.0, 2.0])
     """
 
     __slots__ = ("_memory", "_tensors", "_arrays", "__weakref__")
@@ -108,10 +114,12 @@ class Response(Mapping[str, Any]):
         arrays = self._arrays
         if arrays is None:
             arrays = self._arrays = {}
-        array = arrays.get(name)
-        if array is None:
-            tensor = self.tensor(name)
-            array = arrays[name] = tensor if numpy is None else tensor.numpy()
+        try:
+            return arrays[name]
+        except (KeyError, TypeError):
+            pass
+        tensor = self.tensor(name)
+        array = arrays[name] = tensor if numpy is None else tensor.numpy()
         return array
 
     def __iter__(self) -> Iterator[str]:
@@ -131,22 +139,37 @@ class Response(Mapping[str, Any]):
         return id(self)
 
     def tensor(self, name: str) -> Tensor:
-        """An output as a :class:`Tensor`; raises :class:`NotFound`, which is a ``KeyError``, for another name."""
+        """An output as a :class:`Tensor`; raises :class:`NotFound`, which is a ``KeyError``, for another name.
+
+        >>> response.tensor("x")
+        <inferlay.Tensor 'x': FP32 [2]>
+        >>> response.tensor("y")
+        Traceback (most recent call last):
+        inferlay.errors.NotFound: no output 'y' in the response of model 'echo'; it has 'x'
+        """
         try:
             return self._read()[name]
-        except KeyError:
+        except (KeyError, TypeError):
             known = ", ".join(repr(other) for other in self._read())
             raise NotFound(f"no output {name!r} in the response of model {self.model!r}; it has {known}") from None
 
     @property
     def model(self) -> str:
-        """The name of the model that answered."""
+        """The name of the model that answered.
+
+        >>> response.model
+        'echo'
+        """
         text: bytes = functions.response_model(self._memory.handle)
         return text.decode()
 
     @property
     def version(self) -> int:
-        """The version of the model that answered."""
+        """The version of the model that answered.
+
+        >>> response.version
+        1
+        """
         return int(functions.response_version(self._memory.handle))
 
     def __repr__(self) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Mapping, Optional, Union
 
 from . import html, onnxruntime, registry
 from ._library import functions
-from .calls import encode, whole
+from .checks import encode, path, whole
 from .engine import Engine, after
 from .errors import Error, check
 from .model import CLOSE_S, Inputs, Model, signature
@@ -60,25 +60,50 @@ class Server:
         """A model by name: of this version, or of the highest that serves.
 
         Raises :class:`NotFound`, a ``KeyError`` that lists the models there are, or :class:`Unavailable`.
+
+        >>> server.model("echo")
+        <inferlay.Model 'echo': x: FP32 [2] -> x: FP32 [2]>
+        >>> server.model("ecco")
+        Traceback (most recent call last):
+        inferlay.errors.NotFound: model 'ecco' not found; known: echo, texts
         """
-        found = self._models.get((name, version))
-        if found is None:
-            found = self._models[name, version] = Model(self._engine, name, version)
-        return found
+        try:
+            return self._models[name, version]
+        except (KeyError, TypeError):
+            # The latter for what is no name or number, as which it is refused now.
+            pass
+        made = Model(self._engine, name, version)
+        return self._models.setdefault((made.name, made._wanted), made)
 
     def infer(self, model: str, inputs: Union[Inputs, Any], *, version: int = 0, **asking: Any) -> Response:
-        """Asks a model and waits for the answer, see :meth:`Model.infer`."""
-        found = self._models.get((model, version)) or self.model(model, version)
-        return found.infer(inputs, **asking)
+        """Asks a model and waits for the answer, see :meth:`Model.infer`.
+
+        >>> server.infer("echo", {"x": [1.0, 2.0]}, timeout=5.0)["x"].tolist()
+        [1.0, 2.0]
+        """
+        return self.model(model, version).infer(inputs, **asking)
 
     async def infer_async(self, model: str, inputs: Union[Inputs, Any], *, version: int = 0, **asking: Any) -> Response:
-        """Asks a model and awaits the answer, see :meth:`Model.infer_async`."""
+        """Asks a model and awaits the answer, see :meth:`Model.infer_async`.
+
+        >>> import asyncio
+        >>> asyncio.run(server.infer_async("echo", [1.0, 2.0]))["x"].tolist()
+        [1.0, 2.0]
+        """
         return await self.model(model, version).infer_async(inputs, **asking)
 
     def load(self, file: Path) -> Model:
-        """Loads one more model, of one file, named by the file's stem."""
-        check(functions.model_load(self._engine.handle, encode(os.fspath(file))))
-        return self.model(os.path.splitext(os.path.basename(os.fspath(file)))[0])
+        """Loads one more model, of one file, named by the file's stem.
+
+        Raises what the backend refuses the file with, and :class:`AlreadyExists` for a name that is taken.
+
+        >>> server.load(digits_onnx)
+        <inferlay.Model 'model': image: FP32 [-1, 1, 8, 8] -> logits: FP32 [-1, 10]>
+        """
+        place = path("file", file)
+        check(functions.model_load(self._engine.handle, encode("file", place)))
+        self._engine.change = object()
+        return self.model(stem(place))
 
     def register(
         self,
@@ -130,68 +155,121 @@ class Server:
         return self.model(name)
 
     def remove(self, model: str, *, drain: float = CLOSE_S) -> None:
-        """Stops serving a model, after so many seconds for requests on their way at most."""
+        """Stops serving a model, after so many seconds for requests on their way at most.
+
+        Raises :class:`NotFound` for a name that there is not, and :class:`Timeout` when something was left.
+
+        >>> server.remove("echo")
+        >>> server.infer("echo", [1.0, 2.0])
+        Traceback (most recent call last):
+        inferlay.errors.Unavailable: model 'echo' has no version that serves
+        """
         try:
-            check(functions.model_remove(self._engine.handle, encode(model), after(drain)))
+            check(functions.model_remove(self._engine.handle, encode("model", model), after(drain)))
         finally:
+            self._engine.change = object()
             # Others may have asked for it meanwhile.
             for key in [key for key in list(self._models) if key[0] == model]:
                 self._models.pop(key, None)
 
     @property
     def models(self) -> List[Dict[str, Any]]:
-        """Every version of every model: name, version, state and the reason for it."""
+        """Every version of every model: name, version, state and the reason for it.
+
+        >>> server.models[0]
+        {'name': 'echo', 'version': 1, 'state': 'READY', 'reason': ''}
+        """
         rows: List[Dict[str, Any]] = self._engine.json(functions.server_models)
         return [{**row, "reason": onnxruntime.advised(row["reason"])} for row in rows]
 
     @property
     def metadata(self) -> Dict[str, Any]:
-        """Name, version and extensions, in the form of KServe v2."""
+        """Name, version and extensions, in the form of KServe v2.
+
+        >>> server.metadata["name"]
+        'inferlay'
+        """
         return self._engine.json(functions.server_metadata)  # type: ignore[no-any-return]
 
     @property
     def statistics(self) -> List[Dict[str, Any]]:
-        """What every model has done since it was loaded."""
+        """What every model has done since it was loaded; times are sums over requests, in nanoseconds.
+
+        >>> [(one["name"], one["inference_count"]) for one in server.statistics]
+        [('echo', 1), ('texts', 0)]
+        """
         return self._engine.json(functions.server_statistics)["model_stats"]  # type: ignore[no-any-return]
 
     @property
     def backends(self) -> List[Dict[str, Any]]:
-        """The backends that models may name."""
+        """The backends that models may name.
+
+        >>> "null" in [backend["name"] for backend in server.backends]
+        True
+        """
         return self._engine.json(functions.server_backends)  # type: ignore[no-any-return]
 
     @property
     def devices(self) -> List[Dict[str, Any]]:
-        """What models are executed on."""
+        """What models are executed on.
+
+        >>> server.devices[0]["kind"]
+        'CPU'
+        """
         return self._engine.json(functions.server_devices)  # type: ignore[no-any-return]
 
     @property
     def metrics(self) -> str:
-        """The statistics in the text format of Prometheus."""
+        """The statistics in the text format of Prometheus.
+
+        >>> [line for line in server.metrics.splitlines() if "success{" in line and "echo" in line]
+        ['nv_inference_request_success{model="echo",version="1"} 1']
+        """
         return self._engine.text(functions.server_metrics)
 
     @property
     def traces(self) -> Dict[str, Any]:
-        """The last requests that were traced, as Perfetto and Chrome read it."""
+        """The last requests that were traced, as Perfetto and Chrome read it; their times are in microseconds.
+
+        >>> response = server.infer("echo", [1.0, 2.0], traced=True)
+        >>> "traceEvents" in server.traces
+        True
+        """
         return self._engine.json(functions.server_traces)  # type: ignore[no-any-return]
 
     def trace_every(self, requests: int) -> None:
-        """Traces one in so many requests from now on; 0 for those only that ask for it."""
+        """Traces one in so many requests from now on; 0 for those only that ask for it.
+
+        >>> server.trace_every(100)
+        """
         check(functions.server_set_trace_every(self._engine.handle, whole("requests", requests, 32)))
 
     @property
     def is_live(self) -> bool:
-        """Whether it takes requests at all."""
+        """Whether it takes requests at all.
+
+        >>> server.is_live
+        True
+        """
         return bool(functions.server_is_live(self._engine.handle))
 
     @property
     def is_ready(self) -> bool:
-        """Whether it is live and every model of it serves."""
+        """Whether it is live and every model of it serves.
+
+        >>> server.is_ready
+        True
+        """
         return bool(functions.server_is_ready(self._engine.handle))
 
     def close(self, drain: float = CLOSE_S) -> None:
         """Stops: answers what is on its way for so many seconds at most, then what is left with errors.
 
         Raises :class:`Timeout`, naming the models, when a backend does not return. Closing again does nothing.
+
+        >>> server.close(drain=1.0)
+        >>> server
+        <inferlay.Server, closed>
         """
         self._engine.stop(drain)
 
@@ -224,16 +302,44 @@ class Server:
         raise TypeError("inferlay.Server: it lives in this process and is not pickled; start one where it is used")
 
 
-def load(model: Union[Path, bytes], **options: Any) -> Model:
+def load(
+    model: Union[Path, bytes],
+    *,
+    backends: Optional[Paths] = None,
+    backend_options: Optional[Mapping[str, Mapping[str, Any]]] = None,
+    options: Union[str, Mapping[str, Any], None] = None,
+    progress: Union[bool, Report, None] = None,
+) -> Model:
     """Serves one model, of a file or of the bytes of an ONNX file, on a server of its own.
 
     The keywords are those of :class:`Server`. The model is ready to be called; :meth:`Model.close` stops its server,
-    which also goes when nothing refers to the model any more.
+    which also goes when nothing refers to the model any more. Raises what the backend refuses the model with.
+
+    >>> with inferlay.load(digits_onnx) as model:
+    ...     model([[[[0.0] * 8] * 8]]).tensor("logits").shape
+    (1, 10)
     """
     if isinstance(model, (bytes, bytearray)):
         name = "model"
-        server = Server(models={name: {"model.onnx": bytes(model)}}, strict=True, **options)
+        models: Union[str, Mapping[str, Files]] = {name: {"model.onnx": bytes(model)}}
     else:
-        name = os.path.splitext(os.path.basename(os.fspath(model)))[0]
-        server = Server(models=model, strict=True, **options)
+        models = path("model", model, "a path, or the bytes of an ONNX file")
+        name = stem(models)
+    server = Server(
+        models=models,
+        backends=backends,
+        backend_options=backend_options,
+        options=options,
+        strict=True,
+        progress=progress,
+    )
     return Model(server._engine, name, owns=True)
+
+
+def stem(place: str) -> str:
+    """The name of the model that a file is.
+
+    >>> stem("models/digits.onnx")
+    'digits'
+    """
+    return os.path.splitext(os.path.basename(place))[0]

@@ -69,7 +69,11 @@ VIEWED: Dict[DataType, str] = {kind: viewed(kind) for kind in DataType if kind i
 class Tensor:
     """An output of a response.
 
-    ``name`` and ``dtype`` are those of the model, ``shape`` is what was written.
+    ``name`` and ``dtype`` are those of the model, ``shape`` is what was written, ``nbytes`` how many bytes that are.
+
+    >>> tensor = model([1.0, 2.0]).tensor("x")
+    >>> tensor.name, tensor.dtype, tensor.shape, tensor.nbytes
+    ('x', DataType.FP32, (2,), 8)
     """
 
     __slots__ = ("name", "dtype", "shape", "nbytes", "_address", "_offsets", "_memory", "__weakref__")
@@ -90,7 +94,11 @@ class Tensor:
 
     @property
     def ndim(self) -> int:
-        """The number of dims."""
+        """The number of dims.
+
+        >>> response.tensor("x").ndim
+        1
+        """
         return len(self.shape)
 
     def __len__(self) -> int:
@@ -109,6 +117,9 @@ class Tensor:
 
         ``BYTES`` are their contents, one after the other; ``BF16``, and ``FP16`` where views do not know it, are their
         16 bits.
+
+        >>> response.tensor("x").memoryview().tolist()
+        [1.0, 2.0]
         """
         if self.nbytes == 0:
             return memoryview(b"")
@@ -122,7 +133,11 @@ class Tensor:
         return self.memoryview()
 
     def numpy(self) -> Any:
-        """The elements as a read-only array of numpy, not copied; of ``BYTES``, a new one of ``bytes``."""
+        """The elements as a read-only array of numpy, not copied; of ``BYTES``, a new one of ``bytes``.
+
+        >>> response.tensor("x").numpy()
+        array([1., 2.], dtype=float32)
+        """
         if numpy is None:
             raise ImportError("inferlay.Tensor.numpy: numpy is not installed; memoryview() and tolist() do without")
         if self.dtype is BYTES:
@@ -137,14 +152,22 @@ class Tensor:
         return array
 
     def elements(self) -> List[bytes]:
-        """The elements of ``BYTES``, in order."""
+        """The elements of ``BYTES``, in order.
+
+        >>> server.infer("texts", ["one", b"two"]).tensor("x").elements()
+        [b'one', b'two']
+        """
         count = math.prod(self.shape)
         offsets = struct.unpack(f"={count + 1}Q", ctypes.string_at(self._offsets, 8 * (count + 1)))
         whole = ctypes.string_at(self._address, self.nbytes) if self.nbytes else b""
         return [whole[begin:end] for begin, end in zip(offsets, offsets[1:])]
 
     def tolist(self) -> Any:
-        """The elements as nested lists of Python's own types; ``BF16`` as ``float``, ``BYTES`` as ``bytes``."""
+        """The elements as nested lists of Python's own types; ``BF16`` as ``float``, ``BYTES`` as ``bytes``.
+
+        >>> response.tensor("x").tolist()
+        [1.0, 2.0]
+        """
         if self.dtype is DataType.BYTES:
             flat: List[Any] = list(self.elements())
         else:
@@ -188,8 +211,12 @@ class Tensor:
         dl_device: Optional[Tuple[int, int]] = None,
         copy: Optional[bool] = None,
     ) -> Any:
-        """A capsule of DLPack that shares the memory, which must not be written."""
-        if dl_device is not None and (int(dl_device[0]), int(dl_device[1])) != (dlpack.CPU, 0):
+        """A capsule of DLPack that shares the memory, which must not be written.
+
+        >>> numpy.from_dlpack(response.tensor("x"))
+        array([1., 2.], dtype=float32)
+        """
+        if dl_device is not None and dlpack.pair("dl_device", dl_device) != (dlpack.CPU, 0):
             raise BufferError(f"found device {dl_device}, expected host memory (1, 0)")
         if copy:
             raise BufferError("found copy=True; the tensor is handed on as it is, copy what you made of it")
@@ -197,11 +224,12 @@ class Tensor:
             raise Unsupported(f"output {self.name!r}: it lies in memory that the request brought; use that")
         if not isinstance(self._memory, Memory):
             raise Unsupported(f"input {self.name!r}: it lies in memory of its request; use memoryview() or tolist()")
+        is_versioned = max_version is not None and dlpack.pair("max_version", max_version) >= (1, 0)
         tensor = ctypes.c_void_p()
         name = self.name.encode()
         check(functions.response_detach(self._memory.handle, name, ctypes.byref(tensor)))
         try:
-            return dlpack.give(tensor.value or 0, 1 if max_version is not None and max_version[0] >= 1 else 0)
+            return dlpack.give(tensor.value or 0, is_versioned)
         finally:
             functions.tensor_free(tensor)
 

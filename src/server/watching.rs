@@ -1,0 +1,507 @@
+//! Repositories while the server runs: which there are, and a thread that does what their changes ask for.
+//!
+//! ```text
+//!   inferlay-watch: wait for hints -> look, decide (repository::Live) -> loads and unloads on the loading threads
+//!        ^                                                                      |
+//!        '------------------ how they ended, put into the inbox, and woken -----'
+//! ```
+//!
+//! Invariants: 1. What is loaded is what was looked at: its files are looked at once more before it serves, and if they
+//! were touched meanwhile it is dropped, and looked at anew. 2. The thread alone touches what is known of the files;
+//! everybody else puts into its inbox. 3. A poll ends when nothing of what it found is left to be done.
+
+use super::lifecycle::{Brought, Wish};
+use super::operation::{Ending, Operation};
+use super::{Inner, STOPPED, ServerHandle};
+use crate::repository::{
+    self, Hint, Live, Look, Order, Outcome, Periods, Repositories, Rules, Snapshot, Waker, Watcher,
+};
+use crate::sync::{Mutex, thread};
+use inferlay_backend_sdk::{Error, ErrorKind, LogLevel};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A repository: one folder of models or several that are searched as one, and the names that its models are served under.
+///
+/// # Examples
+/// ```
+/// use inferlay::{Repository, ServerHandle};
+/// // The model in `examples/models/digits` is served as `shapes/numbers`.
+/// let repository = Repository::at("examples/models").namespace("shapes").serve_as("digits", "numbers");
+/// let server = ServerHandle::builder().explicit([""; 0]).repository_with(repository).start()?;
+/// assert_eq!(server.models()[0].name, "shapes/numbers");
+/// # Ok::<(), inferlay::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[must_use = "nothing happens before it is given to a server"]
+pub struct Repository(pub(super) repository::Repository);
+
+impl Repository {
+    /// A folder of models.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Repository, ServerHandle};
+    /// let server = ServerHandle::builder().explicit([""; 0]).repository_with(Repository::at("examples/models")).start()?;
+    /// assert_eq!(server.models()[0].name, "digits");
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn at(folder: impl Into<PathBuf>) -> Self {
+        Repository(repository::Repository::at(folder.into()))
+    }
+
+    /// Models lie in this folder as well; a model lies in one of them.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::Repository;
+    /// let repository = Repository::at("fast_disk/models").and("large_disk/models");
+    /// # assert_ne!(repository, Repository::at("fast_disk/models"));
+    /// ```
+    pub fn and(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.0.folders.push(folder.into());
+        self
+    }
+
+    /// Serves the model in the folder `own` as `name`.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Repository, ServerHandle};
+    /// let repository = Repository::at("examples/models").serve_as("digits", "numbers");
+    /// let server = ServerHandle::builder().explicit([""; 0]).repository_with(repository).start()?;
+    /// assert_eq!(server.models()[0].name, "numbers");
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn serve_as(mut self, own: impl Into<String>, name: impl Into<String>) -> Self {
+        self.0.served_as.insert(own.into(), name.into());
+        self
+    }
+
+    /// Puts `namespace` and a `/` before the names of its models, so that two repositories may hold the same name.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Repository, ServerHandle};
+    /// let repository = Repository::at("examples/models").namespace("shapes");
+    /// let server = ServerHandle::builder().explicit([""; 0]).repository_with(repository).start()?;
+    /// assert_eq!(server.models()[0].name, "shapes/digits");
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.0.namespace = Some(namespace.into());
+        self
+    }
+}
+
+/// How repositories are watched.
+///
+/// # Examples
+/// ```
+/// use inferlay::{PollOptions, ServerHandle};
+/// use std::time::Duration;
+/// let options = PollOptions::new().settle_time(Duration::from_millis(200)).ready_marker("READY");
+/// let server = ServerHandle::builder().poll(options).start()?;
+/// # assert!(server.is_live());
+/// # Ok::<(), inferlay::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "nothing happens before it is given to `ServerBuilder::poll`"]
+pub struct PollOptions {
+    pub(super) rules: Rules,
+    pub(super) periods: Periods,
+    pub(super) marker: Option<String>,
+    pub(super) is_blind: bool,
+}
+
+impl PollOptions {
+    /// A model is acted on when it has been quiet for a second; the system tells of changes where it can, and all is
+    /// looked at every 30 seconds (every 2 where the system does not tell).
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{PollOptions, ServerHandle};
+    /// let server = ServerHandle::builder().poll(PollOptions::new()).start()?;
+    /// # assert!(server.is_live());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// For how long nothing of a model's folder may have changed before it is acted on: longer than whoever writes it ever
+    /// pauses.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{PollOptions, ServerHandle};
+    /// let options = PollOptions::new().settle_time(std::time::Duration::from_secs(5));
+    /// # assert!(ServerHandle::builder().poll(options).start()?.is_live());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn settle_time(mut self, time: Duration) -> Self {
+        self.rules.settle_ns = nanoseconds(time);
+        self
+    }
+
+    /// How often everything is looked at without being told to.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{PollOptions, ServerHandle};
+    /// let options = PollOptions::new().period(std::time::Duration::from_secs(15));
+    /// # assert!(ServerHandle::builder().poll(options).start()?.is_live());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn period(mut self, time: Duration) -> Self {
+        self.periods = Periods { watched_ns: nanoseconds(time), blind_ns: nanoseconds(time) };
+        self
+    }
+
+    /// Waits for a file of this name, in the model's folder or a version's, instead of for quiet: written last, and anew for
+    /// each change.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{PollOptions, ServerHandle};
+    /// let options = PollOptions::new().ready_marker(".ready");
+    /// # assert!(ServerHandle::builder().poll(options).start()?.is_live());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn ready_marker(mut self, name: impl Into<String>) -> Self {
+        self.marker = Some(name.into());
+        self
+    }
+
+    /// Tries a load that failed again after so long, although nothing has changed. Else it waits for a change.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{PollOptions, ServerHandle};
+    /// let options = PollOptions::new().retry_after(std::time::Duration::from_secs(60));
+    /// # assert!(ServerHandle::builder().poll(options).start()?.is_live());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn retry_after(mut self, time: Duration) -> Self {
+        self.rules.retry_ns = Some(nanoseconds(time));
+        self
+    }
+
+    /// Looks only at every period: for file systems of whose changes the system tells nothing.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{PollOptions, ServerHandle};
+    /// let options = PollOptions::new().by_period_only();
+    /// # assert!(ServerHandle::builder().poll(options).start()?.is_live());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn by_period_only(mut self) -> Self {
+        self.is_blind = true;
+        self
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// The thread that watches, if there is one.
+#[derive(Default)]
+pub(super) struct Watching(Mutex<Option<Running>>);
+
+struct Running {
+    shared: Arc<Shared>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+/// What others have to tell the thread.
+struct Shared {
+    inbox: Mutex<Inbox>,
+    waker: Waker,
+}
+
+#[derive(Default)]
+struct Inbox {
+    /// How the thread's own loads ended.
+    ended: Vec<Known>,
+    /// What somebody else has loaded.
+    loaded: Vec<Known>,
+    repositories: Option<Repositories>,
+    polls: Vec<Ending>,
+    is_over: bool,
+}
+
+impl Shared {
+    fn put(&self, change: impl FnOnce(&mut Inbox)) {
+        change(&mut self.inbox.lock());
+        self.waker.wake();
+    }
+}
+
+impl Watching {
+    fn shared(&self) -> Option<Arc<Shared>> {
+        self.0.lock().as_ref().map(|running| running.shared.clone())
+    }
+
+    /// Starts to watch, unless that was done.
+    ///
+    /// # Errors
+    /// `RESOURCE_EXHAUSTED` when the system gives no thread.
+    pub(super) fn start(&self, inner: &Arc<Inner>, options: &PollOptions, known: Vec<Known>) -> Result<(), Error> {
+        let mut running = self.0.lock();
+        if running.is_some() {
+            return Ok(());
+        }
+        let watcher = if options.is_blind { Watcher::blind(options.periods) } else { Watcher::new(options.periods) };
+        let mut live = Live::new(inner.repositories.lock().clone(), options.rules.clone());
+        for Known { name, snapshot, outcome } in known {
+            live.loaded(&inner.services.clock, &name, snapshot, outcome);
+        }
+        let shared = Arc::new(Shared { inbox: Mutex::default(), waker: watcher.waker() });
+        let round =
+            Round { inner: inner.clone(), shared: shared.clone(), live, watcher, under_way: 0, polls: Vec::new() };
+        let thread = thread::spawn("inferlay-watch", move || round.run()).map_err(|error| {
+            Error::new(ErrorKind::ResourceExhausted, format!("the thread that watches did not start: {error}"))
+        })?;
+        *running = Some(Running { shared, thread: Some(thread) });
+        Ok(())
+    }
+
+    /// Ends the thread.
+    pub(super) fn stop(&self) {
+        let running = self.0.lock().take();
+        if let Some(mut running) = running {
+            running.shared.put(|inbox| inbox.is_over = true);
+            thread::join(running.thread.take());
+        }
+    }
+
+    /// A model was loaded, or was not, by somebody else.
+    pub(super) fn loaded(&self, known: Known) {
+        if let Some(shared) = self.shared() {
+            shared.put(|inbox| inbox.loaded.push(known));
+        }
+    }
+
+    /// There are other repositories.
+    pub(super) fn repositories_changed(&self, repositories: Repositories) {
+        if let Some(shared) = self.shared() {
+            shared.put(|inbox| inbox.repositories = Some(repositories));
+        }
+    }
+}
+
+/// What is known of a model's files.
+pub(super) struct Known {
+    name: String,
+    snapshot: Arc<Snapshot>,
+    outcome: Outcome,
+}
+
+impl Known {
+    /// What a load of the files in `look` came to.
+    pub(super) fn of(name: &str, look: &Look, brought: &Brought) -> Self {
+        let outcome = outcome(brought);
+        Known { name: name.to_owned(), snapshot: Arc::new(look.snapshot.clone()), outcome }
+    }
+}
+
+fn outcome(brought: &Brought) -> Outcome {
+    match brought.outcomes.iter().any(|(_, error)| error.is_some()) {
+        _ if brought.is_stale => Outcome::Stale,
+        true => Outcome::Failed,
+        false => Outcome::Serves,
+    }
+}
+
+/// The thread's own.
+struct Round {
+    inner: Arc<Inner>,
+    shared: Arc<Shared>,
+    live: Live,
+    watcher: Watcher,
+    /// Loads that were ordered and have not ended.
+    under_way: usize,
+    polls: Vec<Ending>,
+}
+
+impl Round {
+    fn run(mut self) {
+        let clock = self.inner.services.clock.clone();
+        loop {
+            let mut hints = self.watcher.wait(&clock, self.live.wake_at());
+            if self.take_in(&mut hints) {
+                return;
+            }
+            let inner = self.inner.clone();
+            let turn = self.live.turn(&clock, &hints, &mut self.watcher, &|| !inner.is_stopping());
+            for report in &turn.reports {
+                self.inner.services.log.write(LogLevel::Warning, report);
+            }
+            turn.orders.into_iter().for_each(|order| self.obey(order));
+            if self.under_way == 0 && self.live.wake_at().is_none() {
+                self.polls.drain(..).for_each(|poll| poll.end(Ok(())));
+            }
+        }
+    }
+
+    /// Takes the inbox in. Whether all is over.
+    fn take_in(&mut self, hints: &mut Vec<Hint>) -> bool {
+        let inbox = std::mem::take(&mut *self.shared.inbox.lock());
+        self.under_way -= inbox.ended.len();
+        for Known { name, snapshot, outcome } in inbox.ended.into_iter().chain(inbox.loaded) {
+            self.live.loaded(&self.inner.services.clock, &name, snapshot, outcome);
+        }
+        if let Some(repositories) = inbox.repositories {
+            *self.live.repositories() = repositories;
+            hints.push(Hint::All);
+        }
+        if !inbox.polls.is_empty() {
+            self.polls.extend(inbox.polls);
+            hints.push(Hint::All);
+        }
+        inbox.is_over
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Load { model, change, snapshot } => {
+                let message = format!("model '{}': loading, as found: {change}", model.name);
+                self.inner.services.log.write(LogLevel::Info, &message);
+                self.load(*model, snapshot);
+            }
+            Order::Unload(name) => {
+                if let Ok(entry) = self.inner.catalog.entry(&name) {
+                    self.inner.unload(&entry, false).then(move |_| entry.forget());
+                }
+                self.live.unloaded(&name);
+            }
+            Order::Broken(name, error) => {
+                let told = error.clone().at(format_args!("model '{}'", name.escape_debug()));
+                self.inner.services.log.write(LogLevel::Error, told.message());
+                self.inner.catalog.entry_or_new(&name).fail(0, &error, &self.inner.catalog.events);
+            }
+        }
+    }
+
+    fn load(&mut self, found: repository::FoundModel, snapshot: Arc<Snapshot>) {
+        self.under_way += 1;
+        let entry = self.inner.catalog.entry_or_new(&found.name);
+        let (name, turn) = (found.name.clone(), entry.turn());
+        let (inner, shared) = (self.inner.clone(), self.shared.clone());
+        self.inner.jobs.push(&name.clone(), move || {
+            let repositories = inner.repositories.lock().clone();
+            let is_still_so = || repository::is_still_so(&repositories, &name, &snapshot);
+            let wish = Wish { found: Arc::new(found), config: None, versions: None, turn };
+            let outcome = outcome(&inner.bring(&entry, &wish, &is_still_so));
+            shared.put(|inbox| inbox.ended.push(Known { name, snapshot, outcome }));
+        });
+    }
+}
+
+impl ServerHandle {
+    /// Looks at all repositories now, and does what has changed there asks for: the operation is done when that is done,
+    /// the models' own failures aside (see [`ServerHandle::models`]). A model that is being written is waited for.
+    ///
+    /// A server that was not started with [`crate::ServerBuilder::poll`] looks only when this is called.
+    ///
+    /// # Errors
+    /// By the operation: [`ErrorKind::FailedPrecondition`] for a server that loads explicitly.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::ServerHandle;
+    /// let server = ServerHandle::builder().start()?;
+    /// server.add_repository("examples/models")?;
+    /// server.poll().wait()?;
+    /// assert_eq!(server.models()[0].name, "digits");
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn poll(&self) -> Operation {
+        let operation = Operation::new(self.inner.services.clock.clone());
+        let ending = Ending::of(&operation);
+        if !self.is_live() {
+            ending.end(Err(STOPPED));
+            return operation;
+        }
+        if self.inner.is_explicit {
+            let message = "a server that loads explicitly does not poll; load_model loads what has changed";
+            ending.end(Err(Error::new(ErrorKind::FailedPrecondition, message)));
+            return operation;
+        }
+        let never = Periods { watched_ns: u64::MAX, blind_ns: u64::MAX };
+        let asked = PollOptions { periods: never, is_blind: true, ..PollOptions::default() };
+        match self.inner.watching.start(&self.inner.shared(), &asked, Vec::new()) {
+            Err(error) => ending.end(Err(error)),
+            Ok(()) => match self.inner.watching.shared() {
+                Some(shared) => shared.put(|inbox| inbox.polls.push(ending)),
+                None => ending.end(Err(STOPPED)),
+            },
+        }
+        operation
+    }
+
+    /// Adds a folder of models. A server that polls loads them; else they are loaded when they are asked for.
+    ///
+    /// # Errors
+    /// As for [`ServerHandle::add_repository_with`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{ErrorKind, ServerHandle};
+    /// let server = ServerHandle::builder().explicit([""; 0]).start()?;
+    /// server.add_repository("examples/models")?;
+    /// assert_eq!(server.add_repository("examples/models").unwrap_err().kind(), ErrorKind::AlreadyExists);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn add_repository(&self, folder: impl Into<PathBuf>) -> Result<(), Error> {
+        self.add_repository_with(Repository::at(folder))
+    }
+
+    /// Adds a repository.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AlreadyExists`] for one of the same folders; [`ErrorKind::InvalidArg`] for a name or namespace that no
+    /// model may bear.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Repository, ServerHandle};
+    /// let server = ServerHandle::builder().explicit([""; 0]).start()?;
+    /// server.add_repository_with(Repository::at("examples/models").namespace("shapes"))?;
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn add_repository_with(&self, repository: Repository) -> Result<(), Error> {
+        self.change_repositories(|repositories| repositories.add(repository.0))
+    }
+
+    /// Takes a repository away, by its folders. A server that polls unloads its models; else they serve on.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`].
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::ServerHandle;
+    /// let server = ServerHandle::builder().repository("examples/models").explicit([""; 0]).start()?;
+    /// server.remove_repository(["examples/models"])?;
+    /// assert!(server.load_model("digits").wait().is_err());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn remove_repository<F: Into<PathBuf>>(&self, folders: impl IntoIterator<Item = F>) -> Result<(), Error> {
+        let folders: Vec<PathBuf> = folders.into_iter().map(Into::into).collect();
+        self.change_repositories(|repositories| repositories.remove(&folders).map(drop))
+    }
+
+    fn change_repositories(&self, change: impl FnOnce(&mut Repositories) -> Result<(), Error>) -> Result<(), Error> {
+        let repositories = {
+            let mut repositories = self.inner.repositories.lock();
+            change(&mut repositories)?;
+            repositories.clone()
+        };
+        self.inner.watching.repositories_changed(repositories);
+        Ok(())
+    }
+}

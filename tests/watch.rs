@@ -1,0 +1,232 @@
+//! Repositories that change while a server polls them, over a real file system; time is moved by hand.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may unwrap")]
+
+mod common;
+
+use common::scale::Scale;
+use common::{Folder, eventually, finishes};
+use inferlay::{
+    ErrorKind, ManualClock, ModelState, PollOptions, Repository, Request, ServerBuilder, ServerHandle, Tensor,
+};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A server that watches `folder`, and the clock that it goes by.
+struct Site {
+    server: ServerHandle,
+    clock: ManualClock,
+    scale: Scale,
+}
+
+fn options() -> PollOptions {
+    PollOptions::new().settle_time(Duration::from_secs(10)).period(Duration::from_secs(1)).by_period_only()
+}
+
+fn site(build: impl FnOnce(ServerBuilder) -> ServerBuilder, options: PollOptions) -> Site {
+    let (clock, scale) = (ManualClock::new(), Scale::default());
+    let builder = ServerHandle::builder().backend(Arc::new(scale.clone())).manual_clock(&clock).poll(options);
+    Site { server: build(builder).start().unwrap(), clock, scale }
+}
+
+impl Site {
+    /// Lets time go by, a second at a time, until `is_so`.
+    #[track_caller]
+    fn until(&self, what: &str, mut is_so: impl FnMut(&ServerHandle) -> bool) {
+        eventually(what, || {
+            self.clock.advance(Duration::from_secs(1));
+            std::thread::yield_now();
+            is_so(&self.server)
+        });
+    }
+
+    /// What the model makes of 1; nothing when it does not serve.
+    fn factor(&self, model: &str) -> Option<f32> {
+        factor(&self.server, model)
+    }
+}
+
+fn factor(server: &ServerHandle, model: &str) -> Option<f32> {
+    let x = Tensor::from_vec(vec![1.0f32], [1, 1]).unwrap();
+    let response = server.infer(model, Request::new().input("x", x)).ok()?;
+    Some(response.slice::<f32>("y").unwrap()[0])
+}
+
+fn repository(files: &[(&str, &str)]) -> (Folder, PathBuf) {
+    let folder = Folder::with(files);
+    let path = folder.path().to_owned();
+    (folder, path)
+}
+
+/// Puts a file in the place of another in one step, as whoever publishes a model should.
+fn publish(folder: &Path, name: &str, text: &str) {
+    fs::create_dir_all(folder.join(name).parent().unwrap()).unwrap();
+    fs::write(folder.join("new.tmp"), text).unwrap();
+    fs::rename(folder.join("new.tmp"), folder.join(name)).unwrap();
+}
+
+#[test]
+fn models_come_change_and_go_with_their_files() {
+    finishes(|| {
+        let (_folder, path) = repository(&[("a/1/factor.txt", "2"), ("c/1/factor.txt", "9")]);
+        let site = site(|builder| builder.repository(&path), options());
+        assert_eq!((site.factor("a"), site.factor("c")), (Some(2.0), Some(9.0)));
+        publish(&path, "b/1/factor.txt", "3");
+        site.until("b is served", |server| factor(server, "b") == Some(3.0));
+        publish(&path, "a/2/factor.txt", "4");
+        site.until("the new version is served", |server| factor(server, "a") == Some(4.0));
+        publish(&path, "a/2/factor.txt", "5");
+        site.until("the same version is served anew", |server| factor(server, "a") == Some(5.0));
+        fs::remove_dir_all(path.join("a/2")).unwrap();
+        site.until("the older version is back", |server| factor(server, "a") == Some(2.0));
+        fs::remove_dir_all(path.join("b")).unwrap();
+        site.until("b is gone", |server| server.models().iter().all(|status| status.name != "b"));
+        eventually("what went is freed", || site.scale.models() == 2);
+        assert!(site.server.is_ready() && site.factor("c") == Some(9.0));
+    });
+}
+
+#[test]
+fn what_did_not_change_is_not_loaded_again() {
+    finishes(|| {
+        let (_folder, path) =
+            repository(&[("a/1/factor.txt", "2"), ("b/1/factor.txt", "3"), ("b/config.yaml", "max_batch_size: 8")]);
+        let site = site(|builder| builder.repository(&path), options());
+        site.until("b has one instance", |_| site.scale.instances() == 2);
+        // The same content under another time, and other instance groups.
+        publish(&path, "a/1/factor.txt", "2");
+        publish(&path, "b/config.yaml", "max_batch_size: 8\ninstance_group: {count: 3}");
+        site.until("b has three instances", |_| site.scale.instances() == 4);
+        publish(&path, "b/config.yaml", "max_batch_size: 8\ndefault_queue_policy: {max_queue_size: 7}");
+        let queue_size = |server: &ServerHandle| server.model("b").unwrap().config().unwrap().queue_size_max;
+        site.until("b has another queue", |server| queue_size(server) == 7);
+        assert_eq!((site.scale.loads(), site.factor("b")), (2, Some(3.0)));
+        eventually("instances of the old lane are freed", || (site.scale.instances(), site.scale.models()) == (2, 2));
+    });
+}
+
+#[test]
+fn a_file_that_is_still_written_is_not_loaded() {
+    finishes(|| {
+        let (_folder, path) = repository(&[("a/1/factor.txt", "2")]);
+        let site = site(|builder| builder.repository(&path), options());
+        fs::create_dir(path.join("a/2")).unwrap();
+        for part in ["1", "12", "123"] {
+            fs::write(path.join("a/2/factor.txt"), part).unwrap();
+            // Less than it takes to settle.
+            (0..5).for_each(|_| site.clock.advance(Duration::from_secs(1)));
+            assert_eq!(site.factor("a"), Some(2.0));
+        }
+        site.until("the whole file is loaded", |server| factor(server, "a") == Some(123.0));
+        assert_eq!(site.scale.loads(), 2);
+    });
+}
+
+#[test]
+fn a_broken_version_leaves_the_old_one_and_the_next_one_heals_it() {
+    finishes(|| {
+        let (_folder, path) = repository(&[("a/1/factor.txt", "2")]);
+        let site = site(|builder| builder.repository(&path), options());
+        publish(&path, "a/2/factor.txt", "broken");
+        let is_told = |server: &ServerHandle| server.models().iter().any(|status| status.reason.contains("'broken'"));
+        site.until("it is told", is_told);
+        assert!(site.factor("a") == Some(2.0) && site.server.is_ready());
+        publish(&path, "a/config.yaml", "backend: [");
+        site.until("it is told as well", |server| {
+            server.models().iter().any(|status| status.reason.contains("config.yaml"))
+        });
+        assert_eq!(site.factor("a"), Some(2.0));
+        fs::remove_file(path.join("a/config.yaml")).unwrap();
+        publish(&path, "a/2/factor.txt", "3");
+        site.until("it serves", |server| factor(server, "a") == Some(3.0));
+        site.until("all is well", |server| server.models().iter().all(|status| status.state == ModelState::Ready));
+    });
+}
+
+#[test]
+fn a_marker_says_when_a_model_is_whole() {
+    finishes(|| {
+        let (_folder, path) = repository(&[("a/1/factor.txt", "2"), ("a/READY", "")]);
+        let site = site(|builder| builder.repository(&path), options().ready_marker("READY"));
+        publish(&path, "a/2/factor.txt", "3");
+        (0..60).for_each(|_| site.clock.advance(Duration::from_secs(1)));
+        assert_eq!(site.factor("a"), Some(2.0));
+        publish(&path, "a/READY", "");
+        site.until("it is loaded", |server| factor(server, "a") == Some(3.0));
+    });
+}
+
+#[test]
+fn repositories_come_and_go() {
+    finishes(|| {
+        let (_one, one) = repository(&[("a/1/factor.txt", "2")]);
+        let (_two, two) = repository(&[("a/1/factor.txt", "3")]);
+        let (_three, three) = repository(&[("a/1/factor.txt", "4")]);
+        let site = site(|builder| builder.repository(&one), options());
+        site.server.add_repository_with(Repository::at(&two).namespace("two")).unwrap();
+        site.server.add_repository_with(Repository::at(&three).serve_as("a", "third")).unwrap();
+        site.until("all are served", |server| {
+            ["a", "two/a", "third"].map(|model| factor(server, model)) == [Some(2.0), Some(3.0), Some(4.0)]
+        });
+        site.server.remove_repository([&two]).unwrap();
+        site.until("its model is gone", |server| factor(server, "two/a").is_none());
+        assert_eq!((site.factor("a"), site.factor("third")), (Some(2.0), Some(4.0)));
+        assert_eq!(site.server.remove_repository([&two]).unwrap_err().kind(), ErrorKind::NotFound);
+    });
+}
+
+#[test]
+fn a_poll_looks_once_and_ends_when_all_is_done() {
+    finishes(|| {
+        let (_folder, path) = repository(&[("a/1/factor.txt", "2")]);
+        let (clock, scale) = (ManualClock::new(), Scale::default());
+        let builder = || ServerHandle::builder().backend(Arc::new(scale.clone())).manual_clock(&clock);
+        let server = builder().repository(&path).start().unwrap();
+        publish(&path, "a/2/factor.txt", "3");
+        publish(&path, "b/1/factor.txt", "4");
+        assert_eq!((factor(&server, "a"), factor(&server, "b")), (Some(2.0), None));
+        let poll = server.poll();
+        eventually("the poll ends", || {
+            clock.advance(Duration::from_millis(100));
+            poll.is_done()
+        });
+        poll.wait().unwrap();
+        assert_eq!((factor(&server, "a"), factor(&server, "b")), (Some(3.0), Some(4.0)));
+        let explicit = builder().explicit([""; 0]).start().unwrap();
+        assert_eq!(explicit.poll().wait().unwrap_err().kind(), ErrorKind::FailedPrecondition);
+        server.stop(Duration::from_secs(1)).unwrap();
+        assert_eq!(server.poll().wait().unwrap_err().kind(), ErrorKind::Unavailable);
+    });
+}
+
+#[test]
+fn a_repository_that_is_not_there_takes_nothing_down() {
+    finishes(|| {
+        let (_folder, path) = repository(&[("models/a/1/factor.txt", "2"), ("models/b/1/factor.txt", "3")]);
+        let models = path.join("models");
+        let site = site(|builder| builder.repository(&models), options());
+        site.until("both serve", |server| factor(server, "a").is_some() && factor(server, "b").is_some());
+        fs::rename(&models, path.join("away")).unwrap();
+        (0..60).for_each(|_| site.clock.advance(Duration::from_secs(1)));
+        assert_eq!((site.factor("a"), site.factor("b")), (Some(2.0), Some(3.0)));
+        publish(&path, "away/a/2/factor.txt", "5");
+        fs::rename(path.join("away"), &models).unwrap();
+        site.until("it is back", |server| factor(server, "a") == Some(5.0));
+    });
+}
+
+#[test]
+fn the_system_tells_of_changes_without_a_period() {
+    finishes(|| {
+        let (_folder, path) = repository(&[("a/1/factor.txt", "2")]);
+        let scale = Scale::default();
+        let options = PollOptions::new().settle_time(Duration::from_millis(30)).period(Duration::from_secs(3600));
+        let server = ServerHandle::builder().backend(Arc::new(scale)).repository(&path).poll(options).start().unwrap();
+        publish(&path, "a/2/factor.txt", "3");
+        eventually("the change is seen", || factor(&server, "a") == Some(3.0));
+        fs::remove_dir_all(path.join("a/2")).unwrap();
+        eventually("its end is seen", || factor(&server, "a") == Some(2.0));
+    });
+}
