@@ -70,18 +70,24 @@ impl<'a> Remark<'a> {
             (None, Some(model)) => format!("model '{}': {}", escaped(model), self.message),
             _ => self.message.to_owned(),
         };
-        let mut group = level.primary_title(title).elements(None::<Origin<'_>>);
-        if let Some(file) = self.file {
-            let origin = Origin::path(file);
-            group = group.element(match self.position {
-                Some((line, column)) => origin.line(line).char_column(column),
-                None => origin,
-            });
-        }
-        if let (Some((line, marked)), Some((number, _))) = (&self.snippet, self.position) {
-            let marked = AnnotationKind::Primary.span(marked.clone());
-            group = group.element(Snippet::source(*line).line_start(number).annotation(marked));
-        }
+        let group = level.primary_title(title).elements(None::<Origin<'_>>);
+        let Some(file) = self.file else { return renderer.render(&[group]) + "\n" };
+        let origin = match self.position {
+            Some((line, column)) => Origin::path(file).line(line).char_column(column),
+            None => Origin::path(file),
+        };
+        let group = match (&self.snippet, self.position) {
+            (Some((line, marked)), Some((number, column))) => {
+                let snippet = Snippet::source(*line).line_start(number);
+                let snippet = snippet.annotation(AnnotationKind::Primary.span(marked.clone()));
+                // The column is counted in the line, unless that was shortened.
+                match line.get(..marked.start).map(|before| before.chars().count() + 1) {
+                    Some(counted) if counted == column => group.element(snippet.path(file)),
+                    _ => group.element(origin).element(snippet),
+                }
+            }
+            _ => group.element(origin),
+        };
         renderer.render(&[group]) + "\n"
     }
 
