@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Checks, migrates, lists and asks repositories of models.
 #[derive(Parser)]
@@ -98,9 +98,21 @@ pub(crate) struct Run {
 
 #[derive(Args)]
 pub(crate) struct Backends {
-    /// A folder of backends; may be given several times
+    /// A folder of backends; may be given several times [default: ../lib/inferlay/backends beside this program]
     #[arg(long = "backends", value_name = "DIR")]
-    pub(crate) folders: Vec<PathBuf>,
+    given: Vec<PathBuf>,
+}
+
+impl Backends {
+    /// Where backends are looked for. Beside the program itself nothing can be: there, `inferlay` is the program.
+    pub(crate) fn folders(&self) -> Vec<PathBuf> {
+        if !self.given.is_empty() {
+            return self.given.clone();
+        }
+        let program = std::env::current_exe().and_then(|path| path.canonicalize()).ok();
+        let root = program.as_deref().and_then(|path| path.parent()?.parent().map(Path::to_owned));
+        root.map(|root| root.join("lib/inferlay/backends")).into_iter().collect()
+    }
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

@@ -11,7 +11,7 @@ pub(crate) fn lint(own: &Lint, said: &Arguments) -> Result<End, Error> {
     for repository in &own.repositories {
         builder = builder.repository(repository);
     }
-    for folder in &own.backends.folders {
+    for folder in own.backends.folders() {
         builder = builder.backend_directory(folder);
     }
     if let Some(name) = &own.config_name {

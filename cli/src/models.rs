@@ -25,7 +25,7 @@ pub(crate) fn models(own: &Models) -> Result<End, Error> {
 pub(crate) fn builder(path: &Path, backends: &Backends) -> ServerBuilder {
     let builder = ServerHandle::builder();
     let builder = if path.is_file() { builder.model_file(path) } else { builder.repository(path) };
-    backends.folders.iter().fold(builder, ServerBuilder::backend_directory)
+    backends.folders().into_iter().fold(builder, ServerBuilder::backend_directory)
 }
 
 pub(crate) fn start(builder: ServerBuilder) -> Result<ServerHandle, Error> {

@@ -72,7 +72,14 @@ impl Finding {
     /// How much it matters.
     ///
     /// # Examples
-    /// See [`Finding`].
+    /// ```
+    /// # use inferlay::{ServerHandle, Severity};
+    /// # let config = b"backend: 'null'\nmax_batch_size: -1".to_vec();
+    /// let builder = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]);
+    /// let found = &builder.lint()?[0];
+    /// assert_eq!(found.severity(), Severity::Error);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn severity(&self) -> Severity {
         self.severity
     }
@@ -80,7 +87,14 @@ impl Finding {
     /// The model, if it is about one.
     ///
     /// # Examples
-    /// See [`Finding`].
+    /// ```
+    /// # use inferlay::ServerHandle;
+    /// # let config = b"backend: 'null'\nmax_batch_size: -1".to_vec();
+    /// let builder = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]);
+    /// let found = &builder.lint()?[0];
+    /// assert_eq!(found.model(), Some("echo"));
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn model(&self) -> Option<&str> {
         self.model.as_deref()
     }
@@ -88,7 +102,14 @@ impl Finding {
     /// The config file, if it is about what one says.
     ///
     /// # Examples
-    /// See [`Finding`].
+    /// ```
+    /// # use inferlay::ServerHandle;
+    /// # let config = b"backend: 'null'\nmax_batch_size: -1".to_vec();
+    /// let builder = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]);
+    /// let found = &builder.lint()?[0];
+    /// assert_eq!(found.place(), Some("echo/config.yaml"));
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn place(&self) -> Option<&str> {
         self.config().map(ConfigError::place)
     }
@@ -96,7 +117,14 @@ impl Finding {
     /// Line and column, see [`ConfigError::position`].
     ///
     /// # Examples
-    /// See [`Finding`].
+    /// ```
+    /// # use inferlay::ServerHandle;
+    /// # let config = b"backend: 'null'\nmax_batch_size: -1".to_vec();
+    /// let builder = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]);
+    /// let found = &builder.lint()?[0];
+    /// assert_eq!(found.position(), Some((2, 17)));
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn position(&self) -> Option<(usize, usize)> {
         self.config()?.position()
     }
@@ -104,7 +132,14 @@ impl Finding {
     /// The line and what of it is marked, see [`ConfigError::snippet`].
     ///
     /// # Examples
-    /// See [`Finding`].
+    /// ```
+    /// # use inferlay::ServerHandle;
+    /// # let config = b"backend: 'null'\nmax_batch_size: -1".to_vec();
+    /// let builder = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]);
+    /// let found = &builder.lint()?[0];
+    /// assert_eq!(found.snippet(), Some(("max_batch_size: -1", 16..18)));
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn snippet(&self) -> Option<(&str, Range<usize>)> {
         self.config()?.snippet()
     }
@@ -112,7 +147,14 @@ impl Finding {
     /// What was found and what was expected.
     ///
     /// # Examples
-    /// See [`Finding`].
+    /// ```
+    /// # use inferlay::ServerHandle;
+    /// # let config = b"backend: 'null'\nmax_batch_size: -1".to_vec();
+    /// let builder = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]);
+    /// let found = &builder.lint()?[0];
+    /// assert_eq!(found.message(), "max_batch_size: found -1, expected a whole number from 0 to 2147483647");
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
     pub fn message(&self) -> &str {
         match &self.what {
             What::Config(error) => error.message(),
