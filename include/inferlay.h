@@ -614,6 +614,24 @@ inferlay_status *inferlay_options_set_log(inferlay_options *options,
                                           void *user_data,
                                           inferlay_log_level level_min);
 
+// Trusts models whose manifest is signed with the secret half of an Ed25519 key. Several may be trusted; the signature
+// of one of them is enough. A manifest that is signed by others keeps its model from being loaded.
+//                                                                                        [one thread] [never blocks]
+// `key`: the public half, 64 hexadecimal digits; borrowed for the call.
+INFERLAY_MUST_USE inferlay_status *inferlay_options_add_trusted_key(inferlay_options *options, const char *key);
+
+// Whether models in folders and files are refused that have no `inferlay.manifest`; false by default. One that is there
+// is checked in any case.                                                                [one thread] [never blocks]
+INFERLAY_MUST_USE
+inferlay_status *inferlay_options_set_require_manifest(inferlay_options *options,
+                                                       bool require_manifest);
+
+// Whether models in folders and files are refused whose manifest is not signed by a trusted key; false by default.
+//                                                                                        [one thread] [never blocks]
+INFERLAY_MUST_USE
+inferlay_status *inferlay_options_set_require_signature(inferlay_options *options,
+                                                        bool require_signature);
+
 // Starts a server: loads everything the options name, and serves.             [any thread] [blocks: loads the models]
 //
 // `api_version`: INFERLAY_API_VERSION. `options`: borrowed for the call; NULL for the defaults and no models.

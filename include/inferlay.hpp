@@ -796,6 +796,17 @@ class options {
 
   // Whether the start fails when any model fails to load.
   options &set_strict(bool is_strict) { return done(inferlay_options_set_strict(raw(), is_strict)); }
+
+  // Trusts models whose manifest is signed with the secret half of this Ed25519 key: 64 hexadecimal digits.
+  options &add_trusted_key(text key) { return done(inferlay_options_add_trusted_key(raw(), key.chars())); }
+  // Whether models in folders and files need a manifest, or one that is signed by a trusted key.
+  options &set_require_manifest(bool is_required) {
+    return done(inferlay_options_set_require_manifest(raw(), is_required));
+  }
+  options &set_require_signature(bool is_required) {
+    return done(inferlay_options_set_require_signature(raw(), is_required));
+  }
+
   options &set_caller_runs(caller_runs who) {
     return done(inferlay_options_set_caller_runs(raw(), static_cast<inferlay_caller_runs>(who)));
   }

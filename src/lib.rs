@@ -107,8 +107,12 @@
 //!
 //! - `tract`, on by default: the ONNX backend. It takes minutes to compile; leave it out of builds that need no ONNX.
 //! - `ndarray`, on by default: `ndarray` arrays as inputs, and tensors as views of arrays.
+//! - `integrity`, on by default: models that are sealed by a manifest of sums, which may be signed, see [`seal()`].
+//! - `object-store`: repositories in S3, Google Cloud Storage, Azure and WebDAV, see `ServerBuilder::repository_url`.
+//!   A program that speaks TLS by `rustls` itself sets its own provider before; else `ring` is set for the process.
 //!
-//! The library opens no socket, prints nothing and installs no handler of any kind.
+//! The library opens no socket but to an object store that it is given the URL of, prints nothing and installs no handler
+//! of any kind.
 #![deny(unsafe_code)]
 
 #[allow(unsafe_code)]
@@ -135,6 +139,11 @@ pub use inferlay_backend_sdk::{
     TensorMut,
 };
 pub use observe::{Cut, DurationStatistics, LogRecord, ModelStatistics, Trace, TraceEnd};
+#[cfg(feature = "object-store")]
+pub use repository::UrlOptions;
+#[cfg(feature = "integrity")]
+pub use repository::{Algorithm, PublicKey, SealReport, SigningKey, seal};
+pub use repository::{FolderSource, Source, SourceFile};
 pub use server::{
     BackendStatus, Finding, LoadOptions, ModelHandle, ModelMetadata, ModelState, ModelStatus, Operation,
     PagingStatistics, PollOptions, Progress, Repository, ResponseFuture, Responses, ServerBuilder, ServerHandle,

@@ -79,6 +79,12 @@ const DOORS: &[(&str, &[&str])] = &[
     ("zip", &["cli"]),
     ("cbindgen", &["tests/capi.rs", "backends/sdk/tests/header.rs"]),
     ("tract_", &["backends/tract", "benches"]),
+    ("sha2", &["src/repository/seal/digest.rs", "backends/onnxruntime/src/cache.rs"]),
+    ("blake3", &["src/repository"]),
+    ("ed25519_dalek", &["src/repository/seal/signature.rs"]),
+    ("object_store", &["src/repository/source/object.rs"]),
+    ("rustls", &["src/repository/source/object.rs"]),
+    ("rustix", &["src/repository/disk.rs", "benches"]),
     ("ort", &["backends/onnxruntime", "benches/src/onnxruntime"]),
 ];
 

@@ -27,6 +27,13 @@ pub(crate) enum Command {
     Models(Models),
     /// Ask a model with the arrays of a file, and print what it answers
     Run(Run),
+    /// Write the manifest of each model, by which only what is there now is loaded from then on
+    Seal(Seal),
+    /// Make a key to sign manifests with, and print its public half
+    Key {
+        /// Where the secret half goes; only you may read it
+        file: PathBuf,
+    },
     /// Print a script that completes commands in a shell
     Completions {
         /// The shell
@@ -94,6 +101,27 @@ pub(crate) struct Run {
     /// Where the outputs go: .json or .npz; JSON on standard output unless given
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct Seal {
+    /// A folder of models
+    pub(crate) repository: PathBuf,
+    /// The models; all of them unless given
+    pub(crate) models: Vec<String>,
+    /// How sums are made; sha256 can be checked by `sha256sum --check inferlay.manifest`
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) algorithm: Sums,
+    /// Sign with the key in this file, see `inferlay key`; without it a signature that is there is removed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Sums {
+    #[default]
+    Sha256,
+    Blake3,
 }
 
 #[derive(Args)]

@@ -1,8 +1,8 @@
 //! `inferlay`: checks, migrates, lists and asks repositories of models from a terminal.
 //!
 //! ```text
-//!   arguments.rs --> lint.rs, migrate.rs, models.rs, run.rs --> report.rs   findings, tables, colours, progress
-//!                                               `--> arrays    JSON, .npy and .npz <-> tensors
+//!   arguments.rs --> lint.rs, migrate, models.rs, run.rs, seal.rs --> report.rs   findings, tables, colours, progress
+//!                                              `--> arrays          JSON, .npy and .npz <-> tensors
 //! ```
 //!
 //! It exits with 0 when all is well, 1 when it found problems or could not do what it was asked, and 2 when it was asked
@@ -17,6 +17,7 @@ mod migrate;
 mod models;
 mod report;
 mod run;
+mod seal;
 
 use arguments::{Arguments, Command};
 use clap::{CommandFactory, Parser};
@@ -54,6 +55,8 @@ fn obey(said: &Arguments) -> Result<End, Error> {
         Command::Migrate(own) => migrate::migrate(own, said),
         Command::Models(own) => models::models(own),
         Command::Run(own) => run::run(own),
+        Command::Seal(own) => seal::seal(own),
+        Command::Key { file } => seal::key(file),
         Command::Completions { shell } => completions(*shell),
     }
 }

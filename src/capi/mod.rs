@@ -5,6 +5,7 @@
 //!   handle.rs    who owns a handle, as a type; how pointers of the caller become references
 //!   types.rs     numbers and structs that cross         status.rs text.rs clock.rs library.rs
 //!   options.rs   server.rs   model.rs   callback.rs     one file per noun
+//!   trust.rs                                            options that are about seals
 //!   request.rs   input.rs   output.rs   parameter.rs    a request and its setters
 //!   infer.rs     submission.rs                          the three ways to ask; the flight of one request
 //!   response.rs  tensor.rs  dlpack.rs                   what comes back
@@ -45,4 +46,5 @@ mod status;
 mod submission;
 mod tensor;
 mod text;
+mod trust;
 mod types;

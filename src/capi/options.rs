@@ -6,6 +6,7 @@ use super::notice;
 use super::queue::Queue;
 use super::status::Status;
 use super::text::intern;
+use super::trust::TrustOptions;
 use crate::backend::{HOST, TrustedTable};
 use crate::config::CallerRuns;
 use crate::server::{Progress, ServerBuilder, ServerHandle};
@@ -33,6 +34,7 @@ pub struct Options {
     spin_max: Option<u32>,
     small_output_len_max: Option<usize>,
     trace_every: u32,
+    pub(super) trust: TrustOptions,
     pub(super) progress: Option<(ProgressTo, UserData)>,
     pub(super) log: Option<(LogTo, UserData, u32)>,
 }
@@ -165,7 +167,8 @@ impl Options {
         builder
     }
 
-    fn tuned(&self, mut builder: ServerBuilder) -> ServerBuilder {
+    fn tuned(&self, builder: ServerBuilder) -> ServerBuilder {
+        let mut builder = self.trust.apply(builder);
         if let Some(caller_runs) = self.caller_runs {
             builder = builder.caller_runs(caller_runs);
         }

@@ -5,7 +5,7 @@
 //! afterwards: any thread may read.
 
 use super::disk::{self, Bounds, ENTRIES_MAX, Entry};
-use super::name::{Shown, relative};
+use super::name::{Shown, passable, relative};
 use inferlay_backend_sdk::{Error, ErrorKind, ModelFiles};
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,6 +14,9 @@ use std::sync::Arc;
 
 /// How many folders deep a version is listed.
 const DEPTH_MAX: usize = 16;
+
+/// The most bytes of the names of a version's files together: deep folders make each name long.
+const NAMES_BYTES_MAX: usize = 1 << 24;
 
 /// The files of a folder and of the folders in it.
 pub(crate) struct FolderFiles {
@@ -43,7 +46,8 @@ impl FolderFiles {
         let root = bounds.resolve(folder)?;
         let mut folders = Vec::new();
         bounds.folders_of_links(folder, &mut folders);
-        let mut walk = Walk { bounds: &bounds, but, names: Vec::new(), unlisted: Vec::new(), folders, visited: 0 };
+        let mut walk =
+            Walk { bounds: &bounds, but, names: Vec::new(), unlisted: Vec::new(), folders, visited: 0, bytes: 0 };
         walk.folder(&mut vec![root.clone()], "")?;
         let Walk { mut names, unlisted, folders, .. } = walk;
         names.sort_unstable();
@@ -65,6 +69,12 @@ impl FolderFiles {
     /// The folder itself, without symlinks.
     pub(super) fn root(&self) -> &Path {
         &self.folder.root
+    }
+
+    /// The content of a file, to be read piece by piece.
+    #[cfg(feature = "integrity")]
+    pub(super) fn reader(&self, name: &str) -> Result<fs::File, Error> {
+        self.folder.bounds.open(&self.folder.root.join(relative(name)?))
     }
 
     /// What lies there and is not listed because its name cannot be passed on, with the reason.
@@ -108,7 +118,12 @@ impl FileFiles {
         };
         let name = match name.to_str().map(relative) {
             Some(Ok(plain)) => plain,
-            _ => return Err(Error::invalid_arg(format!("{}: the name is not UTF-8 or holds '\\'", Shown::path(path)))),
+            _ => {
+                return Err(Error::invalid_arg(format!(
+                    "{}: the name is not UTF-8, or holds '\\' or what is not seen",
+                    Shown::path(path)
+                )));
+            }
         };
         let bounds = Bounds::of_folder(&folder_of(path))?.and(beside.to_owned());
         Ok(FileFiles { folder: Folder { root: bounds.root().to_owned(), bounds }, name })
@@ -187,9 +202,7 @@ struct Folder {
 
 impl Folder {
     fn read(&self, name: &str) -> Result<Vec<u8>, Error> {
-        let path = self.root.join(relative(name)?);
-        let real = self.bounds.resolve_file(&path)?;
-        fs::read(&real).map_err(|error| disk::refused(&path, &error))
+        self.bounds.read(&self.root.join(relative(name)?))
     }
 
     /// The path with the symlink of the file itself not followed: a framework looks for the weights beside the name
@@ -213,6 +226,8 @@ struct Walk<'a> {
     unlisted: Vec<String>,
     folders: Vec<PathBuf>,
     visited: usize,
+    /// Of all names together.
+    bytes: usize,
 }
 
 impl Walk<'_> {
@@ -238,11 +253,17 @@ impl Walk<'_> {
     }
 
     fn entry(&mut self, open: &mut Vec<PathBuf>, path: &Path, prefix: &str, entry: &Entry) -> Result<(), Error> {
-        let Some(name) = entry.name.to_str().filter(|name| !name.contains('\\')) else {
-            self.unlisted.push(format!("{}: passed over: its name is not UTF-8 or holds '\\'", Shown::path(path)));
+        let Some(name) = passable(&entry.name) else {
+            let why = "its name is not UTF-8, or holds '\\' or what is not seen";
+            self.unlisted.push(format!("{}: passed over: {why}", Shown::path(path)));
             return Ok(());
         };
         let name = format!("{prefix}{name}");
+        self.bytes += name.len();
+        if self.bytes > NAMES_BYTES_MAX {
+            let message = format!("{}: found more than {NAMES_BYTES_MAX} bytes of names", Shown::path(&open[0]));
+            return Err(Error::new(ErrorKind::ResourceExhausted, format!("{message}, expected the files of a model")));
+        }
         if entry.kind.is_symlink() {
             self.bounds.folders_of_links(path, &mut self.folders);
         }

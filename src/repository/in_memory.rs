@@ -3,8 +3,9 @@
 use super::config_file;
 use super::files::MemoryFiles;
 use super::name::{Shown, check_model_name};
+use super::seal::{self, Sealing};
 use super::versions::{FolderName, folder_name};
-use super::{ConfigText, FoundModel, Stamp};
+use super::{ConfigText, FoundModel, Stamp, Versions};
 use inferlay_backend_sdk::{Error, ModelFiles};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,17 +29,35 @@ pub(crate) fn in_memory(name: &str, mut files: Vec<File>, config_name: Option<&s
         let text = String::from_utf8(content);
         text.map_err(|_| Error::invalid_arg(format!("{label}: is not UTF-8"))).map(|text| ConfigText { label, text })
     });
+    let config = config.transpose()?;
+    let whole = is_sealed(&files).then(|| MemoryFiles::new(files.clone())).transpose()?;
     // Those that were not chosen are no files of the model.
-    files.retain(|(file, _)| !config_file::is_config(file));
-    let mut versions: BTreeMap<u64, Arc<dyn ModelFiles>> = BTreeMap::new();
+    files.retain(|(file, _)| !config_file::is_config(file) && !seal::NAMES.contains(&file.as_str()));
+    let prefixes = prefixes(&files);
+    let mut versions = Versions::new();
     let mut stamps = BTreeMap::new();
-    let beside = beside(&files);
+    let beside: Arc<dyn ModelFiles> = Arc::new(MemoryFiles::new(beside(&files))?);
     for (version, files) in by_version(files) {
         stamps.insert(version, Stamp::of(&files));
         versions.insert(version, Arc::new(MemoryFiles::new(files)?));
     }
-    let beside: Option<Arc<dyn ModelFiles>> = Some(Arc::new(MemoryFiles::new(beside)?));
-    Ok(FoundModel { beside, stamps, ..FoundModel::new(name, config.transpose()?, versions) })
+    let sealing = match whole {
+        Some(whole) => seal::in_memory(&whole, config.as_ref(), &prefixes, &mut versions)?,
+        None => Sealing::Own,
+    };
+    let beside = Some(sealing.beside().unwrap_or(beside));
+    Ok(FoundModel { sealing, beside, stamps, ..FoundModel::new(name, config, versions) })
+}
+
+fn is_sealed(files: &[File]) -> bool {
+    files.iter().any(|(file, _)| seal::NAMES.contains(&file.as_str()))
+}
+
+/// What the names of each version's files begin with.
+fn prefixes(files: &[File]) -> BTreeMap<u64, String> {
+    let folders = files.iter().filter_map(|(file, _)| Some((version_of(file)?.0, file.split_once('/')?.0)));
+    let versions: BTreeMap<_, _> = folders.map(|(version, folder)| (version, format!("{folder}/"))).collect();
+    if versions.is_empty() { BTreeMap::from([(1, String::new())]) } else { versions }
 }
 
 /// The version that a file belongs to, and its name there.

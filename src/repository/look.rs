@@ -157,11 +157,10 @@ fn sum(bounds: &Bounds, path: &Path, stat: &Stat, go_on: &dyn Fn() -> bool) -> R
         _ => Unread::Refused(disk::refused(path, &error)),
     };
     // A link that has been bent since the look is found out here; where it leads out, nothing is opened.
-    let real = bounds.resolve_file(path).map_err(|error| match error.kind() {
+    let mut file = bounds.open(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => Unread::Unsettled,
         _ => Unread::Refused(error),
     })?;
-    let mut file = File::open(real).map_err(refused)?;
     // Some file systems tell other numbers of an open file than of its name: only the file is compared with itself.
     let stat_of = |file: &File| file.metadata().map(|metadata| Stat::of(&metadata)).map_err(refused);
     let before = stat_of(&file)?;

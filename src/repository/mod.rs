@@ -16,9 +16,10 @@
 //!
 //! Invariants: 1. One bad model takes nothing else down: it is listed in `Found::broken` with its reason. 2. A name is
 //! in `Found::models` or in `Found::broken`, never in both. 3. Nothing outside of a repository is read: names that
-//! climb out and symlinks that lead out are refused. The check and the read are two steps, so that this guards against
-//! stray names and links, not against somebody who swaps links in a repository while it is read. 4. This room never
-//! sees a request, knows no backend and holds no lock.
+//! climb out and symlinks that lead out are refused, and on Linux a file that is read is opened without following links,
+//! so that somebody who swaps them meanwhile gains nothing. Not so where a backend asks for a path and opens it itself,
+//! and where a folder is listed, which tells names: against who can write into a repository, models are sealed, see
+//! `seal`. 4. This room never sees a request, knows no backend and holds no lock.
 //!
 //! Runs on the thread that calls it, and blocks on the file system.
 
@@ -33,7 +34,10 @@ mod look;
 mod name;
 mod repositories;
 mod scan;
+#[cfg_attr(not(feature = "integrity"), path = "unsealed.rs")]
+mod seal;
 mod snapshot;
+mod source;
 #[cfg(test)]
 mod temp;
 #[cfg(test)]
@@ -51,8 +55,17 @@ pub(crate) use repositories::{Repositories, Repository};
 #[cfg(test)]
 pub(crate) use scan::scan;
 pub(crate) use scan::{is_still_so, open_file, scan_all, scan_model};
+#[cfg(feature = "integrity")]
+pub use seal::{Algorithm, PublicKey, SealReport, SigningKey, seal};
+pub(crate) use seal::{Sealing, Trust};
 use snapshot::{Part, holds_what};
 pub(crate) use snapshot::{Snapshot, Stamp};
+#[cfg(feature = "object-store")]
+pub(crate) use source::ObjectSource;
+#[cfg(feature = "object-store")]
+pub use source::UrlOptions;
+pub(crate) use source::{Cache, Replica};
+pub use source::{FolderSource, Source, SourceFile};
 pub(crate) use versions::{Choice, choose};
 pub(crate) use watch::{Outcome, Rules};
 
@@ -71,6 +84,9 @@ pub(crate) struct Found {
     pub(crate) warnings: Vec<String>,
 }
 
+/// The files of every version.
+pub(crate) type Versions = BTreeMap<u64, Arc<dyn ModelFiles>>;
+
 /// The config and the versions of one model.
 pub(crate) struct FoundModel {
     /// The name it is served under, each part of it checked by [`check_model_name`].
@@ -80,7 +96,9 @@ pub(crate) struct FoundModel {
     /// Its config, where it has one.
     pub(crate) config: Option<ConfigText>,
     /// The files of every version, at least one.
-    pub(crate) versions: BTreeMap<u64, Arc<dyn ModelFiles>>,
+    pub(crate) versions: Versions,
+    /// Whether somebody has sealed it.
+    pub(crate) sealing: Sealing,
     /// What lies beside the versions, to be read by name: data for warming up, labels.
     pub(crate) beside: Option<Arc<dyn ModelFiles>>,
     /// Of files in memory, what tells each version's content from any other.
@@ -91,13 +109,19 @@ pub(crate) struct FoundModel {
 
 impl FoundModel {
     /// A model of which no more is known.
-    fn new(name: &str, config: Option<ConfigText>, versions: BTreeMap<u64, Arc<dyn ModelFiles>>) -> Self {
-        let (name, own_name) = (name.to_owned(), name.to_owned());
-        FoundModel { name, own_name, config, versions, beside: None, stamps: BTreeMap::new(), look: None }
+    fn new(name: &str, config: Option<ConfigText>, versions: Versions) -> Self {
+        let (name, own_name, sealing, stamps) = (name.to_owned(), name.to_owned(), Sealing::Missing, BTreeMap::new());
+        FoundModel { name, own_name, config, versions, sealing, beside: None, stamps, look: None }
     }
 }
 
 impl FoundModel {
+    /// How long the files of a version were together when they were listed, where they lie on a disk.
+    pub(crate) fn bytes_on_disk(&self, version: u64) -> Option<u64> {
+        let part = self.look.as_ref()?.snapshot.versions.get(&version)?;
+        Some(part.values().map(|mark| mark.stat.len).sum())
+    }
+
     /// What tells the files of a version from others, where that is known.
     pub(crate) fn mark(&self, version: u64) -> Option<Mark> {
         let stamp = || self.stamps.get(&version).copied().map(Mark::InMemory);

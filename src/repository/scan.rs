@@ -15,13 +15,13 @@ use super::files::{FileFiles, FolderFiles};
 use super::look::Look;
 use super::name::{Shown, check_model_name};
 use super::repositories::{Repositories, Repository};
+use super::seal;
 use super::snapshot::Snapshot;
 use super::versions::{FolderName, folder_name};
 use super::{ConfigText, Found, FoundModel};
 use inferlay_backend_sdk::{Error, ErrorKind, ModelFiles};
 use std::collections::BTreeMap;
-use std::fs::{self, File, FileType};
-use std::io::Read;
+use std::fs::{self, FileType};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -156,11 +156,13 @@ impl Place<'_> {
             let look = folder.look(&listing)?;
             let config = listing.config.map(|name| folder.config_text(&name)).transpose()?;
             let shared = |(version, files)| (version, Arc::new(files) as Arc<dyn ModelFiles>);
-            let versions = listing.versions.into_iter().map(shared).collect();
+            let mut versions = listing.versions.into_iter().map(shared).collect();
+            let sealed = seal::Folder { root: &folder.root, bounds: folder.bounds, marker: folder.marker };
+            let sealing = seal::in_folder(&sealed, config.as_ref(), &listing.prefixes, &mut versions)?;
+            let beside = || Arc::new(FolderFiles::unlisted_in(&folder.root, folder.bounds)) as Arc<dyn ModelFiles>;
+            let (look, beside) = (Some(look), Some(sealing.beside().unwrap_or_else(beside)));
             let own_name = self.own.clone();
-            let beside: Arc<dyn ModelFiles> = Arc::new(FolderFiles::unlisted_in(&folder.root, folder.bounds));
-            let (look, beside) = (Some(look), Some(beside));
-            Ok(FoundModel { own_name, look, beside, ..FoundModel::new(name, config, versions) })
+            Ok(FoundModel { own_name, look, sealing, beside, ..FoundModel::new(name, config, versions) })
         };
         self.within(reading)
     }
@@ -301,7 +303,9 @@ struct ModelFolder<'a> {
 struct Listing {
     config: Option<String>,
     versions: BTreeMap<u64, FolderFiles>,
-    /// Files beside the versions.
+    /// What the names of each version's files begin with, seen from the model's folder.
+    prefixes: BTreeMap<u64, String>,
+    /// Files beside the versions, and the seal.
     files: Vec<String>,
     /// Folders beside the versions.
     folders: Vec<String>,
@@ -316,6 +320,16 @@ struct Contents<'a> {
     /// Folders that are about something else.
     others: Vec<&'a str>,
     files: Vec<&'a str>,
+}
+
+impl Contents<'_> {
+    /// What the names of each version's files begin with, seen from the model's folder.
+    fn prefixes(&self) -> BTreeMap<u64, String> {
+        if self.versions.is_empty() {
+            return BTreeMap::from([(1, String::new())]);
+        }
+        self.versions.iter().map(|(version, name)| (*version, format!("{name}/"))).collect()
+    }
 }
 
 impl ModelFolder<'_> {
@@ -338,7 +352,12 @@ impl ModelFolder<'_> {
             true => Vec::new(),
             false => names.iter().filter(|name| Some(**name) != self.marker).map(|name| (*name).to_owned()).collect(),
         };
-        Ok(Listing { config, versions, files: beside(&contents.files), folders: beside(&contents.others) })
+        let mut files = beside(&contents.files);
+        // Who seals a model or signs it changes it.
+        let is_there = |name: &&str| entries.iter().any(|entry| entry.name == **name);
+        files.extend(seal::NAMES.iter().copied().filter(is_there).map(str::to_owned));
+        let (prefixes, folders) = (contents.prefixes(), beside(&contents.others));
+        Ok(Listing { config, versions, prefixes, files, folders })
     }
 
     fn look(&self, listing: &Listing) -> Result<Look, Error> {
@@ -372,7 +391,7 @@ impl ModelFolder<'_> {
                 }
                 (Kind::Folder, FolderName::Almost(why)) => contents.almost.push(why),
                 (Kind::Folder, FolderName::Other) => contents.others.push(name),
-                _ if CONFIG_NAMES.contains(&name) => {}
+                _ if CONFIG_NAMES.contains(&name) || seal::NAMES.contains(&name) => {}
                 _ => contents.files.push(name),
             }
         }
@@ -393,7 +412,7 @@ impl ModelFolder<'_> {
         }
         if opened.is_empty() {
             let configs = CONFIG_NAMES.iter().copied().filter(|name| !own.contains(name));
-            opened.insert(1, open("", &configs.collect::<Vec<_>>())?);
+            opened.insert(1, open("", &configs.chain(seal::NAMES).collect::<Vec<_>>())?);
         }
         for files in opened.values() {
             warnings.extend_from_slice(files.unlisted());
@@ -415,15 +434,7 @@ impl ModelFolder<'_> {
     fn config_text(&self, name: &str) -> Result<ConfigText, Error> {
         let path = self.root.join(name);
         let label = self.shown.join(name).display().to_string();
-        let real = self.bounds.resolve_file(&path)?;
-        let mut bytes = Vec::new();
-        let reading = File::open(real).and_then(|file| file.take(CONFIG_BYTES_MAX + 1).read_to_end(&mut bytes));
-        reading.map_err(|error| disk::refused(&path, &error))?;
-        if bytes.len() as u64 > CONFIG_BYTES_MAX {
-            return Err(Error::invalid_arg(format!(
-                "{label}: found more than {CONFIG_BYTES_MAX} bytes, expected a config"
-            )));
-        }
+        let bytes = self.bounds.read_short(&path, CONFIG_BYTES_MAX, "a config")?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
             Error::invalid_arg(format!("{label}: found a byte at offset {at} that is not UTF-8, expected UTF-8 text"))

@@ -1,5 +1,7 @@
 //! The room's door, tested with real folders: what is found, what is broken and why, and that nothing leads out.
 
+#[cfg(target_os = "linux")]
+mod hostile;
 #[cfg(unix)]
 mod links;
 
@@ -150,7 +152,7 @@ fn a_config_that_is_no_config_breaks_its_model() {
     repository.write("fits/config.yaml", &vec![b'#'; scan::CONFIG_BYTES_MAX as usize]);
     repository.write("binary/config.yaml", b"ok\xff");
     let found = scanned(&repository);
-    check_broken(&found, "big", ErrorKind::InvalidArg, &["big/config.yaml: found more than 1048576 bytes"]);
+    check_broken(&found, "big", ErrorKind::InvalidArg, &["big/config.yaml': found more than 1048576 bytes"]);
     check_broken(&found, "binary", ErrorKind::InvalidArg, &["found a byte at offset 2 that is not UTF-8"]);
     check_broken(&found, "folder", ErrorKind::NotFound, &["found a folder, expected a file"]);
     assert_eq!(drawn(&found), ["fits 1[m]"]);

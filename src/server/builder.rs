@@ -8,6 +8,7 @@ use super::gate::OpenGate;
 use super::jobs::Jobs;
 use super::paging::Pager;
 use super::retire::Retiring;
+use super::source::Origin;
 use super::status::Progress;
 use super::watching::{PollOptions, Repository, Watching};
 use super::{Inner, Owner, ServerHandle};
@@ -16,7 +17,7 @@ use crate::config::CallerRuns;
 use crate::flow::{Messenger, Services, Timekeeper, Tuning, Workers};
 use crate::memory::BlockPool;
 use crate::observe::{Log, LogRecord, Tracer};
-use crate::repository::{self, Found, Repositories};
+use crate::repository::{self, Found, Replica, Repositories, Trust};
 use crate::sync::{AtomicBool, AtomicU64, Bells, Clock, ManualClock, Mutex, thread};
 use inferlay_backend_sdk::{Backend, Error, ErrorKind};
 use std::collections::BTreeSet;
@@ -47,7 +48,7 @@ pub struct ServerBuilder {
     control: Control,
     budget: Use,
     pinned: BTreeSet<String>,
-    options: Options,
+    pub(super) options: Options,
     log: Log,
     clock: Clock,
     tuning: Tuning,
@@ -65,6 +66,11 @@ pub(super) struct Options {
     pub(super) caller_runs: CallerRuns,
     pub(super) load_threads_max: usize,
     pub(super) execution_threads_max: usize,
+    pub(super) trust: Trust,
+    /// Repositories that lie elsewhere.
+    pub(super) sources: Vec<Origin>,
+    /// Their copies, which are kept as long as the server is there.
+    replicas: Vec<Replica>,
     /// How long a version that was replaced or unloaded may take to answer what it has.
     pub(super) retire_timeout: Duration,
     progress: Option<Box<ProgressFn>>,
@@ -111,6 +117,9 @@ impl Default for ServerBuilder {
             caller_runs: CallerRuns::OwnRequest,
             load_threads_max: thread::cores().saturating_sub(1).max(1),
             execution_threads_max: 1,
+            trust: Trust::default(),
+            sources: Vec::new(),
+            replicas: Vec::new(),
             retire_timeout: RETIRE_TIMEOUT,
             progress: None,
         };
@@ -600,6 +609,7 @@ impl ServerBuilder {
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn start(mut self) -> Result<ServerHandle, Error> {
+        self.options.trust.check()?;
         let repositories = self.all_repositories()?;
         let mut found = self.found(&repositories)?;
         let log = Arc::new(self.log);
@@ -675,7 +685,18 @@ impl ServerBuilder {
         &self.options
     }
 
-    pub(super) fn all_repositories(&self) -> Result<Repositories, Error> {
+    /// Brings what lies elsewhere here, and serves the copies.
+    fn update_sources(&mut self) -> Result<(), Error> {
+        for origin in std::mem::take(&mut self.options.sources) {
+            let replica = origin.update()?;
+            self.repositories.push(Repository::at(&replica.folder));
+            self.options.replicas.push(replica);
+        }
+        Ok(())
+    }
+
+    pub(super) fn all_repositories(&mut self) -> Result<Repositories, Error> {
+        self.update_sources()?;
         let marker = match &self.control {
             Control::Poll(options) => options.marker.clone(),
             Control::AtStart | Control::Explicit(_) => None,

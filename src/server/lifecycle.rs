@@ -207,6 +207,8 @@ impl Inner {
 
     /// The same files under a config that may have changed: what is loaded is kept, where that will do.
     fn adapt(&self, current: &Served, source: &Source) -> Result<Option<Served>, Error> {
+        // A config decides what is done with the weights, and is sealed as they are.
+        self.options.trust.admit(&source.found, source.version)?;
         let mut partial = source.partial.clone();
         let is_other = partial.backend.as_ref().is_some_and(|backend| *backend != current.config.backend);
         let Some(model) = current.weights.model().filter(|_| !is_other) else { return Ok(None) };

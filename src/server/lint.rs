@@ -5,7 +5,7 @@
 //!         `---> what was passed over                   warnings
 //!         `---> each model: config parsed -----------> its errors and warnings, all of them
 //!                           versions chosen, each:
-//!                           model file, backend -----> errors; a backend that is not there is a note
+//!                           seal, model file, backend  errors; a backend that is not there is a note
 //! ```
 //!
 //! Invariants: 1. No backend is asked to load, and none is looked for by opening a library. 2. What is an error here
@@ -181,8 +181,8 @@ impl fmt::Display for Finding {
 
 impl ServerBuilder {
     /// Finds what is wrong with the repositories, files and models in memory of this builder, without loading any model:
-    /// all errors and warnings of all configs, missing model files and versions, and what lies where nothing is served
-    /// from. In the order of the models' names; empty when all is well as far as can be told without loading.
+    /// all errors and warnings of all configs, missing model files and versions, what is not as it was sealed, and what lies
+    /// where nothing is served from. In the order of the models' names; empty when all is well as far as can be told without loading.
     ///
     /// # Errors
     /// [`crate::ErrorKind::NotFound`] or [`crate::ErrorKind::InvalidArg`] for a folder or file that is not one.
@@ -232,7 +232,7 @@ impl<'a> Look<'a> {
             Ok(partial) => partial,
             Err(errors) => return self.config(Severity::Error, &errors),
         };
-        if let Err(errors) = partial.check_alone(self.name) {
+        if let Err(errors) = partial.check_alone(&model.own_name) {
             self.config(Severity::Error, &errors);
         }
         for warning in partial.warnings() {
@@ -253,6 +253,9 @@ impl<'a> Look<'a> {
         };
         for version in versions {
             let Some(files) = model.versions.get(version) else { continue };
+            if let Err(error) = self.options.trust.admit(model, *version) {
+                self.told(Severity::Error, error.at(format_args!("version {version}")).message());
+            }
             let Err(error) = self.model_file(&**files, partial) else { continue };
             let error = error.at(format_args!("version {version}"));
             match partial.default_model_filename {

@@ -70,6 +70,7 @@ impl Loader<'_> {
         let Some(files) = model.versions.get(&version) else {
             return Err(Error::not_found(format!("version {version} has no files")));
         };
+        self.options.trust.admit(model, version)?;
         let is_free = partial.backend.is_none();
         let mut backends = self.candidates(&mut partial)?;
         let mut plugins = if is_free { Some(|| self.plugins()) } else { None };

@@ -23,10 +23,13 @@ mod register;
 mod responses;
 mod retire;
 mod served;
+mod source;
 mod spec;
 mod status;
 #[cfg(all(test, not(loom)))]
 mod table_tests;
+#[cfg(feature = "integrity")]
+mod trust;
 mod warmup;
 mod watching;
 

@@ -425,12 +425,15 @@ impl Inner {
             let weights = Weights::new(model, attributes, source.mark());
             return load::serve(&self.services, &self.options, (config, source.version), weights, source.beside());
         };
-        let about = source.files().map(estimate).unwrap_or_default();
+        let listed = source.found.bytes_on_disk(source.version).map(Use::host);
+        let about = listed.or_else(|| source.files().map(estimate)).unwrap_or_default();
         if current.is_none()
             && !pager.is_pinned(entry.name())
             && let Some((config, attributes)) = loader.stated(&source)
         {
             let version = source.version;
+            // Told now, not when it is asked; what is loaded then is checked then.
+            self.options.trust.admit(&source.found, version)?;
             let served = load::dormant(
                 &self.services,
                 &self.options,

@@ -33,6 +33,8 @@ static void null_is_refused_by_options_servers_and_models(void) {
   NULLED(inferlay_options_add_model_in_memory(options, "x", files, 1));
   NULLED(inferlay_options_set_strict(NULL, true)), NULLED(inferlay_options_set_caller_runs(NULL, 0));
   NULLED(inferlay_options_set_load_threads_max(NULL, 1)), NULLED(inferlay_options_set_execution_threads_max(NULL, 1));
+  NULLED(inferlay_options_add_trusted_key(NULL, "x")), NULLED(inferlay_options_add_trusted_key(options, NULL));
+  NULLED(inferlay_options_set_require_manifest(NULL, true)), NULLED(inferlay_options_set_require_signature(NULL, true));
   NULLED(inferlay_options_set_spin_max(NULL, 1)), NULLED(inferlay_options_set_small_output_len_max(NULL, 1));
   NULLED(inferlay_options_add_backend_directory(NULL, "x"));
   NULLED(inferlay_options_add_backend_directory(options, NULL));

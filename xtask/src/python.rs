@@ -15,6 +15,9 @@ const PACKAGES: &[&str] = &["numpy==2.4.6", "onnx==1.22.0", "onnxruntime==1.31.1
 const TOOLS: &[&str] =
     &["hatchling==1.33.0", "mypy==2.4.1", "ml_dtypes==0.6.0", "pyright[nodejs]==1.1.414", "ruff==0.17.6"];
 
+/// A store that speaks the language of S3, for the tests of repositories at URLs.
+const STORE: &[&str] = &["moto[server]==5.2.5"];
+
 /// Fewer node tests than this mean that the data is not what it was: onnx 1.22.0 has 1765.
 const NODE_TESTS_MIN: usize = 1700;
 
@@ -41,6 +44,19 @@ pub(crate) fn check(house: &House) -> Result<String, String> {
 pub(crate) fn variables(house: &House) -> Result<[(&'static str, PathBuf); 2], String> {
     let python = python(house)?;
     Ok([("INFERLAY_PYTHON", python), ("INFERLAY_ONNX_NODE_TESTS", node_tests(house)?)])
+}
+
+/// The environment of tests that need an object store: the program of one. It has an environment of its own, as it brings
+/// some sixty packages.
+pub(crate) fn store(house: &House) -> Result<(&'static str, PathBuf), String> {
+    let venv = house.target.join("venv-store");
+    if !is_written(&venv.join("installed"), STORE) {
+        // What it takes to make one is there when the other one is.
+        Step::new(house, python(house)?).args(["-m", "venv", "--clear"]).args([&venv]).run()?;
+        install(house, &venv.join("bin/python3"), STORE)?;
+        write(&venv.join("installed"), STORE)?;
+    }
+    Ok(("INFERLAY_STORE", venv.join("bin/moto_server")))
 }
 
 /// The folder of the environment, its packages installed.

@@ -95,6 +95,7 @@ fn build(house: &House) -> Outcome {
 
 fn test(house: &House) -> Outcome {
     let step = with_python(house, Step::cargo(house, &format!("test {EVERYTHING} --no-fail-fast")));
+    let step = with_store(house, step);
     tests(if house.full { step.env("INFERLAY_SOAK", "1") } else { step })
 }
 
@@ -104,6 +105,17 @@ fn with_python(house: &House, step: Step) -> Step {
         Ok(variables) => variables.into_iter().fold(step, |step, (name, value)| step.env(name, value)),
         Err(why) => {
             println!("the tests that need Python do without: {why}");
+            step
+        }
+    }
+}
+
+/// The same with what tests that need an object store want to know.
+fn with_store(house: &House, step: Step) -> Step {
+    match python::store(house) {
+        Ok((name, program)) => step.env(name, program),
+        Err(why) => {
+            println!("the tests that need an object store do without: {why}");
             step
         }
     }

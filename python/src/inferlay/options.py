@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from typing import Any, List, Mapping, Optional, Sequence, Union
+from typing import Any, Iterable, List, Mapping, Optional, Sequence, Union
 
 from . import _ffi, onnxruntime
 from ._library import functions
@@ -103,6 +103,17 @@ class Options:
         """Whether a model that does not load fails the start."""
         if strict:
             check(functions.options_set_strict(self.handle, True))
+
+    def set_trust(self, keys: Union[str, Iterable[str], None], require: Optional[str]) -> None:
+        """Whom to trust, and whether a manifest or a signature is asked for."""
+        for key in [keys] if isinstance(keys, str) else keys or ():
+            check(functions.options_add_trusted_key(self.handle, encode(key)))
+        if require == "manifest":
+            check(functions.options_set_require_manifest(self.handle, True))
+        elif require == "signature":
+            check(functions.options_set_require_signature(self.handle, True))
+        elif require is not None:
+            raise InvalidArgument(f"require: found {require!r}, expected 'manifest' or 'signature'")
 
 
 def address_of(data: bytes) -> Optional[int]:

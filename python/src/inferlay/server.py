@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, List, Mapping, Optional, Union
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Union
 
 from . import html, onnxruntime, registry
 from ._library import functions
@@ -24,7 +24,9 @@ class Server:
     mapping from names to files. ``options`` is YAML, JSON or a mapping with the keys of a server's options, such as
     ``execution_threads_max``. ``progress`` draws a bar (``True``), is told of each model (a function) or neither
     (``False``); by default there is a bar when stderr is a terminal. A model that does not load is told of by
-    :attr:`models`; with ``strict`` it fails the start.
+    :attr:`models`; with ``strict`` it fails the start. ``trusted_keys`` are Ed25519 keys, 64 hexadecimal digits each,
+    whose signatures under a model's ``inferlay.manifest`` count; ``require="manifest"`` or ``require="signature"``
+    refuses models in folders and files that have none.
 
     >>> echo = {"config.yaml": {"backend": "null", "input": [{"name": "x", "data_type": "TYPE_FP32", "dims": [2]}]}}
     >>> with Server(models={"echo": echo}) as server:
@@ -43,6 +45,8 @@ class Server:
         backend_options: Optional[Mapping[str, Mapping[str, Any]]] = None,
         options: Union[str, Mapping[str, Any], None] = None,
         strict: bool = False,
+        trusted_keys: Union[str, Iterable[str], None] = None,
+        require: Optional[str] = None,
         progress: Union[bool, Report, None] = None,
     ) -> None:
         said = Options()
@@ -52,6 +56,7 @@ class Server:
         said.add_backend_directories(backends)
         said.set_backend_options(backend_options)
         said.set_strict(strict)
+        said.set_trust(trusted_keys, require)
         with Told(said.handle, progress):
             self._engine = Engine(said.handle)
         self._models: Dict[Any, Model] = {}

@@ -23,7 +23,7 @@ pub(super) struct Part {
 const PARTS: &[Part] = &[
     Part {
         backend: None,
-        selection: "-p inferlay --no-default-features --features capi",
+        selection: "-p inferlay --no-default-features --features capi,integrity",
         profile: "dist",
         crate_types: "cdylib,staticlib",
     },
