@@ -1,6 +1,6 @@
 //! What is wrong with repositories, told without loading a model.
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::expect_used, clippy::unwrap_used, missing_docs)]
 
 mod common;
 
