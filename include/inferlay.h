@@ -193,6 +193,15 @@ struct inferlay_abi_host;
 // A truth value.
 #define INFERLAY_PARAMETER_BOOL 4
 
+// It only rises, such as a number of events.
+#define INFERLAY_METRIC_COUNTER 0
+
+// It rises and falls, such as a number of sessions.
+#define INFERLAY_METRIC_GAUGE 1
+
+// It counts values by their size.
+#define INFERLAY_METRIC_HISTOGRAM 2
+
 // One batch: inputs, places for outputs, and what the requests say. Where the model batches, the first dim of every
 // input and output is the number of rows. One that `execute` was given lives until that returns; one that was pulled
 // from a queue is the caller's until it is freed, and is used by one thread at a time.
@@ -200,6 +209,9 @@ typedef struct inferlay_batch inferlay_batch;
 
 // Where the batches of a pulled model wait. Any number of threads may pull from it at once.
 typedef struct inferlay_batch_queue inferlay_batch_queue;
+
+// A metric of the application. Any number of threads may change it at once.
+typedef struct inferlay_metric inferlay_metric;
 
 // Options of a server, and what it loads at start. Used by one thread at a time; any number of servers may be started
 // with the same.
@@ -449,6 +461,29 @@ typedef struct {
   size_t string_len;
 } inferlay_parameter;
 
+// The kind of a metric: one of `INFERLAY_METRIC_*`, with the numbers of Triton.
+typedef uint32_t inferlay_metric_kind;
+
+// What a metric is to be. Set `struct_size` to `sizeof(inferlay_metric_definition)`.
+typedef struct {
+  // `sizeof(inferlay_metric_definition)`.
+  size_t struct_size;
+  // One of `INFERLAY_METRIC_*`.
+  inferlay_metric_kind kind;
+  // Its name, as Prometheus reads them; `nv_` and `inferlay_` are the library's own prefixes.
+  const char *name;
+  // What it says, for people.
+  const char *help;
+  // Names and values of its labels in turns: `labels_len` pairs; may be NULL when there are none.
+  const char *const *labels;
+  // The number of pairs.
+  size_t labels_len;
+  // Of a histogram the upper bounds, each above the last; may be NULL when there are none.
+  const double *bounds;
+  // The number of bounds; 0 but for a histogram.
+  size_t bounds_len;
+} inferlay_metric_definition;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -682,8 +717,9 @@ INFERLAY_MUST_USE inferlay_status *inferlay_server_models(const inferlay_server 
 // Triton's statistics.                                                                   [any thread] [never blocks]
 INFERLAY_MUST_USE inferlay_status *inferlay_server_statistics(const inferlay_server *server, char **json);
 
-// The same as metrics, in the text format of Prometheus, with Triton's names where it has them (`nv_*`).
-//                                                                                        [any thread] [never blocks]
+// What the models have done and how they are, what the process may use of the machine, and the metrics of the
+// application, in the text format of Prometheus (`text/plain; version=0.0.4`), under Triton's names where it has them
+// (`nv_*`). Nothing listens: the program serves the text.                                [any thread] [never blocks]
 INFERLAY_MUST_USE inferlay_status *inferlay_server_metrics(const inferlay_server *server, char **metrics);
 
 // The traces of the last requests that were traced, as JSON that Perfetto and Chrome read. [any thread] [never blocks]
@@ -982,6 +1018,84 @@ inferlay_status *inferlay_infer_queue(const inferlay_server *server,
                                       inferlay_request *request,
                                       const inferlay_queue *queue,
                                       void *user_data);
+
+// Puts a label, such as "stable" or "canary", at a version of a model; one that was at another version moves.
+//                                                                                        [any thread] [never blocks]
+// Requests that were made with the label go there from now on.
+// `model`, `label`: borrowed for the call. The version must serve: a label that is moved never leads from a
+// version that answers to one that does not. When it is unloaded later the label stays, and requests by it are
+// refused until the version is back or the label moves. Fails with NOT_FOUND for a model or version that is not
+// there, UNAVAILABLE for a version that does not serve, and INVALID_ARG for a label that is not of 1 to 64
+// letters, digits, '_', '-' and '.', with one letter at least.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_server_set_label(const inferlay_server *server,
+                                           const char *model,
+                                           const char *label,
+                                           uint64_t version);
+
+// Takes a label away.                                                                    [any thread] [never blocks]
+//
+// `model`, `label`: borrowed for the call. Fails with NOT_FOUND for a model or label that is not there.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_server_remove_label(const inferlay_server *server,
+                                              const char *model,
+                                              const char *label);
+
+// The labels of a model and the versions that they are at, as JSON: `{"stable": 1, "canary": 2}`.
+//                                                                                        [any thread] [never blocks]
+// `model`: borrowed for the call. Fails with NOT_FOUND for a model that is not there.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_server_labels(const inferlay_server *server,
+                                        const char *model,
+                                        char **json);
+
+// Splits the requests that name neither version nor label between versions of a model, by weights.
+//                                                                                        [any thread] [never blocks]
+// `model`, `versions` and `weights`, of which there are `count` each: borrowed for the call; none ends the split.
+// Over every run of as many requests as the weights come to, each version gets exactly its weight; requests of the
+// same sequence go to the same version. A version that does not serve gets none, and its share goes to the others
+// in proportion; if none of them serves, requests go to the newest version that does. `inferlay_response_version`
+// says who has answered. Fails with NOT_FOUND for a model or version that is not there; with INVALID_ARG for a
+// version that is there twice, weights that are all 0, and weights that come to more than 10000 after what divides
+// them all was taken out.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_server_set_traffic(const inferlay_server *server,
+                                             const char *model,
+                                             const uint64_t *versions,
+                                             const uint32_t *weights,
+                                             size_t count);
+
+// Makes a version the shadow of the others; 0: none.                                     [any thread] [never blocks]
+//
+// It gets a copy of every request to the model that another version answers; its answers are dropped, its
+// statistics kept. Whoever asks never waits for it and never hears of it: copies have deadlines of their own,
+// memory that a request borrows is copied, and a shadow that is behind is left out until it has caught up, which
+// `shadow_dropped_count` of its statistics counts. As long as another version serves, the shadow gets no requests
+// of its own but those that ask for it. `model`: borrowed for the call. Fails with NOT_FOUND for a model or
+// version that is not there.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_server_set_shadow(const inferlay_server *server,
+                                            const char *model,
+                                            uint64_t version);
+
+// How the traffic of a model is directed, as JSON: `{"traffic": [{"version": 1, "weight": 9}], "shadow": 2}`.
+//                                                                                        [any thread] [never blocks]
+// Without a split there are no versions, without a shadow it is null.
+// `model`: borrowed for the call. Fails with NOT_FOUND for a model that is not there.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_server_traffic(const inferlay_server *server,
+                                         const char *model,
+                                         char **json);
+
+// Makes a request to the version that a label is at whenever the request is sent, in the place of a number.
+//                                                                                        [any thread] [never blocks]
+// `model`, `label`: borrowed for the call. Else as `inferlay_request_new`. Fails with NOT_FOUND for a label that
+// is not there.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_request_new_labelled(const inferlay_server *server,
+                                               const char *model,
+                                               const char *label,
+                                               inferlay_request **request);
 
 // Adds a count to a response, which then is freed once more.                             [any thread] [never blocks]
 //
@@ -1325,6 +1439,42 @@ bool inferlay_responder_cancelled(const inferlay_responder *responder);
 //
 // `responder`: taken; NULL does nothing.
 void inferlay_responder_free(inferlay_responder *responder);
+
+// Makes a metric, which `inferlay_server_metrics` shows from now on.                     [any thread] [never blocks]
+//
+// `definition` and all it points to: borrowed for the call. `metric`: where the metric goes, which is then the
+// caller's, to be freed with `inferlay_metric_free`; not NULL. Of the same name and labels there is one metric, however
+// many handles. It may outlive the server, and then is seen by nobody. Fails with INVALID_ARG for a kind, name, label
+// or bound that cannot be, ALREADY_EXISTS for a name that has another kind or other bounds.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_metric_new(const inferlay_server *server,
+                                     const inferlay_metric_definition *definition,
+                                     inferlay_metric **metric);
+
+// Sets a gauge.                                                                          [any thread] [never blocks]
+//
+// Fails with UNSUPPORTED for another kind.
+INFERLAY_MUST_USE inferlay_status *inferlay_metric_set(const inferlay_metric *metric, double value);
+
+// Adds to a counter or gauge.                                                            [any thread] [never blocks]
+//
+// Fails with UNSUPPORTED for a histogram, INVALID_ARG for a counter that would fall.
+INFERLAY_MUST_USE inferlay_status *inferlay_metric_increment(const inferlay_metric *metric, double by);
+
+// Counts a value in a histogram.                                                         [any thread] [never blocks]
+//
+// Fails with UNSUPPORTED for another kind.
+INFERLAY_MUST_USE inferlay_status *inferlay_metric_observe(const inferlay_metric *metric, double value);
+
+// The value of a counter or gauge.                                                       [any thread] [never blocks]
+//
+// `value`: where it goes; not NULL. Fails with UNSUPPORTED for a histogram.
+INFERLAY_MUST_USE inferlay_status *inferlay_metric_value(const inferlay_metric *metric, double *value);
+
+// Gives a metric up. The last handle of its name and labels takes it out of the server's metrics.
+//                                                                                        [any thread] [never blocks]
+// `metric`: taken; NULL does nothing.
+void inferlay_metric_free(inferlay_metric *metric);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -469,6 +469,9 @@ class request {
   // Version 0: the highest that serves. Throws `not_found` or `unavailable`.
   inline request(const server &server, text model, std::uint64_t version = 0);
 
+  // A request to the version that a label is at whenever it is sent. Throws as above.
+  static inline request labelled(const server &server, text model, text label);
+
   // Sets an input that borrows its memory, until release: a `std::vector`, a `std::array`, an array, or a `span` of
   // numbers. For a model that batches, the first dim is the number of rows.
   template <class C>
@@ -596,6 +599,8 @@ class request {
   inferlay_request *raw() const noexcept { return handle_.get(); }
 
  private:
+  explicit request(inferlay_request *raw) noexcept : handle_(raw) {}
+
   // What a container or array of this type holds.
   template <class C>
   using span_of = span<std::remove_pointer_t<decltype(std::data(std::declval<C &>()))>>;
@@ -1082,6 +1087,38 @@ class batch_queue {
   detail::handle<inferlay_batch_queue, inferlay_batch_queue_free> handle_;
 };
 
+// What a metric is called and labelled, for `server::metric_counter` and its siblings.
+struct metric_name {
+  text name;
+  text help = "";
+  std::vector<std::pair<text, text>> labels = {};
+};
+
+// A metric of the program, shown in the server's metrics as long as a handle of it exists. Any thread may change it.
+class metric {
+ public:
+  // Takes the handle over.
+  explicit metric(inferlay_metric *raw) noexcept : handle_(raw) {}
+
+  // Of a gauge.
+  void set(double value) { detail::check(inferlay_metric_set(raw(), value)); }
+  // Of a counter, which never falls, and of a gauge.
+  void increment(double by = 1) { detail::check(inferlay_metric_increment(raw(), by)); }
+  // Of a histogram.
+  void observe(double value) { detail::check(inferlay_metric_observe(raw(), value)); }
+  // Of a counter or gauge.
+  double value() const {
+    double value = 0;
+    detail::check(inferlay_metric_value(raw(), &value));
+    return value;
+  }
+
+  inferlay_metric *raw() const noexcept { return handle_.get(); }
+
+ private:
+  detail::handle<inferlay_metric, inferlay_metric_free> handle_;
+};
+
 // A model server in this process. Destroying it stops it, and drains for up to 5 seconds; inside a callback it is not
 // destroyed but lost.
 class server {
@@ -1120,6 +1157,41 @@ class server {
   }
   void set_trace_every(std::uint32_t requests) {
     detail::check(inferlay_server_set_trace_every(raw(), requests));
+  }
+
+  // Labels, such as "stable", stand for versions and are moved live. `labels` is JSON: {"stable": 1}.
+  void set_label(text model, text label, std::uint64_t version) {
+    detail::check(inferlay_server_set_label(raw(), model.chars(), label.chars(), version));
+  }
+  void remove_label(text model, text label) {
+    detail::check(inferlay_server_remove_label(raw(), model.chars(), label.chars()));
+  }
+  std::string labels(text model) const { return detail::json(inferlay_server_labels, raw(), model.chars()); }
+
+  // Splits the requests that name no version between versions, by weights; none ends the split. `traffic` is JSON:
+  // {"traffic": [{"version": 1, "weight": 9}], "shadow": null}.
+  void set_traffic(text model, const std::vector<std::pair<std::uint64_t, std::uint32_t>> &weighted) {
+    std::vector<std::uint64_t> versions;
+    std::vector<std::uint32_t> weights;
+    for (const auto &[version, weight] : weighted) {
+      versions.push_back(version);
+      weights.push_back(weight);
+    }
+    detail::check(
+        inferlay_server_set_traffic(raw(), model.chars(), versions.data(), weights.data(), weighted.size()));
+  }
+  std::string traffic(text model) const { return detail::json(inferlay_server_traffic, raw(), model.chars()); }
+
+  // Gives a version copies of what others answer, and drops its answers; version 0: nobody.
+  void set_shadow(text model, std::uint64_t version) {
+    detail::check(inferlay_server_set_shadow(raw(), model.chars(), version));
+  }
+
+  // Metrics of the program's own, beside those of the library. Whoever asks for the same name and labels gets the same.
+  metric metric_counter(const metric_name &of) { return make_metric(INFERLAY_METRIC_COUNTER, of, {}); }
+  metric metric_gauge(const metric_name &of) { return make_metric(INFERLAY_METRIC_GAUGE, of, {}); }
+  metric metric_histogram(const metric_name &of, const std::vector<double> &bounds) {
+    return make_metric(INFERLAY_METRIC_HISTOGRAM, of, bounds);
   }
 
   // Loads one model of one file into the server; takes a model away, draining so long at most.
@@ -1206,6 +1278,24 @@ class server {
   explicit server(const inferlay_options *options)
       : handle_(detail::made<inferlay_server>(inferlay_server_new, INFERLAY_API_VERSION, options)) {}
 
+  metric make_metric(inferlay_metric_kind kind, const metric_name &of, const std::vector<double> &bounds) {
+    std::vector<const char *> labels;
+    for (const auto &[name, value] : of.labels) {
+      labels.push_back(name.chars());
+      labels.push_back(value.chars());
+    }
+    inferlay_metric_definition definition{};
+    definition.struct_size = sizeof definition;
+    definition.kind = kind;
+    definition.name = of.name.chars();
+    definition.help = of.help.chars();
+    definition.labels = labels.data();
+    definition.labels_len = of.labels.size();
+    definition.bounds = bounds.data();
+    definition.bounds_len = bounds.size();
+    return metric(detail::made<inferlay_metric>(inferlay_metric_new, raw(), &definition));
+  }
+
   // Two functions to tell, from sending to release.
   template <class F, class R>
   struct called {
@@ -1261,6 +1351,11 @@ class server {
 inline request::request(const server &server, text model, std::uint64_t version)
     : handle_(detail::made<inferlay_request>(inferlay_request_new, server.raw(), model.chars(),
                            version)) {}
+
+inline request request::labelled(const server &server, text model, text label) {
+  return request(
+      detail::made<inferlay_request>(inferlay_request_new_labelled, server.raw(), model.chars(), label.chars()));
+}
 
 inline batch_queue::batch_queue(const server &server, text config)
     : handle_(detail::made<inferlay_batch_queue>(inferlay_batch_queue_new, server.raw(), config.chars())) {}

@@ -138,7 +138,10 @@ pub use inferlay_backend_sdk::{
     Backend, DataType, Device, Error, ErrorKind, LogLevel, ParameterValue, RequestInfo, Responder, ResponseFlags,
     TensorMut,
 };
-pub use observe::{Cut, DurationStatistics, LogRecord, ModelStatistics, Trace, TraceEnd};
+pub use observe::{
+    BatchStatistics, Cut, DurationStatistics, LogRecord, MetricCounter, MetricGauge, MetricHistogram, ModelStatistics,
+    Trace, TraceEnd,
+};
 #[cfg(feature = "object-store")]
 pub use repository::UrlOptions;
 #[cfg(feature = "integrity")]
@@ -158,3 +161,8 @@ pub use tensor::{IntoTensor, ToNdarray};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The examples of the page for whoever runs the engine, as well.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/operations.md")]
+struct Operations;

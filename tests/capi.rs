@@ -11,13 +11,14 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 /// The C programs of `tests/capi`; each is a `main` that exits with 0.
-const PROGRAMS: [&str; 13] = [
+const PROGRAMS: [&str; 15] = [
     "allocations",
     "async",
     "backend",
     "bulk",
     "decoupled",
     "infer",
+    "metric",
     "misuse",
     "model",
     "pull",
@@ -25,6 +26,7 @@ const PROGRAMS: [&str; 13] = [
     "stop",
     "stress",
     "text",
+    "traffic",
 ];
 
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
@@ -195,7 +197,7 @@ fn the_header_passes_no_type_of_rust_and_has_no_long_line() {
 }
 
 /// What all use first, then the nouns in the order in which a program meets them.
-const SOURCES: [&str; 24] = [
+const SOURCES: [&str; 26] = [
     "types",
     "status",
     "text",
@@ -210,6 +212,7 @@ const SOURCES: [&str; 24] = [
     "output",
     "parameter",
     "infer",
+    "traffic",
     "response",
     "tensor",
     "dlpack",
@@ -220,6 +223,7 @@ const SOURCES: [&str; 24] = [
     "callback",
     "batch_queue",
     "responder",
+    "metric",
 ];
 
 /// The header as `src/capi` and `cbindgen.toml` say it.

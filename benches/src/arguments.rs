@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
     pub(crate) python: Option<PathBuf>,
 }
 
-pub(crate) const USAGE: &str = "usage: inferlay-benches overhead|capi|digits|onnxruntime|peer [--json] [--short] [--pin CORE] \
+pub(crate) const USAGE: &str = "usage: inferlay-benches overhead|capi|digits|live|onnxruntime|peer [--json] [--short] [--pin CORE] \
                                 [--case NAME] [--rounds N] [--requests N] [--triton DIR] [--python FILE]";
 
 impl Arguments {

@@ -1,8 +1,8 @@
 //! Benchmarks of the engine beside a floor, the bare backend, or a peer, measured in the same run.
 //!
 //! `overhead` is what a request costs when the model costs nothing; `digits` is what is left of a real network's
-//! throughput; `peer` is `overhead` beside Triton's in-process library; `capi` is what the C functions add; `onnxruntime`
-//! compares with bare calls of that runtime. See `README.md` for the method and the figures.
+//! throughput; `peer` is `overhead` beside Triton's in-process library; `capi` is what the C functions add; `live` is
+//! what swaps of versions and loads cost; `onnxruntime` compares with bare calls of that runtime. See `README.md` for the method and the figures.
 #![deny(unsafe_code)]
 
 mod allocations;
@@ -13,6 +13,7 @@ mod case;
 mod client;
 #[cfg(feature = "tract")]
 mod digits;
+mod live;
 mod machine;
 mod measure;
 mod models;
@@ -48,6 +49,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     }
     match arguments.bench.as_str() {
         "overhead" => overhead::run(arguments),
+        "live" => live::run(arguments),
         "peer" => peer::run(arguments),
         #[cfg(feature = "capi")]
         "capi" => capi::run(arguments),

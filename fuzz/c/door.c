@@ -284,11 +284,31 @@ static void send(fuzzed *door, seat *own) {
     }
 }
 
+/* A metric of any kind, made, changed in every way and given up. */
+static void measure(fuzzed *door, const inferlay_server *server) {
+    static const double bounds[] = {0, 1, 1};
+    char name[5] = "app_";
+    char label[2] = {(char)byte(door), 0};
+    const char *labels[] = {label, "b", "l", label};
+    name[choose(door, 4)] = (char)byte(door);
+    inferlay_metric_definition definition = {sizeof definition, choose(door, 4), name, label, labels, choose(door, 3),
+                                             bounds, choose(door, 4)};
+    inferlay_metric *metric = NULL;
+    bool is_made = is_ok(door, inferlay_metric_new(server, seldom(door) ? NULL : &definition, &metric));
+    BROKEN_IF(is_made != (metric != NULL));
+    double value = byte(door) - 3.0;
+    is_ok(door, inferlay_metric_set(metric, value));
+    is_ok(door, inferlay_metric_increment(metric, value));
+    is_ok(door, inferlay_metric_observe(metric, value));
+    is_ok(door, inferlay_metric_value(metric, &value));
+    inferlay_metric_free(metric);
+}
+
 static void ask_server(fuzzed *door) {
     inferlay_server *server = seldom(door) ? NULL : door->server;
     uint64_t version = seldom(door) ? (uint64_t)number(door) : 0;
     char *text = NULL;
-    switch (choose(door, 12)) {
+    switch (choose(door, 13)) {
     case 0: text_call(door, inferlay_server_metadata(server, &text), &text); break;
     case 1: text_call(door, inferlay_server_models(server, &text), &text); break;
     case 2: text_call(door, inferlay_server_statistics(server, &text), &text); break;
@@ -300,6 +320,7 @@ static void ask_server(fuzzed *door) {
     case 8: text_call(door, inferlay_model_config(server, model(door), version, &text), &text); break;
     case 9: text_call(door, inferlay_model_statistics(server, model(door), version, &text), &text); break;
     case 10: is_ok(door, inferlay_model_load(server, "/no/such/file")); break;
+    case 11: measure(door, server); break;
     default: (void)inferlay_model_is_ready(server, model(door), version);
     }
 }

@@ -39,7 +39,7 @@ def last_line(printed: str) -> str:
 
 def test_every_example_has_a_test(repository_root: Path) -> None:
     found = {path.name for path in (repository_root / "examples" / "python").glob("*.py")}
-    assert found == {"hello.py", "asyncio_tasks.py", "digits.py"}
+    assert found == {"hello.py", "asyncio_tasks.py", "digits.py", "exporter.py"}
 
 
 def test_hello_reads_its_digit(onnxruntime_backend: str, repository_root: Path) -> None:

@@ -2,7 +2,7 @@
 //!
 //! | kind | types | `_free` |
 //! |---|---|---|
-//! | [`Boxed`], one owner | options, tensor, status, responder, batch queue, a pulled batch | frees it |
+//! | [`Boxed`], one owner | options, tensor, status, responder, batch queue, a pulled batch, metric | frees it |
 //! | counted | request (also by its flight), queue (also by submissions), response | gives one count up |
 //! | kept | server | stops it; a small stone stays, so that a stale pointer is noticed |
 //! | lent | any other batch | does nothing: it ends with the callback that was given it |

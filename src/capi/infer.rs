@@ -48,8 +48,12 @@ unsafe fn ask<'a>(
     for input in &parts.inputs {
         // SAFETY: the caller's promise.
         let (tensor, is_lent) = unsafe { input.tensor(&lend, request.model.blocks()) }?;
-        let input = &input.name;
-        asked.push_input(input, if is_lent && is_waiting { tensor::Input::lent(tensor) } else { tensor.into() });
+        let tensor = match (is_lent, is_waiting) {
+            (true, true) => tensor::Input::lent(tensor),
+            (true, false) => tensor::Input::counted(tensor),
+            (false, _) => tensor.into(),
+        };
+        asked.push_input(&input.name, tensor);
     }
     for output in &parts.outputs {
         match output.into {

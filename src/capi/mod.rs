@@ -9,8 +9,10 @@
 //!   request.rs   input.rs   output.rs   parameter.rs    a request and its setters
 //!   infer.rs     submission.rs                          the three ways to ask; the flight of one request
 //!   response.rs  tensor.rs  dlpack.rs                   what comes back
+//!   traffic.rs                                          labels, shares and shadows of versions
 //!   queue.rs     signal.rs                              events, and the descriptor of a queue
 //!   drain.rs     notice.rs                              many events at a time; what a server tells of by itself
+//!   metric.rs                                           metrics of the application
 //!   batch_queue.rs                                      models whose batches are pulled
 //! ```
 //!
@@ -31,6 +33,7 @@ mod handle;
 mod infer;
 mod input;
 mod library;
+mod metric;
 mod model;
 mod notice;
 mod options;
@@ -46,5 +49,6 @@ mod status;
 mod submission;
 mod tensor;
 mod text;
+mod traffic;
 mod trust;
 mod types;

@@ -100,7 +100,7 @@ impl Drop for Alive {
 pub(super) struct Busy<'a>(&'a Request);
 
 impl Request {
-    fn new(server: NonNull<Server>, model: ModelHandle) -> NonNull<Request> {
+    pub(super) fn new(server: NonNull<Server>, model: ModelHandle) -> NonNull<Request> {
         let request = Request {
             owners: AtomicU32::new(1),
             is_busy: AtomicBool::new(false),

@@ -186,8 +186,9 @@ pub unsafe extern "C" fn inferlay_server_statistics(server: *const Server, json:
     unsafe { tell(server, json, |server| json_of(&serde_json::json!({ "model_stats": server.statistics() }))) }
 }
 
-/// The same as metrics, in the text format of Prometheus, with Triton's names where it has them (`nv_*`).
-///                                                                                        [any thread] [never blocks]
+/// What the models have done and how they are, what the process may use of the machine, and the metrics of the
+/// application, in the text format of Prometheus (`text/plain; version=0.0.4`), under Triton's names where it has them
+/// (`nv_*`). Nothing listens: the program serves the text.                                [any thread] [never blocks]
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn inferlay_server_metrics(server: *const Server, metrics: *mut *mut c_char) -> *mut Status {

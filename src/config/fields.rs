@@ -26,7 +26,7 @@ pub(super) static CONFIG: Message = message(&[
     field("instance_group", Kind::Message(&INSTANCE_GROUP), "The instances that execute; one by default.").list(),
     field("default_model_filename", File, "The file in a version's folder that holds the model."),
     field("cc_model_filenames", File, "The file of the model for each compute capability of a GPU.").map().backend(),
-    field("metric_tags", Text, "Labels that the metrics of the model bear.").map().not_yet(),
+    field("metric_tags", Text, "Labels that the metrics of the model bear.").map(),
     field("parameters", Kind::Message(&PARAMETER), "What the backend is told.").map(),
     field("model_warmup", Kind::Message(&WARMUP), "Requests that every instance executes before it serves.").list(),
     field("model_operations", Kind::Message(&OPERATIONS), "Libraries of the framework's own operations.").backend(),

@@ -51,12 +51,12 @@ pub(crate) fn cancel(ticket: &Ticket) {
 
 /// The server stops and the request was not run.
 pub(crate) fn abandon(ticket: &Ticket) {
-    give_up(ticket, STOPPED, |_| {}, On::Service);
+    give_up(ticket, STOPPED, |refusals| refusals.other.add_one(), On::Service);
 }
 
 /// An instance is stuck and the request is on it.
 pub(crate) fn desert(ticket: &Ticket, error: Error) {
-    give_up(ticket, error, |_| {}, On::Service);
+    give_up(ticket, error, |refusals| refusals.other.add_one(), On::Service);
 }
 
 /// A request that somebody gave up while memory was lent to it, and that still runs now that the memory is released.

@@ -19,6 +19,8 @@ pub(crate) struct InstanceCell {
     pub(super) index: usize,
     /// Counts its executions.
     pub(super) serial: u64,
+    /// When it last left the lane.
+    departed: u64,
     /// The thread that it must run on, if its backend says so.
     pub(super) own_thread: Option<OwnThread>,
     /// Batches whose requests the backend has taken and not yet answered.
@@ -35,7 +37,7 @@ impl InstanceCell {
         let in_flight_max = instance.batches_in_flight_max().max(1);
         let own_thread = is_thread_bound.then(OwnThread::default);
         let in_flight = Arc::new(InFlight { max: in_flight_max, state: Mutex::new(Flights::default()) });
-        Box::new(InstanceCell { instance, _model: model, index, serial: 0, own_thread, in_flight })
+        Box::new(InstanceCell { instance, _model: model, index, serial: 0, departed: 0, own_thread, in_flight })
     }
 }
 
@@ -45,6 +47,7 @@ impl InstanceCell {
 pub(super) struct Instances {
     free: Vec<Box<InstanceCell>>,
     busy: Vec<Busy>,
+    time: BusyTime,
     /// How many there are, free and busy.
     count: usize,
     /// How many of the busy ones are not wanted any more.
@@ -59,6 +62,35 @@ struct Busy {
     tickets: Vec<Ticket>,
     /// The execution that is under way; `None` when the instance is free.
     serial: Option<u64>,
+}
+
+/// How long instances were away from their lane. Those that are away now are counted by the sum of their departures, so
+/// that nobody goes through them.
+#[derive(Default)]
+struct BusyTime {
+    ended_ns: u64,
+    away: u64,
+    /// Wraps, as do the sums made with it.
+    departed_sum: u64,
+}
+
+impl BusyTime {
+    fn depart(&mut self, now: u64) {
+        self.away += 1;
+        self.departed_sum = self.departed_sum.wrapping_add(now);
+    }
+
+    fn arrive(&mut self, departed: u64, now: u64) {
+        self.away -= 1;
+        self.departed_sum = self.departed_sum.wrapping_sub(departed);
+        self.ended_ns += now.saturating_sub(departed);
+    }
+
+    /// All of it until `now`, which may be a little before the last departure.
+    fn until(&self, now: u64) -> u64 {
+        let away = self.away.wrapping_mul(now).wrapping_sub(self.departed_sum) as i64;
+        self.ended_ns + away.max(0) as u64
+    }
 }
 
 impl Instances {
@@ -96,9 +128,14 @@ impl Instances {
     }
 
     /// Sends a free instance off with `tickets`. The word said that there is one.
-    pub(super) fn depart<'a>(&mut self, tickets: impl Iterator<Item = &'a Ticket>) -> Option<Box<InstanceCell>> {
+    pub(super) fn depart<'a>(
+        &mut self,
+        now: u64,
+        tickets: impl Iterator<Item = &'a Ticket>,
+    ) -> Option<Box<InstanceCell>> {
         let mut cell = self.free.pop()?;
-        cell.serial += 1;
+        (cell.serial, cell.departed) = (cell.serial + 1, now);
+        self.time.depart(now);
         let busy = &mut self.busy[cell.index];
         busy.serial = Some(cell.serial);
         busy.tickets.extend(tickets.cloned());
@@ -107,8 +144,9 @@ impl Instances {
 
     /// An instance is back from its batch. Given back, to be dropped outside of the lock, when it is not wanted any
     /// more.
-    pub(super) fn arrive(&mut self, cell: Box<InstanceCell>) -> Option<Box<InstanceCell>> {
+    pub(super) fn arrive(&mut self, cell: Box<InstanceCell>, now: u64) -> Option<Box<InstanceCell>> {
         self.end(cell.index);
+        self.time.arrive(cell.departed, now);
         if self.surplus > 0 {
             self.surplus -= 1;
             self.count -= 1;
@@ -142,6 +180,11 @@ impl Instances {
     /// The requests on all busy instances.
     pub(super) fn all_busy(&self) -> Vec<Ticket> {
         self.busy.iter().flat_map(|busy| busy.tickets.iter().cloned()).collect()
+    }
+
+    /// Nanoseconds that they were away from the lane, summed, until `now`.
+    pub(super) fn busy_ns(&self, now: u64) -> u64 {
+        self.time.until(now)
     }
 
     /// How many instances there are.
@@ -198,5 +241,23 @@ impl InFlight {
         {
             lane.unpark(cell);
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn busy_time_counts_what_is_over_and_what_is_under_way() {
+        let mut time = BusyTime::default();
+        assert_eq!(time.until(100), 0);
+        time.depart(100);
+        time.depart(150);
+        assert_eq!((time.until(200), time.until(100)), (150, 0));
+        time.arrive(100, 220);
+        assert_eq!((time.until(220), time.until(250)), (190, 220));
+        time.arrive(150, 250);
+        assert_eq!((time.until(250), time.until(1_000)), (220, 220));
     }
 }

@@ -12,6 +12,7 @@
 use super::answer;
 use super::doze::Demand;
 use super::instance::{InstanceCell, Instances};
+use super::ledger::Ledger;
 use super::queue::{Entry, Room};
 use super::request::{Checked, Refused, Request, check};
 use super::services::Services;
@@ -20,7 +21,7 @@ use super::spec::LaneSpec;
 use super::task::{Notify, Task, Ticket};
 use super::timekeeper::Timed;
 use super::word::{Refusal, Word};
-use crate::observe::{ModelStatistics, Tally};
+use crate::observe::{Bounds, ModelMetrics, Saturation, Tally, Totals};
 use crate::sync::{
     AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Doorbell, Home, Inbox, Mutex, Ordering, Pool,
 };
@@ -46,6 +47,10 @@ pub(crate) struct Lane {
     pub(super) core: Mutex<Core>,
     pub(super) tasks: Pool<Lane>,
     pub(crate) refusals: Refusals,
+    /// The counts of this lane and of those that it took the place of.
+    pub(super) ledger: Arc<Ledger>,
+    /// How long loading took, in nanoseconds.
+    load_ns: Count,
     /// Batches that are owed answers though their instance is back: a backend has taken their requests, or a caller who
     /// led has not told the others yet.
     pub(super) flights: AtomicUsize,
@@ -68,8 +73,7 @@ pub(super) struct Core {
     pub(super) room: Room<Ticket>,
     pub(super) instances: Instances,
     pub(super) tally: Tally,
-    /// When its last execution ended.
-    pub(super) last_used: u64,
+    saturation: Saturation,
 }
 
 /// Requests that were not run, by reason.
@@ -78,6 +82,10 @@ pub(crate) struct Refusals {
     pub(crate) full: Count,
     pub(crate) expired: Count,
     pub(crate) cancelled: Count,
+    /// Copies for a shadow.
+    pub(crate) shadow: Count,
+    /// They contradicted the spec, or the lane stopped while they waited.
+    pub(crate) other: Count,
 }
 
 /// A relaxed counter.
@@ -96,6 +104,10 @@ impl Count {
 
     pub(crate) fn read(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+
+    fn write(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
     }
 }
 
@@ -118,13 +130,18 @@ impl Home for Lane {
 impl Lane {
     /// A lane without instances; [`Lane::add_instance`] brings them.
     pub(crate) fn new(spec: LaneSpec, services: Arc<Services>) -> Arc<Self> {
+        Self::counting(spec, services, Arc::default())
+    }
+
+    /// One that counts together with others: those whose place it takes.
+    pub(crate) fn counting(spec: LaneSpec, services: Arc<Services>, ledger: Arc<Ledger>) -> Arc<Self> {
         let core = Core {
             room: Room::new(spec.levels),
             instances: Instances::default(),
             tally: Tally::new(spec.rows_max),
-            last_used: 0,
+            saturation: Saturation::new(services.clock.now()),
         };
-        Arc::new(Lane {
+        let lane = Arc::new(Lane {
             word: Word::new(),
             // Answered requests may still lie in the inbox beside the live ones.
             inbox: Inbox::new(spec.queued_max + spec.queued_max / 4 + 1),
@@ -133,6 +150,8 @@ impl Lane {
             core: Mutex::new(core),
             tasks: Pool::new(2 * spec.queued_max),
             refusals: Refusals::default(),
+            ledger,
+            load_ns: Count::default(),
             flights: AtomicUsize::new(0),
             taken: Mutex::new(Vec::new()),
             // Models of the corridor look at the quick way, which has more to go wrong.
@@ -143,7 +162,9 @@ impl Lane {
             has_ended: AtomicBool::new(false),
             spec,
             services,
-        })
+        });
+        lane.ledger.join(&lane);
+        lane
     }
 
     /// A free instance joins. Whoever waits already is served.
@@ -206,7 +227,10 @@ impl Lane {
     ) -> Result<Entry<Ticket>, Refused<'a>> {
         let checked = match check(&request, &self.spec) {
             Ok(checked) => checked,
-            Err(error) => return Err(Refused { error, request }),
+            Err(error) => {
+                self.refusals.other.add_one();
+                return Err(Refused { error, request });
+            }
         };
         let now = self.services.clock.now();
         let deadline = self.due(&request, now);
@@ -265,6 +289,7 @@ impl Lane {
                 self.refusals.full.add_one();
                 QUEUE_FULL
             }
+            // Not counted: another version may take it.
             Refusal::Stopping if self.is_stuck() => STUCK,
             Refusal::Stopping => STOPPING,
         }
@@ -364,18 +389,57 @@ impl Lane {
 
     /// When its last execution ended; 0: never.
     pub(crate) fn last_used(&self) -> u64 {
-        self.core.lock().last_used
+        self.core.lock().tally.last().unwrap_or(0)
     }
 
-    /// What the lane has done since it was made.
-    pub(crate) fn statistics(&self) -> ModelStatistics {
-        let mut statistics = self.core.lock().tally.read();
-        (statistics.name, statistics.version) = (self.spec.model.clone(), self.spec.version);
-        statistics.refused_count = self.refusals.full.read();
-        statistics.expired_count = self.refusals.expired.read();
-        statistics.cancelled_count = self.refusals.cancelled.read();
-        statistics.queue_len = self.word.read().queued() as u64;
-        statistics
+    /// What its metrics show.
+    pub(crate) fn metrics(&self) -> ModelMetrics {
+        let (statistics, counted) = self.counted();
+        // Of this lane alone: it is about what the lane could do.
+        let mut core = self.core.lock();
+        let (bounds, now) = (self.bounds(&core), self.services.clock.now());
+        let own = core.tally.read();
+        let totals = Totals {
+            at: now,
+            busy_ns: core.instances.busy_ns(now),
+            executions: own.execution_count,
+            rows: core.tally.rows(),
+            requests: own.queue.count,
+            waited_ns: own.queue.ns,
+            turned_away: self.refusals.full.read() + self.refusals.expired.read(),
+        };
+        let saturation = core.saturation.look(&totals, &bounds);
+        let durations = counted.durations();
+        drop(core);
+        ModelMetrics {
+            statistics,
+            durations,
+            saturation,
+            tags: self.spec.metric_tags.clone(),
+            rows_max: self.spec.rows_max,
+            is_decoupled: self.spec.credit_max.is_some(),
+            load_ns: self.load_ns(),
+        }
+    }
+
+    fn bounds(&self, core: &Core) -> Bounds {
+        Bounds {
+            instances: core.instances.len(),
+            rows_max: self.spec.policy.rows_max.max(1),
+            wait_ns_max: self.spec.timeout_default,
+            queue_len: self.word.read().queued(),
+            queue_len_max: self.spec.queued_max,
+        }
+    }
+
+    /// How long loading its model took.
+    pub(crate) fn load_ns(&self) -> u64 {
+        self.load_ns.read()
+    }
+
+    /// Loading it took so long.
+    pub(crate) fn set_load_ns(&self, ns: u64) {
+        self.load_ns.write(ns);
     }
 }
 

@@ -191,7 +191,7 @@ impl Lane {
         core.room.take(rows, |entry| scratch.claim(entry, now));
         let cell = match scratch.seats.as_slice() {
             [] => None,
-            seats => core.instances.depart(seats.iter().map(Seat::ticket)),
+            seats => core.instances.depart(now, seats.iter().map(Seat::ticket)),
         };
         drop(core);
         for ticket in scratch.late.drain(..) {
@@ -234,7 +234,7 @@ impl Lane {
         let is_rare = record.requests < ANSWERS_MEASURED_LEN && self.slowness.load(Ordering::Relaxed) == 0;
         let is_due = !keeps || !is_rare || cell.serial.is_multiple_of(ANSWERS_MEASURED_EVERY);
         let is_measured = on == On::Worker && is_due;
-        let mut leads = self.bring(cell, &record, keeps);
+        let mut leads = self.bring(cell, (&record, &scratch.seats), keeps);
         if leads && !keeps && on == On::Worker {
             // Others lead while the callbacks run.
             self.services.workers.lead(self.clone());
@@ -264,16 +264,15 @@ impl Lane {
     }
 
     /// Brings an instance back from its batch. Whether this thread now has the lead.
-    fn bring(self: &Arc<Self>, cell: Box<InstanceCell>, record: &Record, keeps: bool) -> bool {
+    fn bring(self: &Arc<Self>, cell: Box<InstanceCell>, (record, seats): (&Record, &[Seat]), keeps: bool) -> bool {
         let index = cell.index;
         let mut core = self.core.lock();
-        core.tally.add(record);
-        core.last_used = record.ended.max(core.last_used);
+        core.tally.add(record, seats.iter().map(Seat::timing));
         // Under the lock: the backend may answer at once, and the instance must not depart again before it has arrived.
         let cell = if record.taken > 0 { cell.in_flight.clone().park(cell, self) } else { Some(cell) };
         let is_back = cell.is_some();
         let retired = match cell {
-            Some(cell) => core.instances.arrive(cell),
+            Some(cell) => core.instances.arrive(cell, record.ended),
             None => {
                 core.instances.end(index);
                 None
@@ -285,7 +284,8 @@ impl Lane {
 
     /// An instance whose backend had too many batches in flight may take more.
     pub(super) fn unpark(self: &Arc<Self>, cell: Box<InstanceCell>) {
-        let retired = self.core.lock().instances.arrive(cell);
+        let now = self.now();
+        let retired = self.core.lock().instances.arrive(cell, now);
         if self.welcome(true, retired, false) {
             self.services.workers.lead(self.clone());
         }
@@ -315,7 +315,7 @@ impl Lane {
                 Error::new(ErrorKind::ResourceExhausted, format!("the instance's thread did not start: {error}"));
             execute::refuse(&mut scratch.seats, &error);
             execute::settle(self, &mut scratch.seats, &mut Record::default());
-            let leads = self.bring(cell, &Record::default(), false);
+            let leads = self.bring(cell, (&Record::default(), &[]), false);
             for seat in scratch.seats.drain(..) {
                 seat.answer(on, &self.services);
             }
@@ -358,7 +358,7 @@ impl Lane {
         if self.spec.caller_runs == CallerRuns::Never || self.spec.is_thread_bound || is_cancelled {
             return Ok(None);
         }
-        let checked = check(request, &self.spec)?;
+        let checked = check(request, &self.spec).inspect_err(|_| self.refusals.other.add_one())?;
         let Some(why) = self.spec.policy.runs_alone(checked.rows) else { return Ok(None) };
         let now = self.now();
         let deadline = self.due(request, now);
@@ -375,7 +375,7 @@ impl Lane {
         // Nobody could be told early of a request that this very thread runs: the instance departs without it, unless an
         // execution timeout is to tell the backend.
         let watched = self.spec.execution_timeout.is_some().then_some(seat.ticket());
-        let cell = self.core.lock().instances.depart(watched.into_iter());
+        let cell = self.core.lock().instances.depart(now, watched.into_iter());
         let Some(cell) = cell else { return Ok(self.turn_away(seat)) };
         let mut scratch = Scratch::take();
         scratch.seats.push(seat);

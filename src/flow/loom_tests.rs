@@ -137,6 +137,7 @@ impl Plan {
             caller_runs: self.caller_runs,
             is_thread_bound: false,
             credit_max: self.credit_max,
+            metric_tags: Default::default(),
         }
     }
 

@@ -85,6 +85,7 @@ mod execution;
 mod instance;
 mod lane;
 mod lead;
+mod ledger;
 #[cfg(all(test, loom))]
 pub(crate) mod loom_tests;
 mod messenger;
@@ -95,6 +96,7 @@ mod request;
 mod response;
 mod seat;
 mod services;
+mod shadow;
 mod slowness;
 mod spec;
 mod state;
@@ -112,6 +114,7 @@ pub(crate) use batch::Policy;
 pub(crate) use doze::Demand;
 pub(crate) use instance::InstanceCell;
 pub(crate) use lane::{Lane, Manner};
+pub(crate) use ledger::Ledger;
 pub(crate) use messenger::Messenger;
 pub(crate) use permit::Gate;
 #[cfg(feature = "capi")]

@@ -6,6 +6,7 @@
 
 use super::spec::{LaneSpec, Port, bit};
 use super::task::{Ask, CancelToken, Sequence};
+use crate::memory::BlockPool;
 use crate::tensor::{Input, OutputMemory};
 use inferlay_backend_sdk::{Error, ParameterValue, Tensor};
 use smallvec::SmallVec;
@@ -351,6 +352,34 @@ impl<'a> Request<'a> {
         self.cancel.take()
     }
 
+    /// The same request, to be sent besides this one: with no deadline, token, or memory for outputs.
+    ///
+    /// # Errors
+    /// `RESOURCE_EXHAUSTED` when there is no memory for a copy of what the caller lends.
+    pub(super) fn copy(&self, blocks: &BlockPool) -> Result<Request<'_>, Error> {
+        let inputs = self.inputs.iter().map(|(name, input)| Ok((Cow::Borrowed(&**name), input.share(blocks)?)));
+        Ok(Request {
+            inputs: inputs.collect::<Result<_, Error>>()?,
+            outputs: self.outputs.iter().map(|name| Cow::Borrowed(&**name)).collect(),
+            id: Cow::Borrowed(&*self.id),
+            priority: self.priority,
+            parameters: self.parameters.clone(),
+            sequence: self.sequence,
+            ..Request::default()
+        })
+    }
+
+    /// A hash of the correlation id, the same in every process; `None` for a request without one.
+    pub(crate) fn correlation_hash(&self) -> Option<u64> {
+        let sequence = self.sequence.filter(|sequence| sequence.id != 0 || !sequence.text.is_empty())?;
+        let bytes = sequence.id.to_le_bytes().into_iter().chain(sequence.text.bytes());
+        // FNV-1a, which needs no key: who wants to be served by one version may ask for it.
+        Some(
+            bytes
+                .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)),
+        )
+    }
+
     /// Moves the parts into the lane's task, where backends find them by index. The shell that is left is worth nothing;
     /// it is emptied in place because moving a request costs more than all else here.
     pub(crate) fn fill(&mut self, ask: &mut Ask, spec: &LaneSpec, checked: &Checked) {
@@ -660,6 +689,7 @@ mod tests {
             caller_runs: CallerRuns::OwnRequest,
             is_thread_bound: false,
             credit_max: None,
+            metric_tags: Default::default(),
         }
     }
 

@@ -9,7 +9,7 @@ use super::lane::Lane;
 use super::services::Services;
 use super::spec::{LaneSpec, bit};
 use super::task::{CancelToken, HeldAsk, Reply, Ticket, Written};
-use crate::observe::Record;
+use crate::observe::{Record, Timing};
 use crate::tensor::gather;
 use inferlay_backend_sdk::{Error, ParameterValue, Placement, RequestInfo, Tensor, TensorRef};
 use std::cell::{Cell, RefCell};
@@ -46,6 +46,11 @@ impl Seat {
 
     pub(super) fn is_taken(&self) -> bool {
         matches!(*self.fate.borrow(), Fate::Taken { .. })
+    }
+
+    /// What the tally is told of it.
+    pub(super) fn timing(&self) -> Timing {
+        Timing { submitted: self.ask.submitted, is_good: self.has_won.get() && !self.has_failed.get() }
     }
 
     /// The error of its own that it was failed with, taken.

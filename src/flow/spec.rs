@@ -2,6 +2,7 @@
 
 use super::batch::Policy;
 use inferlay_backend_sdk::{DataType, Error, Shape};
+use std::collections::BTreeMap;
 
 /// Who may execute a batch besides the workers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,6 +54,8 @@ pub(crate) struct LaneSpec {
     /// Of a model that may send any number of responses: how many of one request may be untaken before it is told to
     /// wait. `None`: it sends exactly one.
     pub(crate) credit_max: Option<usize>,
+    /// Labels of its metrics, beside its name and version.
+    pub(crate) metric_tags: BTreeMap<String, String>,
 }
 
 impl LaneSpec {

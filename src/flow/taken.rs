@@ -81,6 +81,7 @@ pub(super) fn take(ticket: &Ticket, ask: &Ask, flight: Arc<Flight>) -> (Request,
     let answerer = Answerer {
         ticket: ticket.clone(),
         is_answered: AtomicBool::new(false),
+        has_responded: AtomicBool::new(false),
         rows: ask.rows,
         wanted: ask.wanted,
         submitted: ask.submitted,
@@ -213,6 +214,8 @@ const NOT_EMPTY: Error =
 struct Answerer {
     ticket: Ticket,
     is_answered: AtomicBool,
+    /// Of a decoupled model: whether a response was sent.
+    has_responded: AtomicBool,
     rows: usize,
     wanted: u64,
     submitted: u64,
@@ -306,7 +309,28 @@ impl Answerer {
     fn count(&self, is_empty: Option<bool>) {
         let lane = self.ticket.home();
         let lasted = lane.now().saturating_sub(self.submitted);
-        lane.core.lock().tally.add_taken(self.rows, is_empty, lasted);
+        let is_first = is_empty == Some(false) && self.is_first();
+        let mut core = lane.core.lock();
+        core.tally.add_taken(self.rows, is_empty, lasted);
+        if is_first {
+            core.tally.add_first_response(lasted);
+        }
+    }
+
+    /// Whether this is the first response of a decoupled model to its request.
+    fn is_first(&self) -> bool {
+        self.several.is_some() && !self.has_responded.swap(true, Ordering::Relaxed)
+    }
+
+    /// Counts a response before it is sent, so that whoever has it finds it counted.
+    fn count_response(&self) {
+        let lane = self.ticket.home();
+        let first = self.is_first().then(|| lane.now().saturating_sub(self.submitted));
+        let mut core = lane.core.lock();
+        core.tally.add_response();
+        if let Some(ns) = first {
+            core.tally.add_first_response(ns);
+        }
     }
 
     /// Answers with the final response, or an error; the sender learns whether somebody wanted it.
@@ -330,9 +354,8 @@ impl Answerer {
         match several {
             _ if self.is_answered.load(Ordering::Acquire) => Err(ANSWERED),
             Several::Stream(stream) => {
-                // Counted before, so that whoever has it finds it counted.
                 let lane = self.ticket.home();
-                lane.core.lock().tally.add_response();
+                self.count_response();
                 stream.send(lane, outputs).inspect_err(|_| lane.core.lock().tally.take_response_back())
             }
             Several::One(_) if self.cancelled() => Err(UNWANTED),

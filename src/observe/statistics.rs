@@ -1,7 +1,7 @@
 //! Statistics of one model version: counts and durations, with the meaning that Triton's statistics give them.
 
-use super::Cut;
-use serde::Serialize;
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 
 /// How often something happened and how long it took in all.
@@ -31,7 +31,8 @@ pub struct DurationStatistics {
 
 /// What a model version has done since it was loaded.
 ///
-/// Durations are sums over requests: every request of a batch is charged the batch's whole time, as in Triton.
+/// Durations are sums over requests: every request of a batch is charged the batch's whole time, as in Triton. As JSON it
+/// has the form of Triton's statistics extension, and beside it what Triton does not count.
 ///
 /// # Examples
 /// ```
@@ -52,7 +53,7 @@ pub struct DurationStatistics {
 /// let _mean_ns = statistics.success.ns / statistics.success.count;
 /// # Ok::<(), inferlay::Error>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ModelStatistics {
     /// The model.
@@ -83,124 +84,146 @@ pub struct ModelStatistics {
     pub expired_count: u64,
     /// Requests that were cancelled before they were answered.
     pub cancelled_count: u64,
+    /// Requests that were not answered well for another reason: they contradicted the config, or the model or server
+    /// stopped meanwhile.
+    pub other_count: u64,
+    /// Of a version that shadows another, the copies of requests that were left out, because it was behind or did not take
+    /// them; see [`crate::ServerHandle::set_shadow`].
+    pub shadow_dropped_count: u64,
     /// Requests that wait now.
     pub queue_len: u64,
+    /// When the last execution ended, in milliseconds since 1970; 0 before the first.
+    pub last_inference: u64,
     /// Executions by the number of their rows.
     pub batch_sizes: BTreeMap<usize, u64>,
+    /// Executions by the number of their rows, with how long they took.
+    pub batches: Vec<BatchStatistics>,
     /// Executions by the reason for which their batch was closed; see [`crate::Cut`].
     pub cuts: BTreeMap<&'static str, u64>,
     /// Bytes that the engine copied: gathered inputs, and small outputs into their responses.
     pub bytes_copied: u64,
 }
 
-/// One execution, as it is reported to the tally.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Record {
-    pub(crate) started: u64,
-    pub(crate) ended: u64,
-    /// Nanoseconds that the requests waited, summed.
-    pub(crate) waited: u64,
-    pub(crate) gathered: u64,
-    pub(crate) scattered: u64,
-    pub(crate) requests: usize,
-    pub(crate) rows: usize,
-    /// Rows of the requests that were answered well.
-    pub(crate) good_rows: usize,
-    pub(crate) failed: usize,
-    /// Requests that a deadline, a cancel or a stop answered while they ran.
-    pub(crate) lost: usize,
-    /// Requests that the backend answers later; they are counted then.
-    pub(crate) taken: usize,
-    pub(crate) bytes_copied: usize,
-    pub(crate) why: Option<Cut>,
+/// The executions of one size; durations are sums over executions.
+///
+/// # Examples
+/// ```
+/// # use inferlay::{Request, ServerHandle, Tensor};
+/// # let config = b"{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}".to_vec();
+/// # let server = ServerHandle::builder().model_in_memory("echo", [("config.yaml", config)]).strict().start()?;
+/// # let model = server.model("echo")?;
+/// // The model's outputs are its inputs.
+/// let x = Tensor::from_vec(vec![1.0f32, 2.0], [2])?;
+/// model.infer(Request::new().input("x", x))?;
+/// let batches = model.statistics()?.batches;
+/// assert_eq!((batches[0].batch_size, batches[0].compute_infer.count), (1, 1));
+/// # Ok::<(), inferlay::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct BatchStatistics {
+    /// Their rows; sizes above 4096 count as that.
+    pub batch_size: usize,
+    /// Gathering inputs.
+    pub compute_input: DurationStatistics,
+    /// Executing, until `execute` returned.
+    pub compute_infer: DurationStatistics,
+    /// Handing out outputs.
+    pub compute_output: DurationStatistics,
 }
 
-/// The running sums of a lane.
-pub(crate) struct Tally {
-    statistics: ModelStatistics,
-    /// Responses that were not the last of their requests.
-    more_responses: u64,
-    /// Requests that were answered well without a last response.
-    empty_ends: u64,
-    /// Executions by rows, while they are few enough for a table.
-    sizes: Vec<u64>,
-    cuts: [u64; Cut::ALL.len()],
+/// The part of the statistics that Triton calls `inference_stats`.
+#[derive(Serialize)]
+struct InferenceStatistics {
+    success: DurationStatistics,
+    fail: DurationStatistics,
+    queue: DurationStatistics,
+    compute_input: DurationStatistics,
+    compute_infer: DurationStatistics,
+    compute_output: DurationStatistics,
+    /// Nothing is cached; clients of Triton expect the fields.
+    cache_hit: DurationStatistics,
+    cache_miss: DurationStatistics,
 }
 
-impl Tally {
-    pub(crate) fn new(rows_max: usize) -> Self {
-        let sizes = vec![0; rows_max.clamp(1, 4096) + 1];
-        Tally {
-            statistics: ModelStatistics::default(),
-            more_responses: 0,
-            empty_ends: 0,
-            sizes,
-            cuts: [0; Cut::ALL.len()],
+impl DurationStatistics {
+    fn merge(&mut self, other: DurationStatistics) {
+        self.count += other.count;
+        self.ns += other.ns;
+    }
+}
+
+impl ModelStatistics {
+    /// Adds the sums that a tally keeps here; the rest is written when they are read.
+    pub(super) fn merge(&mut self, other: &ModelStatistics) {
+        self.inference_count += other.inference_count;
+        self.execution_count += other.execution_count;
+        self.success.merge(other.success);
+        self.fail.merge(other.fail);
+        self.queue.merge(other.queue);
+        self.compute_input.merge(other.compute_input);
+        self.compute_infer.merge(other.compute_infer);
+        self.compute_output.merge(other.compute_output);
+        self.bytes_copied += other.bytes_copied;
+    }
+
+    fn inference(&self) -> InferenceStatistics {
+        InferenceStatistics {
+            success: self.success,
+            fail: self.fail,
+            queue: self.queue,
+            compute_input: self.compute_input,
+            compute_infer: self.compute_infer,
+            compute_output: self.compute_output,
+            cache_hit: DurationStatistics::default(),
+            cache_miss: DurationStatistics::default(),
         }
     }
+}
 
-    /// Adds one execution.
-    pub(crate) fn add(&mut self, record: &Record) {
-        let Some(why) = record.why else { return };
-        let sums = &mut self.statistics;
-        let lasted = record.ended.saturating_sub(record.started);
-        let (requests, failed) = (record.requests as u64, record.failed as u64);
-        let add = |sum: &mut DurationStatistics, count: u64, ns: u64| {
-            sum.count += count;
-            sum.ns += ns;
+impl Serialize for ModelStatistics {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut json = serializer.serialize_struct("ModelStatistics", 16)?;
+        json.serialize_field("name", &self.name)?;
+        json.serialize_field("version", &self.version.to_string())?;
+        json.serialize_field("last_inference", &self.last_inference)?;
+        json.serialize_field("inference_count", &self.inference_count)?;
+        json.serialize_field("execution_count", &self.execution_count)?;
+        json.serialize_field("inference_stats", &self.inference())?;
+        json.serialize_field("batch_stats", &self.batches)?;
+        json.serialize_field("response_count", &self.response_count)?;
+        json.serialize_field("refused_count", &self.refused_count)?;
+        json.serialize_field("expired_count", &self.expired_count)?;
+        json.serialize_field("cancelled_count", &self.cancelled_count)?;
+        json.serialize_field("other_count", &self.other_count)?;
+        json.serialize_field("shadow_dropped_count", &self.shadow_dropped_count)?;
+        json.serialize_field("queue_len", &self.queue_len)?;
+        json.serialize_field("cuts", &self.cuts)?;
+        json.serialize_field("bytes_copied", &self.bytes_copied)?;
+        json.end()
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_json_it_has_the_form_of_tritons_statistics() {
+        let sum = |count, ns| DurationStatistics { count, ns };
+        let batch = BatchStatistics { batch_size: 4, compute_infer: sum(2, 20), ..BatchStatistics::default() };
+        let statistics = ModelStatistics {
+            name: "digits".to_owned(),
+            version: 3,
+            success: sum(8, 90),
+            batches: vec![batch],
+            ..ModelStatistics::default()
         };
-        let total = record.waited + lasted * requests;
-        let share = total / requests.max(1);
-        let good = requests - failed - (record.lost + record.taken) as u64;
-        add(&mut sums.fail, failed, share * failed);
-        add(&mut sums.success, good, if good == requests { total } else { share * good });
-        add(&mut sums.queue, requests, record.waited);
-        add(&mut sums.compute_input, requests, record.gathered * requests);
-        add(&mut sums.compute_infer, requests, lasted.saturating_sub(record.gathered) * requests);
-        add(&mut sums.compute_output, requests, record.scattered * requests);
-        sums.execution_count += 1;
-        sums.inference_count += record.good_rows as u64;
-        sums.bytes_copied += record.bytes_copied as u64;
-        let last = self.sizes.len() - 1;
-        self.sizes[record.rows.min(last)] += 1;
-        self.cuts[why as usize] += 1;
-    }
-
-    /// Adds a request that its backend took and has answered now, `ns` after its submission.
-    /// `is_empty`: whether the answer brought no response; `None` for an error.
-    pub(crate) fn add_taken(&mut self, rows: usize, is_empty: Option<bool>, ns: u64) {
-        let sums = &mut self.statistics;
-        let is_failed = is_empty.is_none();
-        self.empty_ends += u64::from(is_empty == Some(true));
-        let sum = if is_failed { &mut sums.fail } else { &mut sums.success };
-        sum.count += 1;
-        sum.ns += ns;
-        sums.inference_count += if is_failed { 0 } else { rows as u64 };
-    }
-
-    /// Adds a response that is not the last of its request.
-    pub(crate) fn add_response(&mut self) {
-        self.more_responses += 1;
-    }
-
-    /// That response was refused.
-    pub(crate) fn take_response_back(&mut self) {
-        self.more_responses -= 1;
-    }
-
-    /// Adds the time from the end of an execution until its backend had answered what it took, summed over these requests.
-    pub(crate) fn add_flight(&mut self, ns: u64) {
-        self.statistics.compute_infer.ns += ns;
-    }
-
-    /// The sums as they are reported.
-    pub(crate) fn read(&self) -> ModelStatistics {
-        let mut statistics = self.statistics.clone();
-        statistics.response_count = statistics.success.count + self.more_responses - self.empty_ends;
-        let sizes = self.sizes.iter().enumerate().filter(|(_, count)| **count > 0);
-        statistics.batch_sizes = sizes.map(|(rows, count)| (rows, *count)).collect();
-        let cuts = Cut::ALL.iter().zip(self.cuts).filter(|(_, count)| *count > 0);
-        statistics.cuts = cuts.map(|(why, count)| (why.name(), count)).collect();
-        statistics
+        let json = serde_json::to_value(&statistics).unwrap();
+        assert_eq!(json["version"], "3");
+        assert_eq!(json["inference_stats"]["success"], serde_json::json!({"count": 8, "ns": 90}));
+        assert_eq!(json["inference_stats"]["cache_miss"]["count"], 0);
+        assert_eq!(json["batch_stats"][0]["batch_size"], 4);
+        assert_eq!(json["batch_stats"][0]["compute_infer"], serde_json::json!({"count": 2, "ns": 20}));
     }
 }

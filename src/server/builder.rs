@@ -6,6 +6,7 @@ use super::control::Control;
 use super::events::Events;
 use super::gate::OpenGate;
 use super::jobs::Jobs;
+use super::metrics::Metrics;
 use super::paging::Pager;
 use super::retire::Retiring;
 use super::source::Origin;
@@ -333,7 +334,7 @@ impl ServerBuilder {
     /// ```
     /// # use inferlay::ServerHandle;
     /// let server = ServerHandle::builder().repository("examples/models").memory_budget(2 << 30).start()?;
-    /// assert!(server.is_ready());
+    /// assert_eq!(server.paging().budget_bytes, 2 << 30);
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn memory_budget(mut self, bytes: u64) -> Self {
@@ -642,6 +643,7 @@ impl ServerBuilder {
             stop_until: AtomicU64::new(u64::MAX),
             stopper: Mutex::new(false),
             serial: Mutex::new(()),
+            metrics: Metrics::default(),
             options: self.options,
             services,
         });
@@ -657,21 +659,15 @@ impl ServerBuilder {
         Ok(server)
     }
 
-    /// What there is to serve.
-    ///
-    /// # Errors
-    /// As for [`ServerBuilder::start`].
+    /// The models of repositories, of single files and from memory.
     pub(super) fn found(&mut self, repositories: &Repositories) -> Result<Found, Error> {
-        let config_name = repositories.config_name();
         let mut found = match self.repositories.is_empty() {
             true => Found::default(),
             false => repository::scan_all(repositories)?,
         };
-        let files = self.files.iter().map(|file| repository::open_file(file));
-        let in_memory = std::mem::take(&mut self.in_memory)
-            .into_iter()
-            .map(|(name, files)| repository::in_memory(&name, files, config_name));
-        for model in files.chain(in_memory) {
+        let in_memory = std::mem::take(&mut self.in_memory).into_iter();
+        let in_memory = in_memory.map(|(name, files)| repository::in_memory(&name, files, repositories.config_name()));
+        for model in self.files.iter().map(|file| repository::open_file(file)).chain(in_memory) {
             let model = model?;
             let name = model.name.clone();
             if found.models.insert(name.clone(), model).is_some() {

@@ -15,33 +15,23 @@
 //!
 //! Lock order: the list of entries, then an entry, then the subscribers; none is held while anything loads, runs or stops.
 
+use super::course::Course;
 use super::events::Events;
+use super::route::{Astray, Choice, Plan};
 use super::served::Served;
 use super::status::{ModelState, ModelStatus};
+use super::version::{Loaded, Version, unloaded};
 use crate::sync::{AtomicU64, Mutex, Ordering};
 use inferlay_backend_sdk::{Error, ErrorKind};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A version: what serves of it, and what there is to say.
-#[derive(Default)]
-struct Version {
-    served: Option<Served>,
-    state: Option<ModelState>,
-    /// Why it is in that state, or, of one that serves, what became of an update.
-    error: Option<Error>,
-    /// Who put it there.
-    turn: u64,
-}
-
-/// What came of loading a version.
-pub(super) enum Loaded {
-    /// It is to serve.
-    Serves(Served),
-    /// It serves as before.
-    Stays,
-    /// It does not.
-    Failed(Error),
+/// How a version must be of which something is said.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Must {
+    /// In the index.
+    BeKnown,
+    Serve,
 }
 
 /// One name.
@@ -50,6 +40,8 @@ pub(super) struct Entry {
     generation: AtomicU64,
     /// Counts loads and unloads as they are asked for.
     turns: AtomicU64,
+    /// Counts requests, as far as they are spread over versions.
+    numbers: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -58,6 +50,10 @@ struct State {
     versions: BTreeMap<u64, Version>,
     /// Loads that were asked for before this turn change nothing any more.
     barrier: u64,
+    /// What was said about the versions, whether or not they are there.
+    plan: Plan,
+    /// Where requests go that make no choice, as found at a generation: whoever has no handle asks for each request.
+    course: Option<(u64, Arc<Course>)>,
 }
 
 /// Every name.
@@ -96,8 +92,8 @@ impl Catalog {
     pub(super) fn entry_or_new(&self, name: &str) -> Arc<Entry> {
         let mut entries = self.entries.lock();
         let new = || {
-            let (generation, turns, state) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::default());
-            Arc::new(Entry { name: name.to_owned(), generation, turns, state })
+            let (generation, turns, numbers) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+            Arc::new(Entry { name: name.to_owned(), generation, turns, numbers, state: Mutex::default() })
         };
         entries.entry(name.to_owned()).or_insert_with(new).clone()
     }
@@ -129,26 +125,65 @@ impl Entry {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// The version asked for, else the highest that serves.
+    /// Where requests go that make this choice, as things are now.
     ///
     /// # Errors
-    /// `NOT_FOUND` for a version that is not there, `UNAVAILABLE` with the reason for one that does not serve.
-    pub(super) fn find(&self, version: Option<u64>) -> Result<Served, Error> {
-        let state = self.state.lock();
-        let place = |version: u64| format!("model '{}' version {version}", self.name);
-        if let Some(number) = version {
-            let Some(version) = state.versions.get(&number) else {
-                let known: Vec<_> = state.versions.keys().map(u64::to_string).collect();
-                let message = format!("{} not found; known: {}", place(number), known.join(", "));
-                return Err(Error::not_found(message));
-            };
-            return version.healthy().cloned().ok_or_else(|| version.refusal(&place(number)));
+    /// `NOT_FOUND` for a version or label that is not there, `UNAVAILABLE` with the reason where nothing serves.
+    pub(super) fn course(&self, choice: &Choice) -> Result<Arc<Course>, Error> {
+        let mut state = self.state.lock();
+        let generation = self.generation();
+        let is_any = *choice == Choice::Any;
+        if let Some((at, course)) = &state.course
+            && (is_any && *at == generation && course.is_healthy())
+        {
+            return Ok(course.clone());
         }
-        let healthy = state.versions.values().rev().find_map(Version::healthy).cloned();
-        healthy.ok_or_else(|| match state.versions.last_key_value() {
-            Some((number, version)) => version.refusal(&place(*number)),
-            None => Error::unavailable(format!("model '{}' has no version that serves", self.name)),
-        })
+        let course = Arc::new(self.find_course(&state, choice)?);
+        let older = is_any.then(|| state.course.replace((generation, course.clone())));
+        drop(state);
+        // Not under the lock: the last of a lane may go with it.
+        drop(older);
+        Ok(course)
+    }
+
+    fn find_course(&self, state: &State, choice: &Choice) -> Result<Course, Error> {
+        let healthy = state.versions.iter().filter_map(|(number, version)| Some((*number, version.healthy()?)));
+        let (serving, served): (Vec<_>, Vec<_>) = healthy.unzip();
+        let route = state.plan.route(choice, &serving).map_err(|astray| self.refusal(state, choice, &astray))?;
+        let find = |number: u64| serving.binary_search(&number).ok().map(|at| served[at].clone());
+        Ok(Course::new(route, find))
+    }
+
+    fn refusal(&self, state: &State, choice: &Choice, astray: &Astray) -> Error {
+        let name = &self.name;
+        match astray {
+            Astray::Number(number) => {
+                let place = match choice {
+                    Choice::Label(label) => format!("model '{name}' label '{label}', which is version {number},"),
+                    Choice::Any | Choice::Number(_) => format!("model '{name}' version {number}"),
+                };
+                state.refusal(*number, &place)
+            }
+            Astray::Label(label) => {
+                let known: Vec<_> = state.plan.labels.keys().map(String::as_str).collect();
+                let (label, known) = (label.escape_debug(), known.join(", "));
+                Error::not_found(format!("model '{name}': label '{label}' not found; known: {known}"))
+            }
+            Astray::All => match state.versions.last_key_value() {
+                Some((number, _)) => state.refusal(*number, &format!("model '{name}' version {number}")),
+                None => Error::unavailable(format!("model '{name}' has no version that serves")),
+            },
+        }
+    }
+
+    /// The number of a request, among those that are spread over versions.
+    pub(super) fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// What was said about its versions.
+    pub(super) fn plan(&self) -> Plan {
+        self.state.lock().plan.clone()
     }
 
     /// Whether some version serves, or nothing was to be loaded.
@@ -171,8 +206,36 @@ impl Entry {
     }
 }
 
+impl State {
+    /// Why a version takes no requests.
+    fn refusal(&self, number: u64, place: &str) -> Error {
+        if let Some(version) = self.versions.get(&number) {
+            return version.refusal(place);
+        }
+        let known: Vec<_> = self.versions.keys().map(u64::to_string).collect();
+        Error::not_found(format!("{place} not found; known: {}", known.join(", ")))
+    }
+}
+
 /// Changing.
 impl Entry {
+    /// Says something else about its versions.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` or `UNAVAILABLE` for a version that is not as it must be; nothing was said then.
+    pub(super) fn say(&self, named: &[u64], must: Must, change: impl FnOnce(&mut Plan)) -> Result<(), Error> {
+        let mut state = self.state.lock();
+        for number in named {
+            let version = state.versions.get(number);
+            if version.is_none_or(|version| must == Must::Serve && version.healthy().is_none()) {
+                return Err(state.refusal(*number, &format!("model '{}' version {number}", self.name)));
+            }
+        }
+        change(&mut state.plan);
+        self.generation.fetch_add(1, Ordering::Release);
+        Ok(())
+    }
+
     /// Asks for a load or an unload: what is asked for later counts more.
     pub(super) fn turn(&self) -> u64 {
         self.turns.fetch_add(1, Ordering::AcqRel) + 1
@@ -270,6 +333,7 @@ impl Entry {
         let turn = self.turn();
         let mut state = self.state.lock();
         state.barrier = turn;
+        state.course = None;
         let mut removed = Vec::new();
         for (number, version) in &mut state.versions {
             if let Some(served) = version.served.take() {
@@ -341,113 +405,12 @@ impl Entry {
         }
     }
 
-    /// Forgets what does not serve.
+    /// Forgets what does not serve, and what was said about versions if none is left.
     pub(super) fn forget(&self) {
-        self.state
-            .lock()
-            .versions
-            .retain(|_, version| version.served.is_some() || version.state == Some(ModelState::Loading));
-    }
-}
-
-impl Loaded {
-    /// Why it failed, if it did.
-    pub(super) fn error(&self) -> Option<Error> {
-        match self {
-            Loaded::Failed(error) => Some(error.clone()),
-            Loaded::Serves(_) | Loaded::Stays => None,
+        let mut state = self.state.lock();
+        state.versions.retain(|_, version| version.served.is_some() || version.state == Some(ModelState::Loading));
+        if state.versions.is_empty() {
+            state.plan = Plan::default();
         }
     }
-
-    fn served(self) -> Option<Served> {
-        match self {
-            Loaded::Serves(served) => Some(served),
-            Loaded::Stays | Loaded::Failed(_) => None,
-        }
-    }
-}
-
-impl Version {
-    fn put(&mut self, state: ModelState, error: Option<Error>, turn: u64) {
-        (self.state, self.error, self.turn) = (Some(state), error, turn);
-    }
-
-    /// Takes in what came of loading. What served before and is replaced.
-    fn settle(&mut self, loaded: Loaded, turn: u64) -> Option<Served> {
-        match loaded {
-            Loaded::Serves(served) => {
-                self.put(ModelState::Ready, None, turn);
-                let replaced = self.served.replace(served.clone());
-                // Of one that was resized the lane is the same.
-                replaced.filter(|old| !old.is(&served))
-            }
-            Loaded::Stays => {
-                self.put(ModelState::Ready, None, turn);
-                None
-            }
-            Loaded::Failed(error) => {
-                let state = if self.served.is_some() { ModelState::Ready } else { ModelState::Unavailable };
-                self.put(state, Some(error), turn);
-                None
-            }
-        }
-    }
-
-    /// What serves of it, unless an execution is stuck there.
-    fn healthy(&self) -> Option<&Served> {
-        self.served.as_ref().filter(|served| !served.lane.is_stuck())
-    }
-
-    /// Whether it answers requests.
-    fn serves(&self) -> bool {
-        self.state == Some(ModelState::Ready) && self.healthy().is_some_and(|served| !served.lane.is_stopping())
-    }
-
-    /// Whether it was unloaded or never asked for.
-    fn is_unwanted(&self) -> bool {
-        match self.state {
-            Some(ModelState::Unavailable) => self.error == Some(unloaded()),
-            Some(ModelState::Unloading | ModelState::Unknown) | None => self.served.is_none(),
-            Some(_) => false,
-        }
-    }
-
-    fn status(&self, name: &str, version: u64) -> ModelStatus {
-        let (state, reason) = self.state();
-        ModelStatus { name: name.to_owned(), version, state, reason }
-    }
-
-    fn state(&self) -> (ModelState, String) {
-        let reason = match (&self.error, &self.served) {
-            (Some(error), None) if *error == unloaded() => error.message().to_owned(),
-            (Some(error), None) => error.to_string(),
-            (Some(error), Some(_)) if self.state == Some(ModelState::Unavailable) => error.to_string(),
-            (Some(error), Some(_)) => format!("serves as before, as an update failed: {error}"),
-            (None, Some(served)) if served.lane.is_dozing() => "not in memory; loaded by the next request".to_owned(),
-            (None, _) => String::new(),
-        };
-        match &self.served {
-            Some(served) if served.lane.is_stuck() => {
-                (ModelState::Unavailable, "an execution passed execution_timeout".to_owned())
-            }
-            Some(served) if served.lane.is_stopping() => (ModelState::Unavailable, "stopping".to_owned()),
-            _ => (self.state.unwrap_or(ModelState::Unknown), reason),
-        }
-    }
-
-    /// Why a request is not taken.
-    fn refusal(&self, place: &str) -> Error {
-        let (state, reason) = self.state();
-        let why = match state {
-            _ if !reason.is_empty() => reason,
-            ModelState::Loading => "it is being loaded".to_owned(),
-            ModelState::Unloading => "it is being unloaded".to_owned(),
-            _ => "it is not loaded".to_owned(),
-        };
-        Error::unavailable(format!("{place} does not serve: {why}"))
-    }
-}
-
-fn unloaded() -> Error {
-    Error::fixed(ErrorKind::Unavailable, "unloaded")
 }

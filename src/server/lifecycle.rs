@@ -9,13 +9,14 @@
 //! Invariants: 1. Load first, take out after: a version that fails to load, or any other of the same load, leaves what
 //! serves where it is. 2. Requests in a lane that was replaced finish there; those that come to it late go to the one that
 //! replaced it (`ModelHandle`). 3. What did not change is not loaded again: other instance groups change the number of
-//! instances, other scheduling changes the lane, over the same weights.
+//! instances, other scheduling changes the lane, over the same weights; what was counted is carried on.
 
 use super::Inner;
-use super::catalog::{Entry, Loaded};
+use super::catalog::Entry;
 use super::load::{self, Loader};
 use super::operation::Operation;
 use super::served::{Served, Source, Weights};
+use super::version::Loaded;
 use crate::config::{self, InstanceGroup, ModelConfig, PartialConfig, VersionPolicy};
 use crate::repository::{self, Choice, ConfigText, FoundModel};
 use inferlay_backend_sdk::{Error, ErrorKind, InstanceSpec, LogLevel};
@@ -218,8 +219,12 @@ impl Inner {
             Change::Nothing => Ok(Some(current.clone())),
             Change::Instances => self.resize(current, &model, config).map(Some),
             Change::Lane if current.weights.source.is_none() => {
-                let weights = Weights::new(model, current.weights.attributes, source.mark());
-                load::serve(&self.services, &self.options, (config, source.version), weights, source.beside()).map(Some)
+                let weights =
+                    Weights::counting(model, current.weights.attributes, source.mark(), current.weights.ledger.clone());
+                let served =
+                    load::serve(&self.services, &self.options, (config, source.version), weights, source.beside())?;
+                served.lane.set_load_ns(current.lane.load_ns());
+                Ok(Some(served))
             }
             Change::Lane | Change::Model => Ok(None),
         }

@@ -31,6 +31,8 @@ pub(super) struct Opened {
     pub(super) model: Arc<dyn Model>,
     pub(super) config: ModelConfig,
     pub(super) attributes: Attributes,
+    /// How long it took.
+    pub(super) load_ns: u64,
 }
 
 /// What a backend is offered outside of batches.
@@ -70,6 +72,7 @@ impl Loader<'_> {
         let Some(files) = model.versions.get(&version) else {
             return Err(Error::not_found(format!("version {version} has no files")));
         };
+        let begun = self.services.clock.now();
         self.options.trust.admit(model, version)?;
         let is_free = partial.backend.is_none();
         let mut backends = self.candidates(&mut partial)?;
@@ -99,7 +102,8 @@ impl Loader<'_> {
                 Ok(loaded) => {
                     partial.decoupled.get_or_insert(loaded.is_decoupled());
                     let config = source.complete(partial, backend.name(), loaded.signature())?;
-                    return Ok(Opened { model: loaded.into(), config, attributes: backend.attributes() });
+                    let load_ns = self.services.clock.now().saturating_sub(begun);
+                    return Ok(Opened { model: loaded.into(), config, attributes: backend.attributes(), load_ns });
                 }
             }
         }
@@ -225,7 +229,7 @@ pub(super) fn serve(
     let spec = lane_spec(&config, version, &signature, options, weights.attributes)?;
     let cells = cells(&config, options, &model, spec.is_thread_bound)?;
     let cells = warm_up(&config, beside, &spec, cells, services)?;
-    let lane = Lane::new(spec, services.clone());
+    let lane = Lane::counting(spec, services.clone(), weights.ledger.clone());
     for cell in cells {
         lane.add_instance(cell);
     }
@@ -243,7 +247,12 @@ pub(super) fn dormant(
     weights: Arc<Weights>,
 ) -> Result<Served, Error> {
     let spec = lane_spec(&config, version, &stated(&config), options, weights.attributes)?;
-    Ok(Served { lane: Lane::new(spec, services.clone()), config: Arc::new(config), weights, line: None })
+    Ok(Served {
+        lane: Lane::counting(spec, services.clone(), weights.ledger.clone()),
+        config: Arc::new(config),
+        weights,
+        line: None,
+    })
 }
 
 /// The instances that a config wants.

@@ -7,6 +7,7 @@ mod budget;
 mod builder;
 mod catalog;
 mod control;
+mod course;
 mod events;
 mod future;
 mod gate;
@@ -16,20 +17,26 @@ mod lint;
 mod load;
 #[cfg(all(test, loom))]
 mod loom_tests;
+mod metrics;
 mod model;
 mod operation;
 mod paging;
 mod register;
 mod responses;
 mod retire;
+mod route;
 mod served;
 mod source;
 mod spec;
 mod status;
 #[cfg(all(test, not(loom)))]
 mod table_tests;
+mod traffic;
+#[cfg(all(test, not(loom)))]
+mod traffic_tests;
 #[cfg(feature = "integrity")]
 mod trust;
+mod version;
 mod warmup;
 mod watching;
 
@@ -48,7 +55,7 @@ pub use watching::{PollOptions, Repository};
 use crate::backend::{ClosureModel, ModelBatch};
 use crate::config::ModelConfig;
 use crate::flow::{Refused, Request, Response, Services};
-use crate::observe::{Gauges, ModelStatistics, metrics_text};
+use crate::observe::ModelStatistics;
 use crate::repository::{self, Repositories};
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, thread};
 use builder::Options;
@@ -57,6 +64,7 @@ use inferlay_backend_sdk::{Error, ErrorKind};
 use jobs::Jobs;
 use paging::Pager;
 use retire::Retiring;
+use route::Choice;
 use served::Served;
 use std::path::Path;
 use std::sync::Arc;
@@ -138,6 +146,7 @@ pub(crate) struct Inner {
     stopper: Mutex<bool>,
     /// Held while a backend loads that cannot load in parallel.
     serial: Mutex<()>,
+    metrics: metrics::Metrics,
 }
 
 impl ServerHandle {
@@ -177,7 +186,7 @@ impl ServerHandle {
         Self::builder().repository(path).start()
     }
 
-    /// A handle on a model, which serves its highest version.
+    /// A handle on a model, which serves its highest version; or, with [`ServerHandle::set_traffic`], several.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] with the names that are known; [`ErrorKind::Unavailable`] with the reason.
@@ -195,7 +204,7 @@ impl ServerHandle {
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn model(&self, name: &str) -> Result<ModelHandle, Error> {
-        ModelHandle::new(self.inner.clone(), self.inner.catalog.entry(name)?, None)
+        ModelHandle::new(self.inner.clone(), self.inner.catalog.entry(name)?, Choice::Any)
     }
 
     /// A handle on one version of a model.
@@ -214,7 +223,7 @@ impl ServerHandle {
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn model_version(&self, name: &str, version: u64) -> Result<ModelHandle, Error> {
-        ModelHandle::new(self.inner.clone(), self.inner.catalog.entry(name)?, Some(version))
+        ModelHandle::new(self.inner.clone(), self.inner.catalog.entry(name)?, Choice::Number(version))
     }
 
     /// Runs one request and waits for the answer; see [`ModelHandle::infer`]. A handle saves the look-up of the name.
@@ -424,19 +433,6 @@ impl ServerHandle {
     /// ```
     pub fn statistics(&self) -> Vec<ModelStatistics> {
         self.inner.catalog.served().iter().map(|served| served.lane.statistics()).collect()
-    }
-
-    /// The same as metrics, in the text format of Prometheus, with Triton's names where it has them.
-    ///
-    /// # Examples
-    /// ```
-    /// let server = inferlay::ServerHandle::builder().start()?;
-    /// assert!(server.metrics_text().contains("# TYPE nv_inference_count counter"));
-    /// # Ok::<(), inferlay::Error>(())
-    /// ```
-    pub fn metrics_text(&self) -> String {
-        let gauges = Gauges { worker_threads: self.workers_len() as u64, pool_bytes: self.pool_bytes() as u64 };
-        metrics_text(&self.statistics(), &gauges)
     }
 
     /// The backends there are, in the order in which they are asked whether a file is theirs; then those that were

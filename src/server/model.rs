@@ -1,8 +1,10 @@
 //! A handle on one model: resolves its name once, and again when what serves has changed.
 
 use super::catalog::Entry;
+use super::course::Course;
 use super::future::ResponseFuture;
 use super::responses::Responses;
+use super::route::Choice;
 use super::served::Served;
 use super::status::ModelMetadata;
 use super::{Owner, ServerHandle};
@@ -15,6 +17,12 @@ use std::sync::Arc;
 
 /// What a request that is on its way between two lanes was refused for; nobody sees it.
 const MOVED: Error = Error::fixed(ErrorKind::Unavailable, "the model is being replaced");
+
+/// A course, and the generation at which it was found.
+type Dated = (u64, Arc<Course>);
+
+/// A generation that never is.
+const NEVER: u64 = u64::MAX;
 
 /// What is to be given away once, to whoever takes the request.
 struct Once<T>(Option<T>);
@@ -32,10 +40,11 @@ impl<T> Once<T> {
     }
 }
 
-/// A model of a server, by name and perhaps version.
+/// A model of a server, by name and perhaps version or label.
 ///
-/// Cheap to clone and to use from many threads. It resolves the name once; when another version begins to serve it
-/// finds that one, with one load per request to notice. It does not keep an old version's weights alive.
+/// Cheap to clone and to use from many threads. It resolves the name once; when another version begins to serve, a label
+/// moves, or traffic is split, it follows, with one load per request to notice. It does not keep an old version's weights
+/// alive. A handle made while things are as they stay is the fastest.
 ///
 /// # Examples
 /// ```
@@ -59,19 +68,24 @@ impl<T> Once<T> {
 pub struct ModelHandle {
     inner: Arc<Owner>,
     entry: Arc<Entry>,
-    version: Option<u64>,
-    /// What served when the handle was made, and the generation of that.
+    choice: Choice,
+    /// What served when the handle was made, and the generation of that; [`NEVER`] if requests had more than one way to go.
     generation: u64,
     served: Served,
-    /// What serves since then, once it has changed.
-    newer: Arc<Mutex<Option<(u64, Served)>>>,
+    /// Where requests go since then, once it has changed.
+    newer: Arc<Mutex<Option<Dated>>>,
 }
 
 impl ModelHandle {
-    pub(super) fn new(inner: Arc<Owner>, entry: Arc<Entry>, version: Option<u64>) -> Result<Self, Error> {
+    pub(super) fn new(inner: Arc<Owner>, entry: Arc<Entry>, choice: Choice) -> Result<Self, Error> {
         let generation = entry.generation();
-        let served = entry.find(version)?;
-        Ok(ModelHandle { inner, entry, version, generation, served, newer: Arc::default() })
+        let course = entry.course(&choice)?;
+        let served = course.main().clone();
+        if course.is_plain() {
+            return Ok(ModelHandle { inner, entry, choice, generation, served, newer: Arc::default() });
+        }
+        let newer = Arc::new(Mutex::new(Some((generation, course))));
+        Ok(ModelHandle { inner, entry, choice, generation: NEVER, served, newer })
     }
 
     /// The model's name.
@@ -89,7 +103,8 @@ impl ModelHandle {
         &self.served.config.name
     }
 
-    /// The version that serves a request now.
+    /// The version that serves a request now; with traffic split between versions, the one that gets most of it. Which one
+    /// has answered a request says [`Response::version`].
     ///
     /// # Errors
     /// [`crate::ErrorKind::Unavailable`] when none does any more.
@@ -423,26 +438,34 @@ impl ModelHandle {
         self.send_on(refused, asked, send)
     }
 
+    /// Of versions among which requests are spread, one is picked for this one; whoever shadows them gets a copy.
     #[cold]
     fn send_on<'a, R>(
         &self,
         mut refused: Refused<'a>,
-        mut asked: Option<Arc<Lane>>,
+        asked: Option<Arc<Lane>>,
         mut send: impl FnMut(&Arc<Lane>, Request<'a>) -> Result<R, Refused<'a>>,
     ) -> Result<R, Refused<'a>> {
+        let (mut asked, mut is_copied) = (Vec::from_iter(asked), false);
         loop {
-            let lane = match self.with(|served| served.lane.clone()) {
-                Ok(lane) => lane,
+            // Who was sent away looks anew: a lane that is stuck leaves its place without a change of what serves.
+            let course = if asked.is_empty() { self.course() } else { self.find_course() };
+            let course = match course {
+                Ok(course) => course,
                 Err(error) => return Err(Refused { error, ..refused }),
             };
-            if asked.as_ref().is_some_and(|asked| Arc::ptr_eq(asked, &lane)) {
+            let served = course.pick(&refused.request, || self.entry.number());
+            if asked.iter().any(|asked| Arc::ptr_eq(asked, &served.lane)) {
                 return Err(refused);
             }
-            refused = match send(&lane, refused.request) {
-                Err(refused) if lane.is_stopping() => refused,
+            if !std::mem::replace(&mut is_copied, true) {
+                course.copy(&refused.request, served);
+            }
+            refused = match send(&served.lane, refused.request) {
+                Err(refused) if served.lane.is_stopping() => refused,
                 outcome => return outcome,
             };
-            asked = Some(lane);
+            asked.push(served.lane.clone());
         }
     }
 
@@ -475,21 +498,31 @@ impl ModelHandle {
         (self.entry.generation() == self.generation).then_some(&self.served)
     }
 
-    /// Uses what serves now.
+    /// Uses what serves now; of several versions, the one that gets most.
     fn with<R>(&self, use_it: impl FnOnce(&Served) -> R) -> Result<R, Error> {
-        if let Some(served) = self.current() {
-            return Ok(use_it(served));
+        match self.current() {
+            Some(served) => Ok(use_it(served)),
+            None => Ok(use_it(self.course()?.main())),
         }
+    }
+
+    /// Where requests go now.
+    fn course(&self) -> Result<Arc<Course>, Error> {
         let generation = self.entry.generation();
-        let mut newer = self.newer.lock();
-        match &*newer {
-            Some((known, _)) if *known == generation => {}
-            _ => *newer = Some((generation, self.entry.find(self.version)?)),
+        let newer = self.newer.lock().clone();
+        match newer {
+            Some((known, course)) if known == generation => Ok(course),
+            _ => self.find_course(),
         }
-        match &*newer {
-            Some((_, served)) => Ok(use_it(served)),
-            None => unreachable!("it was set just now"),
-        }
+    }
+
+    fn find_course(&self) -> Result<Arc<Course>, Error> {
+        // Read first: what changes after that is found the next time.
+        let generation = self.entry.generation();
+        let course = self.entry.course(&self.choice)?;
+        let older = self.newer.lock().replace((generation, course.clone()));
+        drop(older);
+        Ok(course)
     }
 }
 
@@ -498,7 +531,7 @@ impl Clone for ModelHandle {
         ModelHandle {
             inner: self.inner.clone(),
             entry: self.entry.clone(),
-            version: self.version,
+            choice: self.choice.clone(),
             generation: self.generation,
             served: self.served.clone(),
             newer: self.newer.clone(),

@@ -354,13 +354,15 @@ impl Inner {
         let waits = || lane.word.read().queued() > 0 && !self.is_stopping() && !lane.has_ended();
         let about = served.weights.about();
         let room = pager.room(&Wanted { model: entry.name(), about, beside: None, waits: &waits })?;
-        let Opened { model, config, .. } = self.loader().open(source)?;
+        let Opened { model, config, load_ns, .. } = self.loader().open(source)?;
+        lane.set_load_ns(load_ns);
         if config != *served.config {
             // What waits was checked against what the config states, and cannot be run; what comes later can.
             let version = source.version;
             let weights = Weights::paged(source.clone(), served.weights.attributes, served.weights.about());
             weights.come_back(model, room);
             let other = load::serve(&self.services, &self.options, (config, version), weights, source.beside())?;
+            other.lane.set_load_ns(load_ns);
             self.settle(pager, entry, &other);
             if entry.replace(version, served, &other) {
                 drop(self.retire(entry, version, served.clone(), false));
@@ -421,9 +423,12 @@ impl Inner {
     ) -> Result<Served, Error> {
         let loader = self.loader();
         let Some(pager) = &self.pager else {
-            let Opened { model, config, attributes } = loader.open(&source)?;
+            let Opened { model, config, attributes, load_ns } = loader.open(&source)?;
             let weights = Weights::new(model, attributes, source.mark());
-            return load::serve(&self.services, &self.options, (config, source.version), weights, source.beside());
+            let served =
+                load::serve(&self.services, &self.options, (config, source.version), weights, source.beside())?;
+            served.lane.set_load_ns(load_ns);
+            return Ok(served);
         };
         let listed = source.found.bytes_on_disk(source.version).map(Use::host);
         let about = listed.or_else(|| source.files().map(estimate)).unwrap_or_default();
@@ -446,11 +451,12 @@ impl Inner {
         }
         let wanted = Wanted { model: entry.name(), about: about.clone(), beside: current, waits: &|| false };
         let room = pager.room(&wanted)?;
-        let Opened { model, config, attributes } = loader.open(&source)?;
+        let Opened { model, config, attributes, load_ns } = loader.open(&source)?;
         let (version, beside) = (source.version, source.found.beside.clone());
         let weights = Weights::paged(source, attributes, about);
         weights.come_back(model, room);
         let served = load::serve(&self.services, &self.options, (config, version), weights, beside.as_deref())?;
+        served.lane.set_load_ns(load_ns);
         self.settle(pager, entry, &served);
         Ok(served)
     }

@@ -7,7 +7,7 @@ use super::budget::Use;
 use super::paging::Room;
 use crate::backend::Line;
 use crate::config::{ConfigErrors, ModelConfig, PartialConfig};
-use crate::flow::Lane;
+use crate::flow::{Lane, Ledger};
 use crate::repository::{FoundModel, Mark};
 use crate::sync::Mutex;
 use inferlay_backend_sdk::{Attributes, Model, ModelFiles, Signature};
@@ -31,6 +31,8 @@ pub(super) struct Weights {
     pub(super) mark: Option<Mark>,
     /// Where it is loaded from again, if it is paged.
     pub(super) source: Option<Source>,
+    /// What its lanes have counted.
+    pub(super) ledger: Arc<Ledger>,
 }
 
 #[derive(Default)]
@@ -83,14 +85,24 @@ impl Source {
 
 impl Weights {
     pub(super) fn new(model: Arc<dyn Model>, attributes: Attributes, mark: Option<Mark>) -> Arc<Self> {
+        Self::counting(model, attributes, mark, Arc::default())
+    }
+
+    /// Of a model that served before, whose counts go on.
+    pub(super) fn counting(
+        model: Arc<dyn Model>,
+        attributes: Attributes,
+        mark: Option<Mark>,
+        ledger: Arc<Ledger>,
+    ) -> Arc<Self> {
         let held = Held { model: Some((model, None)), ..Held::default() };
-        Arc::new(Weights { held: Mutex::new(held), attributes, mark, source: None })
+        Arc::new(Weights { held: Mutex::new(held), attributes, mark, source: None, ledger })
     }
 
     /// Of a version that is not in memory yet, and will use about so much.
     pub(super) fn paged(source: Source, attributes: Attributes, about: Use) -> Arc<Self> {
         let (mark, held) = (source.mark(), Held { about, ..Held::default() });
-        Arc::new(Weights { held: Mutex::new(held), attributes, mark, source: Some(source) })
+        Arc::new(Weights { held: Mutex::new(held), attributes, mark, source: Some(source), ledger: Arc::default() })
     }
 
     /// The model, unless it was let go.

@@ -66,6 +66,7 @@ pub(super) fn lane_spec(
         caller_runs: caller_runs(config, options, attributes),
         is_thread_bound: attributes.contains(Attributes::INSTANCE_THREAD),
         credit_max: config.decoupled.then_some(config.response_credit_max),
+        metric_tags: config.metric_tags.clone(),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use super::{AtomicU64, Doorbell, Mutex, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Where the engine reads time.
 #[derive(Clone)]
@@ -20,6 +20,13 @@ impl Clock {
             Clock::System => monotonic::now(),
             Clock::Manual(clock) => clock.inner.now.load(Ordering::Acquire),
         }
+    }
+
+    /// Milliseconds since 1970 when this clock showed `at`, by the system's calendar as it is now.
+    pub(crate) fn epoch_ms(&self, at: u64) -> u64 {
+        let today = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = Duration::from_nanos(self.now().saturating_sub(at));
+        u64::try_from(today.saturating_sub(since).as_millis()).unwrap_or(u64::MAX)
     }
 
     /// What this clock shows, or will show, at `instant`; a manual clock takes the real distance from now. 0 for

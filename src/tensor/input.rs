@@ -1,6 +1,7 @@
 //! What a request takes in: owned tensors, or slices of a caller that waits; and memory for its outputs.
 
-use crate::memory::{Lent, borrow};
+use super::gather;
+use crate::memory::{BlockPool, Lent, borrow};
 use inferlay_backend_sdk::{DataType, Element, Error, Shape, Tensor};
 use std::marker::PhantomData;
 
@@ -21,8 +22,20 @@ use std::marker::PhantomData;
 pub struct Input<'a> {
     /// `None` once the engine has taken it.
     tensor: Option<Tensor>,
-    borrowed: bool,
+    hold: Hold,
     lifetime: PhantomData<&'a [u8]>,
+}
+
+/// Whose the memory of an input is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hold {
+    /// Nobody's but the tensor's.
+    Owned,
+    /// Its caller's, who is told when the last one has let go.
+    #[cfg(feature = "capi")]
+    Counted,
+    /// Its caller's, who waits.
+    Borrowed,
 }
 
 impl<'a> Input<'a> {
@@ -41,7 +54,7 @@ impl<'a> Input<'a> {
     /// ```
     pub fn from_slice<T: Element>(elements: &'a [T], shape: impl Into<Shape>) -> Result<Self, Error> {
         let tensor = Tensor::new(T::DTYPE, shape, borrow(elements))?;
-        Ok(Input { tensor: Some(tensor), borrowed: true, lifetime: PhantomData })
+        Ok(Input { tensor: Some(tensor), hold: Hold::Borrowed, lifetime: PhantomData })
     }
 
     /// Whether it borrows memory of the caller.
@@ -55,13 +68,33 @@ impl<'a> Input<'a> {
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn is_borrowed(&self) -> bool {
-        self.borrowed
+        self.hold == Hold::Borrowed
     }
 
     /// A tensor over memory of a caller that waits, which the borrow of `'a` stands for.
     #[cfg(feature = "capi")]
     pub(crate) fn lent(tensor: Tensor) -> Self {
-        Input { tensor: Some(tensor), borrowed: true, lifetime: PhantomData }
+        Input { tensor: Some(tensor), hold: Hold::Borrowed, lifetime: PhantomData }
+    }
+
+    /// A tensor over memory of a caller who wants it back when the last count of it is gone.
+    #[cfg(feature = "capi")]
+    pub(crate) fn counted(tensor: Tensor) -> Self {
+        Input { tensor: Some(tensor), hold: Hold::Counted, lifetime: PhantomData }
+    }
+
+    /// The same input once more, for whoever may keep it longer than the caller waits: shares what is owned, copies what is
+    /// the caller's.
+    ///
+    /// # Errors
+    /// `RESOURCE_EXHAUSTED` when there is no memory for a copy.
+    pub(crate) fn share(&self, blocks: &BlockPool) -> Result<Input<'static>, Error> {
+        let share = |tensor: &Tensor| match self.hold {
+            Hold::Owned => Ok(tensor.clone()),
+            _ => gather::copy(tensor, blocks),
+        };
+        let tensor = self.tensor.as_ref().map(share).transpose()?;
+        Ok(Input { tensor, hold: Hold::Owned, lifetime: PhantomData })
     }
 
     /// The tensor, to look at; `None` once it was taken.
@@ -78,7 +111,7 @@ impl<'a> Input<'a> {
 /// Owned: good for any lifetime, that of a borrowed output beside it too.
 impl From<Tensor> for Input<'_> {
     fn from(tensor: Tensor) -> Self {
-        Input { tensor: Some(tensor), borrowed: false, lifetime: PhantomData }
+        Input { tensor: Some(tensor), hold: Hold::Owned, lifetime: PhantomData }
     }
 }
 

@@ -389,6 +389,13 @@ void a_server_tells_of_itself(inferlay::server &server) {
     CHECK(!text.empty());
   }
   fails(code::not_found, [&] { server.model_config("nothing"); });
+  auto pages = server.metric_counter({"app_pages_total", "Pages that were read", {{"format", "pdf"}}});
+  auto seconds = server.metric_histogram({"app_seconds"}, {0.5, 1});
+  pages.increment(2.5);
+  seconds.observe(0.75);
+  CHECK(pages.value() == 2.5 && server.metrics().find("app_pages_total{format=\"pdf\"} 2.5\n") != std::string::npos);
+  CHECK(server.metrics().find("app_seconds_bucket{le=\"1\"} 1\n") != std::string::npos);
+  fails(code::already_exists, [&] { server.metric_gauge({"app_seconds"}).set(1); });
   fails(code::not_found, [&] { server.load("/nothing.onnx"); });
 }
 
@@ -467,6 +474,28 @@ void an_exception_that_leaves_a_callback_ends_the_program(const char *program) {
 
 }  // namespace
 
+void traffic_goes_where_it_is_directed() {
+  const std::string config = "{backend: 'null', version_policy: all, input: {name: x, data_type: FP32, dims: 2}}";
+  inferlay::options options;
+  options.add_model_in_memory("m", {{"config.yaml", config}, {"1/weights.bin", "1"}, {"2/weights.bin", "2"}});
+  inferlay::server server(options);
+  const std::vector<float> row{1, 2};
+  server.set_label("m", "stable", 1);
+  CHECK(server.labels("m") == R"({"stable":1})");
+  auto labelled = inferlay::request::labelled(server, "m", "stable");
+  CHECK(server.infer(labelled.set_input("x", row, {2})).version() == 1);
+  server.remove_label("m", "stable");
+  fails(code::not_found, [&] { server.infer(labelled); });
+  inferlay::request request(server, "m");
+  request.set_input("x", row, {2});
+  server.set_traffic("m", {{1, 1}, {2, 1}});
+  const auto first = server.infer(request).version();
+  CHECK(server.infer(request).version() == 3 - first && server.infer(request).version() == first);
+  server.set_traffic("m", {});
+  server.set_shadow("m", 2);
+  CHECK(server.traffic("m") == R"({"shadow":2,"traffic":[]})" && server.infer(request).version() == 1);
+}
+
 int main(int argc, char **argv) {
   if (argc > 1) {
     std::set_terminate([] { std::_Exit(42); });
@@ -495,6 +524,7 @@ int main(int argc, char **argv) {
   batches_are_pulled_and_answered(server);
   a_server_tells_of_itself(server);
   options_say_what_is_loaded_and_who_is_told();
+  traffic_goes_where_it_is_directed();
   backends_are_looked_for_where_the_options_say();
   after_stop_everything_is_refused(server);
   an_exception_that_leaves_a_callback_ends_the_program(argv[0]);

@@ -3,7 +3,7 @@
 //! ```text
 //!   main ── plan: which stages ──> stages: one function each ──> report: time, result, counts
 //!                                    ├─ step: one command, its output streamed
-//!                                    ├─ machine, python: what a stage needs and installs
+//!                                    ├─ machine, python, prometheus: what a stage needs and installs
 //!                                    ├─ dist: what C and C++ programs need, in one folder
 //!                                    ├─ wheel, pythons: the Python package, on every Python there is
 //!                                    └─ licences, outputs, json: what a command printed, checked
@@ -21,6 +21,7 @@ mod licences;
 mod machine;
 mod outputs;
 mod plan;
+mod prometheus;
 mod python;
 mod pythons;
 mod report;

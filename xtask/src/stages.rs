@@ -5,6 +5,7 @@ use crate::dist;
 use crate::licences;
 use crate::machine;
 use crate::outputs;
+use crate::prometheus;
 use crate::python;
 use crate::report::Outcome;
 use crate::sanitize;
@@ -96,6 +97,7 @@ fn build(house: &House) -> Outcome {
 fn test(house: &House) -> Outcome {
     let step = with_python(house, Step::cargo(house, &format!("test {EVERYTHING} --no-fail-fast")));
     let step = with_store(house, step);
+    let step = with_prometheus(house, step);
     tests(if house.full { step.env("INFERLAY_SOAK", "1") } else { step })
 }
 
@@ -116,6 +118,18 @@ fn with_store(house: &House, step: Step) -> Step {
         Ok((name, program)) => step.env(name, program),
         Err(why) => {
             println!("the tests that need an object store do without: {why}");
+            step
+        }
+    }
+}
+
+/// The same with the folder of Prometheus.
+pub(crate) fn with_prometheus(house: &House, step: Step) -> Step {
+    match prometheus::folder(house) {
+        Ok(Some(folder)) => step.env(prometheus::VARIABLE, folder),
+        Ok(None) => step,
+        Err(why) => {
+            println!("*** THE TESTS THAT NEED PROMETHEUS DO WITHOUT: {why}");
             step
         }
     }

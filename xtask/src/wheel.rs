@@ -141,6 +141,7 @@ fn tests(house: &House, python: &Path, only: &[&str], tally: &mut Tally) {
         .args("-m pytest -q -p no:cacheprovider -o pythonpath=tests --pyargs tests inferlay".split(' '))
         .within("python")
         .args(only);
+    let step = crate::stages::with_prometheus(house, step);
     let step = if house.full { step.env("INFERLAY_SOAK", "1") } else { step };
     let told = step.hear();
     tally.add_many("pytest", outputs::pytest(&told.text), told.end);

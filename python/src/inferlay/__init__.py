@@ -36,6 +36,8 @@ from .errors import (
     Unknown,
     Unsupported,
 )
+from .metrics import METRICS_CONTENT_TYPE as METRICS_CONTENT_TYPE
+from .metrics import MetricCounter, MetricGauge, MetricHistogram
 from .model import Asking, Model, Port
 from .notices import Progress
 from .response import Response
@@ -53,6 +55,9 @@ __all__ = [
     "FailedPrecondition",
     "Internal",
     "InvalidArgument",
+    "MetricCounter",
+    "MetricGauge",
+    "MetricHistogram",
     "Model",
     "NotFound",
     "Panic",

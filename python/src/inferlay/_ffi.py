@@ -70,6 +70,9 @@ PARAMETER_STRING = 1
 PARAMETER_INT = 2
 PARAMETER_DOUBLE = 3
 PARAMETER_BOOL = 4
+METRIC_COUNTER = 0
+METRIC_GAUGE = 1
+METRIC_HISTOGRAM = 2
 
 
 class File(ctypes.Structure):
@@ -183,6 +186,21 @@ class Parameter(ctypes.Structure):
     ]
 
 
+class MetricDefinition(ctypes.Structure):
+    """``inferlay_metric_definition``"""
+
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("kind", c_uint32),
+        ("name", c_void_p),
+        ("help", c_void_p),
+        ("labels", c_void_p),
+        ("labels_len", c_size_t),
+        ("bounds", c_void_p),
+        ("bounds_len", c_size_t),
+    ]
+
+
 class Functions:
     """The functions of the library, by their names without the prefix."""
 
@@ -267,6 +285,13 @@ class Functions:
         self.infer = declared(released.inferlay_infer, c_void_p, [c_void_p, c_void_p, c_void_p])
         self.infer_async = declared(held.inferlay_infer_async, c_void_p, [c_void_p, c_void_p, c_void_p, c_void_p, c_void_p])
         self.infer_queue = declared(held.inferlay_infer_queue, c_void_p, [c_void_p, c_void_p, c_void_p, c_void_p])
+        self.server_set_label = declared(held.inferlay_server_set_label, c_void_p, [c_void_p, c_char_p, c_char_p, c_uint64])
+        self.server_remove_label = declared(held.inferlay_server_remove_label, c_void_p, [c_void_p, c_char_p, c_char_p])
+        self.server_labels = declared(held.inferlay_server_labels, c_void_p, [c_void_p, c_char_p, c_void_p])
+        self.server_set_traffic = declared(held.inferlay_server_set_traffic, c_void_p, [c_void_p, c_char_p, c_void_p, c_void_p, c_size_t])
+        self.server_set_shadow = declared(held.inferlay_server_set_shadow, c_void_p, [c_void_p, c_char_p, c_uint64])
+        self.server_traffic = declared(held.inferlay_server_traffic, c_void_p, [c_void_p, c_char_p, c_void_p])
+        self.request_new_labelled = declared(held.inferlay_request_new_labelled, c_void_p, [c_void_p, c_char_p, c_char_p, c_void_p])
         self.response_retain = declared(held.inferlay_response_retain, c_void_p, [c_void_p])
         self.response_free = declared(held.inferlay_response_free, None, [c_void_p])
         self.response_model = declared(held.inferlay_response_model, c_char_p, [c_void_p])
@@ -311,3 +336,9 @@ class Functions:
         self.responder_credit = declared(held.inferlay_responder_credit, c_size_t, [c_void_p])
         self.responder_cancelled = declared(held.inferlay_responder_cancelled, c_bool, [c_void_p])
         self.responder_free = declared(held.inferlay_responder_free, None, [c_void_p])
+        self.metric_new = declared(held.inferlay_metric_new, c_void_p, [c_void_p, c_void_p, c_void_p])
+        self.metric_set = declared(held.inferlay_metric_set, c_void_p, [c_void_p, c_double])
+        self.metric_increment = declared(held.inferlay_metric_increment, c_void_p, [c_void_p, c_double])
+        self.metric_observe = declared(held.inferlay_metric_observe, c_void_p, [c_void_p, c_double])
+        self.metric_value = declared(held.inferlay_metric_value, c_void_p, [c_void_p, c_void_p])
+        self.metric_free = declared(held.inferlay_metric_free, None, [c_void_p])

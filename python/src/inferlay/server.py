@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Union
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Union
 
 from . import html, onnxruntime, registry
 from ._library import functions
 from .checks import encode, path, whole
 from .engine import Engine, after
 from .errors import Error, check
+from .metrics import MetricCounter, MetricGauge, MetricHistogram
 from .model import CLOSE_S, Inputs, Model, signature
 from .notices import Report, Told
 from .options import Files, Options, Path, Paths
@@ -200,6 +201,8 @@ class Server:
     def statistics(self) -> List[Dict[str, Any]]:
         """What every model has done since it was loaded; times are sums over requests, in nanoseconds.
 
+        The form is that of Triton's statistics.
+
         >>> [(one["name"], one["inference_count"]) for one in server.statistics]
         [('echo', 1), ('texts', 0)]
         """
@@ -225,12 +228,51 @@ class Server:
 
     @property
     def metrics(self) -> str:
-        """The statistics in the text format of Prometheus.
+        """What the models have done and how they are, in the text format of Prometheus.
+
+        The machine and the application's own metrics stand there too. Nothing listens: serve the text, whose type is
+        :data:`METRICS_CONTENT_TYPE`, from a port of your own.
 
         >>> [line for line in server.metrics.splitlines() if "success{" in line and "echo" in line]
         ['nv_inference_request_success{model="echo",version="1"} 1']
         """
         return self._engine.text(functions.server_metrics)
+
+    def metric_counter(self, name: str, help: str = "", labels: Optional[Mapping[str, str]] = None) -> MetricCounter:
+        """A counter of the application, shown in :attr:`metrics` as long as anything refers to it.
+
+        Whoever asks for the same name and labels gets the same counter. Raises :class:`InvalidArgument` for a name that
+        Prometheus does not read or that starts with ``nv_`` or ``inferlay_``, and :class:`AlreadyExists` for a name
+        that is another kind's.
+
+        >>> pages = server.metric_counter("app_pages_total", "Pages that were read", {"format": "pdf"})
+        >>> pages.increment()
+        >>> 'app_pages_total{format="pdf"} 1' in server.metrics
+        True
+        """
+        return MetricCounter(self._engine, name, help, labels)
+
+    def metric_gauge(self, name: str, help: str = "", labels: Optional[Mapping[str, str]] = None) -> MetricGauge:
+        """A gauge of the application, see :meth:`metric_counter`.
+
+        >>> sessions = server.metric_gauge("app_sessions", "Sessions that are open")
+        >>> sessions.set(3)
+        >>> "app_sessions 3" in server.metrics
+        True
+        """
+        return MetricGauge(self._engine, name, help, labels)
+
+    def metric_histogram(
+        self, name: str, help: str = "", labels: Optional[Mapping[str, str]] = None, *, bounds: Sequence[float]
+    ) -> MetricHistogram:
+        """A histogram of the application with these upper bounds, see :meth:`metric_counter`.
+
+        >>> seconds = server.metric_histogram("app_seconds", "Time for parsing", bounds=[0.1, 1])
+        >>> seconds.observe(0.5)
+        >>> 'app_seconds_bucket{le="1"} 1' in server.metrics
+        True
+        """
+        return MetricHistogram(self._engine, name, help, labels, bounds)
 
     @property
     def traces(self) -> Dict[str, Any]:
