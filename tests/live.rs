@@ -183,9 +183,15 @@ fn an_unload_overtakes_a_load_that_is_under_way() {
         assert_eq!(index(&server), [(1, ModelState::Loading, String::new())]);
         assert!(!server.is_ready() && !load.is_done());
         done(&server.unload_model("m")).unwrap();
+        // Whatever becomes of it: this one would have failed.
+        let failing = server.load_model_with("n", held(&[(1, "broken")]));
+        scale.gate.admit(1);
+        assert_eq!(done(&load).unwrap_err().kind(), ErrorKind::Cancelled);
+        scale.gate.await_come(2);
+        done(&server.unload_model("n")).unwrap();
         let again = server.load_model_with("m", versions(&[(1, "3")]));
         scale.gate.open();
-        assert_eq!(done(&load).unwrap_err().kind(), ErrorKind::Cancelled);
+        assert_eq!(done(&failing).unwrap_err().kind(), ErrorKind::Cancelled);
         done(&again).unwrap();
         assert_eq!((factor(&server, "m"), scale.models()), (Ok(3.0), 1));
     });

@@ -222,6 +222,25 @@ fn a_swap_without_room_fails_while_the_old_version_serves() {
 }
 
 #[test]
+fn a_model_whose_config_changed_comes_back_as_it_is_now() {
+    finishes(|| {
+        let (builder, scale) = server(2, 1);
+        let server = builder.start().unwrap();
+        answers(&server, 0);
+        let changed = config("") + "instance_group: {count: 3}\n";
+        let options = LoadOptions::new().files([("1/factor.txt", b"1         ".to_vec())]).config(changed);
+        // Room for both at once there is not: first the other one comes, then this one anew.
+        answers(&server, 1);
+        server.load_model_with("m0", options).wait_for(PATIENCE).unwrap().unwrap();
+        for _ in 0..2 {
+            answers(&server, 0);
+            eventually("it has three instances", || scale.instances() == 3);
+            answers(&server, 1);
+        }
+    });
+}
+
+#[test]
 fn a_model_that_uses_more_than_its_files_makes_others_go() {
     finishes(|| {
         let (builder, scale) = server(2, 2);

@@ -66,6 +66,17 @@ fn every_instance_executes_every_request_so_often_and_nobody_counts_it() {
 }
 
 #[test]
+fn instances_that_come_later_are_warmed_up_as_well() {
+    finishes(|| {
+        let (server, seen) = server(Attributes::CALLER_OK);
+        let with = |count: usize| format!("model_warmup: [{ZEROS}]\ninstance_group: {{count: {count}}}");
+        load(&server, &with(1), &[]).unwrap();
+        load(&server, &with(3), &[]).unwrap();
+        assert_eq!(*seen.lock().unwrap(), [(3, 0.0); 6]);
+    });
+}
+
+#[test]
 fn data_is_random_or_from_a_file_beside_the_versions() {
     finishes(|| {
         let (server, seen) = server(Attributes::CALLER_OK);

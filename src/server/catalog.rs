@@ -69,6 +69,8 @@ pub(super) struct Committed {
     pub(super) retired: Vec<(u64, Served)>,
     /// What must not serve because something later overtook it.
     pub(super) overtaken: Vec<Served>,
+    /// Whether nothing overtook it.
+    pub(super) counted: bool,
 }
 
 impl Catalog {
@@ -284,6 +286,7 @@ impl Entry {
             committed.overtaken = loaded.into_iter().filter_map(|(_, loaded)| loaded.served()).collect();
             return committed;
         }
+        committed.counted = true;
         let has_failed = loaded.iter().any(|(_, loaded)| matches!(loaded, Loaded::Failed(_)));
         let kept: Vec<_> = loaded.iter().map(|(number, _)| *number).collect();
         for (number, loaded) in loaded {

@@ -17,9 +17,11 @@ use super::load::{self, Loader};
 use super::operation::Operation;
 use super::served::{Served, Source, Weights};
 use super::version::Loaded;
+use super::warmup::warm_up;
 use crate::config::{self, InstanceGroup, ModelConfig, PartialConfig, VersionPolicy};
+use crate::flow::INSTANCES_MAX;
 use crate::repository::{self, Choice, ConfigText, FoundModel};
-use inferlay_backend_sdk::{Error, ErrorKind, InstanceSpec, LogLevel};
+use inferlay_backend_sdk::{Error, ErrorKind, InstanceSpec, LogLevel, Model};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -103,7 +105,7 @@ impl Inner {
             Err(error) => {
                 let last = wish.found.versions.keys().last().copied().unwrap_or(0);
                 let outcomes = vec![(last, Some(error.clone()))];
-                self.commit(entry, wish.turn, vec![(last, Loaded::Failed(error))]);
+                self.commit(entry, wish.turn, vec![(last, Loaded::Failed(error))], &[]);
                 return Brought { outcomes, is_stale: !is_still_so() };
             }
         };
@@ -123,7 +125,7 @@ impl Inner {
             loaded.iter_mut().for_each(|(_, loaded)| discard(loaded, &serving));
         }
         let outcomes = loaded.iter().map(|(version, loaded)| (*version, loaded.error())).collect();
-        if !self.commit(entry, wish.turn, loaded) {
+        if !self.commit(entry, wish.turn, loaded, &serving) {
             return Brought { outcomes: all(&chosen, &OVERTAKEN), is_stale };
         }
         match self.give_up_if_stopping(entry) {
@@ -144,8 +146,8 @@ impl Inner {
         Ok((version, served))
     }
 
-    /// Whether it counted.
-    fn commit(&self, entry: &Entry, turn: u64, loaded: Vec<(u64, Loaded)>) -> bool {
+    /// Puts what was loaded beside what was `serving` in its place. Whether it counted.
+    fn commit(&self, entry: &Entry, turn: u64, loaded: Vec<(u64, Loaded)>, serving: &[(u64, Served)]) -> bool {
         let name = entry.name();
         for (version, loaded) in &loaded {
             if let Loaded::Failed(error) = loaded {
@@ -154,16 +156,15 @@ impl Inner {
             }
         }
         let committed = entry.commit(turn, loaded, &self.catalog.events);
-        let counted = committed.overtaken.is_empty();
-        for served in committed.overtaken {
-            // Nobody has ever seen it.
+        // Nobody has ever seen it, unless it is a lane that was resized, and drains by now.
+        for served in committed.overtaken.iter().filter(|served| !serving.iter().any(|(_, own)| own.is(served))) {
             served.lane.begin_stop();
             served.end_stop();
         }
         for (version, served) in committed.retired {
             self.retire(entry, version, served, false);
         }
-        counted
+        committed.counted
     }
 
     /// Lets a version go that is out of the catalog. What is told when it is free.
@@ -217,8 +218,10 @@ impl Inner {
         let config = source.complete(partial, &current.config.backend, model.signature())?;
         match Change::of(&current.config, &config) {
             Change::Nothing => Ok(Some(current.clone())),
-            Change::Instances => self.resize(current, &model, config).map(Some),
-            Change::Lane if current.weights.source.is_none() => {
+            // What is paged is loaded by the config that it was loaded by: another one is for another load.
+            _ if current.weights.source.is_some() => Ok(None),
+            Change::Instances => self.resize(current, &model, config, source).map(Some),
+            Change::Lane => {
                 let weights =
                     Weights::counting(model, current.weights.attributes, source.mark(), current.weights.ledger.clone());
                 let served =
@@ -226,7 +229,7 @@ impl Inner {
                 served.lane.set_load_ns(current.lane.load_ns());
                 Ok(Some(served))
             }
-            Change::Lane | Change::Model => Ok(None),
+            Change::Model => Ok(None),
         }
     }
 
@@ -234,17 +237,15 @@ impl Inner {
     fn resize(
         &self,
         current: &Served,
-        model: &Arc<dyn inferlay_backend_sdk::Model>,
+        model: &Arc<dyn Model>,
         config: ModelConfig,
+        source: &Source,
     ) -> Result<Served, Error> {
         let lane = &current.lane;
         let wanted: usize = config.instance_groups.iter().map(|group| group.count).sum();
         let found = lane.instances_len();
-        if wanted > crate::flow::INSTANCES_MAX {
-            return Err(Error::invalid_arg(format!(
-                "found {wanted} instances, expected at most {}",
-                crate::flow::INSTANCES_MAX
-            )));
+        if wanted > INSTANCES_MAX {
+            return Err(Error::invalid_arg(format!("found {wanted} instances, expected at most {INSTANCES_MAX}")));
         }
         let mut cells = Vec::new();
         for more in 0..wanted.saturating_sub(found) {
@@ -253,6 +254,7 @@ impl Inner {
             let spec = InstanceSpec { index: lane.next_index() + more, device, threads_max };
             cells.push(load::cell(model, &spec, lane.spec.is_thread_bound)?);
         }
+        let cells = warm_up(&config, source.beside(), &lane.spec, cells, &self.services)?;
         cells.into_iter().for_each(|cell| lane.add_instance(cell));
         drop(lane.remove_instances(found.saturating_sub(wanted)));
         Ok(Served { config: Arc::new(config), ..current.clone() })
