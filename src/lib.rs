@@ -148,9 +148,9 @@ pub use repository::UrlOptions;
 pub use repository::{Algorithm, PublicKey, SealReport, SigningKey, seal};
 pub use repository::{FolderSource, Source, SourceFile};
 pub use server::{
-    BackendStatus, LoadOptions, ModelHandle, ModelMetadata, ModelState, ModelStatus, Operation, PagingStatistics,
-    PollOptions, Progress, Repository, ResponseFuture, Responses, ServerBuilder, ServerHandle, Subscription,
-    TensorMetadata,
+    BackendStatus, Finding, LoadOptions, ModelHandle, ModelMetadata, ModelState, ModelStatus, Operation,
+    PagingStatistics, PollOptions, Progress, Repository, ResponseFuture, Responses, ServerBuilder, ServerHandle,
+    Severity, Subscription, TensorMetadata,
 };
 pub use sync::ManualClock;
 pub use tensor::{Buffer, Element, Input, OutputMemory, Shape, Tensor, TensorRef};

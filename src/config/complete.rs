@@ -45,7 +45,7 @@ impl PartialConfig {
     /// ```
     pub fn complete(mut self, name: &str, backend: &str, signature: &Signature) -> Result<ModelConfig, ConfigErrors> {
         let mut report = self.report(name);
-        same(self.name.as_deref(), name, "name", "the name of the model's folder", &mut report);
+        same(self.name.as_deref(), name, "name", FOLDER, &mut report);
         same(self.backend.as_deref(), backend, "backend", "the backend that loaded the model", &mut report);
         let batch = self.settle_batch(signature, &mut report);
         for (key, stated, specs) in
@@ -57,6 +57,32 @@ impl PartialConfig {
         check::settled(&self, &mut report);
         let config = self.finished(name, backend, signature);
         report.finish(config)
+    }
+
+    /// Whether the config fits the model `name`, as far as it says without the model itself: in full where it states
+    /// backend, inputs, outputs and `max_batch_size`.
+    ///
+    /// # Errors
+    /// All contradictions at once.
+    pub(crate) fn check_alone(&self, name: &str) -> Result<(), ConfigErrors> {
+        let signature = self.signature();
+        let states = |stated: &[PartialTensor], specs: &[TensorSpec]| {
+            !stated.is_empty() && stated.len() == specs.len() && specs.iter().all(|spec| spec.dims.is_some())
+        };
+        let is_whole = states(&self.inputs, &signature.inputs) && states(&self.outputs, &signature.outputs);
+        if let (Some(backend), Some(_), true) = (&self.backend, self.max_batch_size, is_whole) {
+            return self.clone().complete(name, backend, &signature).map(drop);
+        }
+        let mut report = self.report(name);
+        same(self.name.as_deref(), name, "name", FOLDER, &mut report);
+        report.finish(())
+    }
+
+    /// What the model or the machine shows to be wrong with the value of a key.
+    pub(crate) fn fault(&self, name: &str, key: &'static str, message: &str) -> ConfigErrors {
+        let mut report = self.report(name);
+        report.on(&Path::root(key), message);
+        ConfigErrors::of(report.finish(()).err().map(|errors| errors.iter().cloned().collect()).unwrap_or_default())
     }
 
     /// The largest batch, which is then the config's own.
@@ -129,6 +155,9 @@ impl PartialConfig {
         }
     }
 }
+
+/// What a config's `name` must be.
+const FOLDER: &str = "the name of the model's folder";
 
 /// Whether the model says nothing at all of itself.
 fn is_silent(signature: &Signature) -> bool {

@@ -12,6 +12,7 @@
 use super::path::Path;
 use super::tree::{At, Node};
 use std::fmt::{self, Write};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Everything that is wrong with one config, in the order of the file.
@@ -131,6 +132,21 @@ impl ConfigError {
     /// ```
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// The line of the file, shortened where it is long, and which bytes of that are marked; `None` without a position.
+    ///
+    /// # Examples
+    /// ```
+    /// let errors = inferlay::config::parse("config.yaml", "max_batch_size: -1").unwrap_err();
+    /// let (line, marked) = errors.iter().next().unwrap().snippet().unwrap();
+    /// assert_eq!((line, &line[marked]), ("max_batch_size: -1", "-1"));
+    /// ```
+    pub fn snippet(&self) -> Option<(&str, Range<usize>)> {
+        let Position { snippet, marker, .. } = self.position.as_ref()?;
+        let byte = |at: usize| snippet.char_indices().nth(at).map_or(snippet.len(), |(byte, _)| byte);
+        let start = marker.len() - marker.trim_start().len();
+        Some((snippet, byte(start)..byte(marker.len())))
     }
 }
 

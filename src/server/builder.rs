@@ -660,7 +660,7 @@ impl ServerBuilder {
     }
 
     /// The models of repositories, of single files and from memory.
-    fn found(&mut self, repositories: &Repositories) -> Result<Found, Error> {
+    pub(super) fn found(&mut self, repositories: &Repositories) -> Result<Found, Error> {
         let mut found = match self.repositories.is_empty() {
             true => Found::default(),
             false => repository::scan_all(repositories)?,
@@ -677,6 +677,10 @@ impl ServerBuilder {
         Ok(found)
     }
 
+    pub(super) fn options(&self) -> &Options {
+        &self.options
+    }
+
     /// Brings what lies elsewhere here, and serves the copies.
     fn update_sources(&mut self) -> Result<(), Error> {
         for origin in std::mem::take(&mut self.options.sources) {
@@ -687,7 +691,7 @@ impl ServerBuilder {
         Ok(())
     }
 
-    fn all_repositories(&mut self) -> Result<Repositories, Error> {
+    pub(super) fn all_repositories(&mut self) -> Result<Repositories, Error> {
         self.update_sources()?;
         let marker = match &self.control {
             Control::Poll(options) => options.marker.clone(),

@@ -300,15 +300,22 @@ impl Inner {
         for warning in partial.warnings() {
             self.services.log.write(LogLevel::Warning, &warning.to_string());
         }
-        let choice = match (versions, partial.version_policy.clone().unwrap_or_default()) {
-            (Some(versions), _) => Choice::Specific(versions.to_vec()),
-            (None, VersionPolicy::Latest(count)) => Choice::Latest(count),
-            (None, VersionPolicy::All) => Choice::All,
-            (None, VersionPolicy::Specific(versions)) => Choice::Specific(versions),
+        let choice = match versions {
+            Some(versions) => Choice::Specific(versions.to_vec()),
+            None => choice(&partial),
         };
         let found: Vec<_> = found.versions.keys().copied().collect();
         let chosen = repository::choose(&found, &choice)?;
         Ok((partial, chosen))
+    }
+}
+
+/// Which versions a config wants to be served.
+pub(super) fn choice(partial: &PartialConfig) -> Choice {
+    match partial.version_policy.clone().unwrap_or_default() {
+        VersionPolicy::Latest(count) => Choice::Latest(count),
+        VersionPolicy::All => Choice::All,
+        VersionPolicy::Specific(versions) => Choice::Specific(versions),
     }
 }
 

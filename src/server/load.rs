@@ -195,7 +195,7 @@ impl Loader<'_> {
 }
 
 /// The backend among `backends` that reads a model, by its index, and the name of the model's file.
-fn detect(
+pub(super) fn detect(
     files: &dyn ModelFiles,
     backends: &[Arc<dyn Backend>],
     partial: &PartialConfig,

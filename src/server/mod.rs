@@ -13,6 +13,7 @@ mod future;
 mod gate;
 mod jobs;
 mod lifecycle;
+mod lint;
 mod load;
 #[cfg(all(test, loom))]
 mod loom_tests;
@@ -45,6 +46,7 @@ pub use control::LoadOptions;
 pub(crate) use events::ChangeCount;
 pub use events::Subscription;
 pub use future::ResponseFuture;
+pub use lint::{Finding, Severity};
 pub use model::ModelHandle;
 #[cfg(feature = "capi")]
 pub(crate) use operation::Callbacks;

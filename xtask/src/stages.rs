@@ -68,7 +68,8 @@ pub(crate) const SOAK: &[Stage] = &[
 pub(crate) const EVERYTHING: &str = "--workspace --all-features";
 
 /// The packages that build without tract.
-const WITHOUT_TRACT: &str = "-p inferlay -p inferlay-backend-sdk -p inferlay-backend-null --no-default-features";
+const WITHOUT_TRACT: &str =
+    "-p inferlay -p inferlay-backend-sdk -p inferlay-backend-null -p inferlay-cli --no-default-features";
 
 fn fmt(house: &House) -> Outcome {
     machine::component(house, "rustfmt", "fmt").and_then(|()| one(Step::cargo(house, "fmt --all -- --check"))).into()
