@@ -779,6 +779,7 @@ inferlay_status *inferlay_options_set_require_manifest(inferlay_options *options
 INFERLAY_MUST_USE
 inferlay_status *inferlay_options_set_require_signature(inferlay_options *options,
                                                         bool require_signature);
+
 // Which models are loaded, and when: one of INFERLAY_MODEL_CONTROL_*.                    [one thread] [never blocks]
 INFERLAY_MUST_USE
 inferlay_status *inferlay_options_set_model_control(inferlay_options *options,
