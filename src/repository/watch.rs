@@ -144,11 +144,9 @@ impl Watch {
 
     /// Takes in the outcome of a load, whoever asked for it: `snapshot` is what was loaded, or was to be.
     pub(crate) fn loaded(&mut self, now: u64, name: &str, snapshot: Arc<Snapshot>, outcome: Outcome) {
-        let track = self.tracks.entry(name.to_owned()).or_insert_with(|| Track::new(now));
-        if track.seen == Seen::Unknown {
-            track.seen = Seen::Here(snapshot.clone());
-        }
-        track.loaded(now, snapshot, outcome);
+        // Whoever loads a model that was never looked at has seen it. One that was lost sight of has to be seen again.
+        let seen = || Track { seen: Seen::Here(snapshot.clone()), ..Track::new(now) };
+        self.tracks.entry(name.to_owned()).or_insert_with(seen).loaded(now, snapshot, outcome);
     }
 
     /// Takes in that a model was unloaded, whoever asked for it. One that lies there is loaded again when it changes.

@@ -385,6 +385,22 @@ fn the_next_wake_is_when_something_may_be_due() {
     assert!(watch.names().eq(["a", "b"]));
 }
 
+#[test]
+fn a_model_that_was_lost_sight_of_has_to_settle_again() {
+    let mut watch = Watch::new(Rules::default());
+    let look = |watch: &mut Watch, now: u64, observed: Observed| watch.step(now, [("m".to_owned(), observed)]);
+    assert!(look(&mut watch, 0, here(&[1], 1)).is_empty());
+    assert!(matches!(look(&mut watch, SETTLE_NS, here(&[1], 1))[..], [Command::Read { .. }]));
+    let Some(Command::Load { snapshot, .. }) = watch.answer(SETTLE_NS, "m", read(&[1], 1)) else { panic!("no load") };
+    assert!(look(&mut watch, SETTLE_NS, Observed::Unknown).is_empty());
+    watch.loaded(SETTLE_NS, "m", snapshot, Stale);
+    // Nobody can say what happened to it until it is seen again.
+    let back = SETTLE_NS + SETTLE_NS / 2;
+    assert!(look(&mut watch, back, here(&[1], 1)).is_empty());
+    assert!(look(&mut watch, 2 * SETTLE_NS, here(&[1], 1)).is_empty());
+    assert!(matches!(look(&mut watch, back + SETTLE_NS, here(&[1], 1))[..], [Command::Read { .. }]));
+}
+
 /// What may happen to a folder, or to the server, between two looks.
 #[derive(Clone, Debug)]
 enum Event {
