@@ -249,6 +249,8 @@ fn every_function_is_tested() {
     let listed = std::fs::read_to_string(root().join("tests/capi/exports.txt")).unwrap();
     let folder = std::fs::read_dir(root().join("tests/capi")).unwrap();
     let texts: String = folder.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect();
-    let untested = listed.lines().filter(|name| !texts.contains(&format!("{name}("))).collect::<Vec<_>>();
+    // Called, or handed to what calls it.
+    let is_tested = |name: &&str| ["(", ","].iter().any(|after| texts.contains(&format!("{name}{after}")));
+    let untested = listed.lines().filter(|name| !is_tested(name)).collect::<Vec<_>>();
     assert!(untested.is_empty(), "no C program calls {untested:?}");
 }

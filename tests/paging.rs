@@ -241,6 +241,36 @@ fn a_model_whose_config_changed_comes_back_as_it_is_now() {
 }
 
 #[test]
+fn a_model_whose_files_changed_does_not_come_back_as_another() {
+    finishes(|| {
+        let files = [
+            ("a/config.yaml", config("")),
+            ("a/1/factor.txt", "2".into()),
+            ("b/config.yaml", config("")),
+            ("b/1/factor.txt", "3".into()),
+        ];
+        let folder = common::Folder::with(&files.each_ref().map(|(name, text)| (*name, text.as_str())));
+        let builder = ServerHandle::builder().backend(Arc::new(Scale::default())).memory_budget(10).explicit([""; 0]);
+        let server = builder.repository(folder.path()).start().unwrap();
+        let load = |name: &str| server.load_model(name).wait_for(PATIENCE).unwrap().unwrap();
+        let factor = |name: &str| server.infer(name, ask(1.0)).map(|answer| answer.slice::<f32>("y").unwrap()[0]);
+        ["a", "b"].into_iter().for_each(load);
+        assert_eq!([factor("a").unwrap(), factor("b").unwrap()], [2.0, 3.0]);
+        folder.write("a/1/factor.txt", "4");
+        let error = factor("a").unwrap_err();
+        assert!(error.message().contains("not those that it was loaded from"), "{error}");
+        // The same content under another time is the same model.
+        folder.write("a/1/factor.txt", "2");
+        assert_eq!(factor("a").unwrap(), 2.0);
+        // Another one is, once it was loaded; there is no room for it beside the first.
+        folder.write("a/1/factor.txt", "4");
+        assert_eq!(factor("b").unwrap(), 3.0);
+        load("a");
+        assert_eq!([factor("b").unwrap(), factor("a").unwrap()], [3.0, 4.0]);
+    });
+}
+
+#[test]
 fn a_model_that_uses_more_than_its_files_makes_others_go() {
     finishes(|| {
         let (builder, scale) = server(2, 2);

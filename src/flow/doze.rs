@@ -31,9 +31,9 @@ pub(crate) trait Demand: Send + Sync {
 
 #[allow(clippy::vec_box, reason = "as they are kept")]
 impl Lane {
-    /// How many instances there are, free and busy.
+    /// How many instances there are, free and busy, but for those that leave when they are back.
     pub(crate) fn instances_len(&self) -> usize {
-        self.core.lock().instances.len()
+        self.core.lock().instances.wanted_len()
     }
 
     /// The index that the next instance gets.

@@ -94,13 +94,17 @@ impl BusyTime {
 }
 
 impl Instances {
-    /// A new instance, free.
-    pub(super) fn join(&mut self, cell: Box<InstanceCell>) {
+    /// A new instance, free. Given back, to be dropped outside of the lock, when the lane has stopped for good.
+    pub(super) fn join(&mut self, cell: Box<InstanceCell>) -> Option<Box<InstanceCell>> {
+        if self.is_retired {
+            return Some(cell);
+        }
         if self.busy.len() <= cell.index {
             self.busy.resize_with(cell.index + 1, Busy::default);
         }
         self.count += 1;
         self.free.push(cell);
+        None
     }
 
     /// A free instance leaves for good. The word no longer counts it.
@@ -110,8 +114,13 @@ impl Instances {
         Some(cell)
     }
 
-    #[allow(clippy::vec_box, reason = "as they are kept")]
+    /// How many there will be when those that are not wanted any more are gone.
+    pub(super) fn wanted_len(&self) -> usize {
+        self.count - self.surplus
+    }
+
     /// All free instances leave for good. The word no longer counts them.
+    #[allow(clippy::vec_box, reason = "as they are kept")]
     pub(super) fn leave_all(&mut self) -> Vec<Box<InstanceCell>> {
         self.count -= self.free.len();
         std::mem::take(&mut self.free)

@@ -169,7 +169,10 @@ impl Lane {
 
     /// A free instance joins. Whoever waits already is served.
     pub(crate) fn add_instance(self: &Arc<Self>, cell: Box<InstanceCell>) {
-        self.core.lock().instances.join(cell);
+        let late = self.core.lock().instances.join(cell);
+        if late.is_some() {
+            return drop(late);
+        }
         if self.word.bring_instance(false).0 {
             self.services.workers.lead(self.clone());
         }

@@ -3,14 +3,15 @@
 //!
 //! ```text
 //!   lane, replaced, draining --.
-//!                               >-- ledger: the sums of lanes that have ended + what those say that are there
+//!                               >-- ledger: the sums of lanes that are gone + what those say that are there
 //!   lane that serves ----------'
 //! ```
 //!
-//! Invariants: 1. every request is counted once, by the lane that took it, before and after that lane has ended; so what
-//! is read never sinks. 2. A lane that runs knows nothing of this: sums are made when they are read.
+//! Invariants: 1. every request is counted once, by the lane that took it, before and after that lane is gone; so what
+//! is read never sinks, but for the moment in which a lane goes. 2. A lane that runs knows nothing of this: sums are
+//! made when they are read.
 //!
-//! Any thread reads; whoever ends a lane settles it. The ledger is locked before the cores of its lanes.
+//! Any thread reads; whoever drops the last of a lane settles it. The ledger is locked before the cores of its lanes.
 
 use super::lane::Lane;
 use crate::observe::{ModelStatistics, Tally};
@@ -26,7 +27,7 @@ pub(crate) struct Ledger {
 #[derive(Default)]
 struct State {
     lanes: Vec<Weak<Lane>>,
-    /// Of lanes that have ended.
+    /// Of lanes that are gone.
     past: Sums,
 }
 
@@ -67,14 +68,20 @@ impl Ledger {
     }
 
     fn total(&self) -> Sums {
-        let state = self.state.lock();
         let mut total = Sums::default();
-        total.add(&state.past);
-        state.lanes.iter().filter_map(Weak::upgrade).for_each(|lane| total.add(&lane.sums()));
+        let lanes: Vec<_> = {
+            let state = self.state.lock();
+            total.add(&state.past);
+            let lanes: Vec<_> = state.lanes.iter().filter_map(Weak::upgrade).collect();
+            lanes.iter().for_each(|lane| total.add(&lane.sums()));
+            lanes
+        };
+        // Not under the lock: the last of a lane settles it.
+        drop(lanes);
         total
     }
 
-    /// `lane` has ended: what it says now is what counts of it.
+    /// `lane` is gone: what it says now is what counts of it. Not when it ends: somebody may still be answered then.
     fn settle(&self, lane: &Lane) {
         let mut state = self.state.lock();
         let found = state.lanes.iter().position(|known| std::ptr::eq(known.as_ptr(), lane));
@@ -84,6 +91,12 @@ impl Ledger {
             drop(state);
             drop(gone);
         }
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        self.ledger.settle(self);
     }
 }
 
@@ -106,11 +119,6 @@ impl Lane {
         statistics.shadow_dropped_count = total.shadow_dropped;
         statistics.queue_len = total.queued;
         (statistics, total.tally)
-    }
-
-    /// It counts no more.
-    pub(super) fn settle_sums(&self) {
-        self.ledger.settle(self);
     }
 
     fn sums(&self) -> Sums {

@@ -63,7 +63,6 @@ impl Lane {
         drop(retired);
         // Idle tasks keep the lane alive. Those that are still out, with a response say, are freed when they come home.
         self.tasks.close();
-        self.settle_sums();
     }
 
     /// Whether no backend has anything of it any more.

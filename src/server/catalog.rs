@@ -354,13 +354,13 @@ impl Entry {
     }
 
     /// A version that was taken out is free. It stays in the index if it was unloaded, and goes if it was replaced.
-    pub(super) fn freed(&self, number: u64, stays: bool, events: &Events) {
+    pub(super) fn freed(&self, (number, turn): (u64, u64), stays: bool, events: &Events) {
         let mut state = self.state.lock();
         let Some(version) = state.versions.get_mut(&number) else { return };
-        if version.state != Some(ModelState::Unloading) || version.served.is_some() {
+        let is_it = version.turn == turn && version.state == Some(ModelState::Unloading);
+        if !is_it || version.served.is_some() {
             return;
         }
-        let turn = version.turn;
         version.put(ModelState::Unavailable, Some(unloaded()), turn);
         events.tell(|| version.status(&self.name, number));
         if !stays {

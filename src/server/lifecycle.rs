@@ -162,20 +162,21 @@ impl Inner {
             served.end_stop();
         }
         for (version, served) in committed.retired {
-            self.retire(entry, version, served, false);
+            self.retire(entry, (version, turn), served, false);
         }
         committed.counted
     }
 
     /// Lets a version go that is out of the catalog. What is told when it is free.
-    pub(super) fn retire(&self, entry: &Entry, version: u64, served: Served, stays: bool) -> Operation {
-        self.retire_within(entry, version, served, (self.options.retire_timeout, stays))
+    /// The number comes with the turn at which it went.
+    pub(super) fn retire(&self, entry: &Entry, gone: (u64, u64), served: Served, stays: bool) -> Operation {
+        self.retire_within(entry, gone, served, (self.options.retire_timeout, stays))
     }
 
     fn retire_within(
         &self,
         entry: &Entry,
-        version: u64,
+        gone: (u64, u64),
         served: Served,
         (within, stays): (Duration, bool),
     ) -> Operation {
@@ -186,7 +187,7 @@ impl Inner {
             if stays {
                 crate::memory::trim();
             }
-            catalog.entry_or_new(&name).freed(version, stays, &catalog.events);
+            catalog.entry_or_new(&name).freed(gone, stays, &catalog.events);
             ended.end(result);
         });
         operation
@@ -268,9 +269,9 @@ impl Inner {
 
     /// As [`Inner::unload`], in so long at most.
     pub(super) fn unload_within(&self, entry: &Entry, within: Duration, stays: bool) -> Operation {
-        let (_, removed) = entry.take_out(&self.catalog.events);
+        let (turn, removed) = entry.take_out(&self.catalog.events);
         let operation = Operation::new(self.services.clock.clone());
-        let retire = |(version, served)| self.retire_within(entry, version, served, (within, stays));
+        let retire = |(version, served)| self.retire_within(entry, (version, turn), served, (within, stays));
         let parts: Vec<_> = removed.into_iter().map(retire).collect();
         operation.end_with(parts);
         operation

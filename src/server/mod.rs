@@ -422,7 +422,11 @@ impl ServerHandle {
         let at = |error: Error| error.at(format_args!("model '{}'", name.escape_debug()));
         let entry = self.inner.catalog.entry_or_new(&found.name);
         let (version, served) = self.inner.shared().load_only(&entry, found).map_err(at)?;
-        entry.put_first(version, served, &self.inner.catalog.events)?;
+        if let Err(error) = entry.put_first(version, served.clone(), &self.inner.catalog.events) {
+            served.lane.begin_stop();
+            served.end_stop();
+            return Err(error);
+        }
         self.inner.give_up_if_stopping(&entry)?;
         self.model(&name)
     }

@@ -20,6 +20,7 @@ use super::warmup::warm_up;
 use super::{Inner, STOPPED};
 use crate::config::ModelConfig;
 use crate::flow::{Demand, Lane};
+use crate::repository;
 use crate::sync::{AtomicU64, Doorbell, Mutex, Ordering};
 use inferlay_backend_sdk::{Error, ErrorKind, LogLevel, ModelFiles};
 use serde::Serialize;
@@ -155,7 +156,7 @@ impl Pager {
                 Err((_, Some(going))) => going,
             };
             let (id, served, demand) = going;
-            if !self.evict(&served, &demand) {
+            if !self.evict(id, &served, &demand) {
                 in_vain.insert(id);
             }
         }
@@ -205,10 +206,11 @@ impl Pager {
     }
 
     /// Frees a model, if it is idle.
-    fn evict(&self, served: &Served, demand: &Arc<dyn Demand>) -> bool {
+    fn evict(&self, id: u64, served: &Served, demand: &Arc<dyn Demand>) -> bool {
         let Some(cells) = served.lane.doze(demand) else { return false };
         drop(cells);
-        served.weights.let_go(served.lane.now());
+        // It may have been asked for again by now, and be back with another room.
+        served.weights.let_go_of(|room| room.id == id, served.lane.now());
         self.counts.evictions.fetch_add(1, Ordering::Relaxed);
         true
     }
@@ -231,7 +233,7 @@ impl Pager {
         while self.state.lock().budget.is_exceeded() {
             let nothing = Wanted { model, about: Use::default(), beside: Some(beside), waits: &|| false };
             let Some((id, served, demand)) = self.next_to_go(&nothing, &in_vain) else { return false };
-            if !self.evict(&served, &demand) {
+            if !self.evict(id, &served, &demand) {
                 in_vain.insert(id);
             }
         }
@@ -302,7 +304,7 @@ pub(super) fn estimate(files: &dyn ModelFiles) -> Use {
 /// Brings a version back into memory when its lane asks. The lane holds it, so it holds no lane.
 struct PageIn {
     inner: Weak<Inner>,
-    entry: Arc<Entry>,
+    entry: Weak<Entry>,
     lane: Weak<Lane>,
     weights: Weak<Weights>,
     config: Arc<ModelConfig>,
@@ -317,9 +319,10 @@ impl PageIn {
 
 impl Demand for PageIn {
     fn wanted(&self) {
-        let (Some(inner), Some(served)) = (self.inner.upgrade(), self.served()) else { return };
-        let (entry, job) = (self.entry.clone(), inner.clone());
-        inner.jobs.push(self.entry.name(), move || job.page_in(&entry, &served));
+        let (Some(inner), Some(entry)) = (self.inner.upgrade(), self.entry.upgrade()) else { return };
+        let Some(served) = self.served() else { return };
+        let (job, name) = (inner.clone(), entry.name().to_owned());
+        inner.jobs.push(&name, move || job.page_in(&entry, &served));
     }
 }
 
@@ -354,7 +357,9 @@ impl Inner {
         let waits = || lane.word.read().queued() > 0 && !self.is_stopping() && !lane.has_ended();
         let about = served.weights.about();
         let room = pager.room(&Wanted { model: entry.name(), about, beside: None, waits: &waits })?;
+        self.refuse_if_changed(source)?;
         let Opened { model, config, load_ns, .. } = self.loader().open(source)?;
+        self.refuse_if_changed(source)?;
         lane.set_load_ns(load_ns);
         if config != *served.config {
             // What waits was checked against what the config states, and cannot be run; what comes later can.
@@ -365,7 +370,10 @@ impl Inner {
             other.lane.set_load_ns(load_ns);
             self.settle(pager, entry, &other);
             if entry.replace(version, served, &other) {
-                drop(self.retire(entry, version, served.clone(), false));
+                drop(self.retire(entry, (version, 0), served.clone(), false));
+            } else {
+                other.lane.begin_stop();
+                other.end_stop();
             }
             return Err(Error::unavailable(
                 "its config states inputs and outputs otherwise than the model does; as of now it serves as the model does",
@@ -380,21 +388,33 @@ impl Inner {
         }
         self.settle(pager, entry, served);
         entry.recovers(served, &self.catalog.events);
-        lane.wake();
         cells.into_iter().for_each(|cell| lane.add_instance(cell));
+        // Only now: until then nobody takes it for idle.
+        lane.wake();
         Ok(())
+    }
+
+    /// What comes back must be what was loaded, where its sums are known: a change of it is for a load, and a file that is
+    /// half copied for nobody.
+    fn refuse_if_changed(&self, source: &Source) -> Result<(), Error> {
+        let Some(look) = source.found.look.as_ref().filter(|look| look.snapshot.is_read()) else { return Ok(()) };
+        let (name, repositories) = (&source.found.name, self.repositories.lock().clone());
+        if repository::is_still_so(&repositories, name, &look.snapshot) {
+            return Ok(());
+        }
+        let mut now = repository::scan_model(&repositories, name, &mut Vec::new())?;
+        let read = now.as_mut().and_then(|found| found.look.as_mut()).map(|look| look.read_sums(&|| true));
+        let mark = now.as_ref().filter(|_| read == Some(Ok(()))).and_then(|found| found.mark(source.version));
+        match (source.mark(), mark) {
+            (Some(before), Some(now)) if before.is_of_same_content(&now) => Ok(()),
+            _ => Err(Error::unavailable("its files are not those that it was loaded from; load it anew")),
+        }
     }
 
     /// A version is in memory: counts what it uses, and lets it go when room is wanted.
     pub(super) fn settle(self: &Arc<Self>, pager: &Arc<Pager>, entry: &Arc<Entry>, served: &Served) {
         let demand = self.demand(entry, served);
-        let about = served.weights.about();
-        served.weights.settle(|model, room| {
-            let reported = Use::of(&model.memory_use());
-            let used = if reported.is_empty() { about } else { reported };
-            pager.settle(room, used.clone(), served, demand);
-            used
-        });
+        served.weights.settle(|room, used| pager.settle(room, used.clone(), served, demand));
         if !pager.make_up(entry.name(), served) {
             let message = format!("{}: uses more than its estimate, and nobody could go", served.lane.spec.place());
             self.services.log.write(LogLevel::Warning, &message);
@@ -404,7 +424,7 @@ impl Inner {
     fn demand(self: &Arc<Self>, entry: &Arc<Entry>, served: &Served) -> Arc<dyn Demand> {
         Arc::new(PageIn {
             inner: Arc::downgrade(self),
-            entry: entry.clone(),
+            entry: Arc::downgrade(entry),
             lane: Arc::downgrade(&served.lane),
             weights: Arc::downgrade(&served.weights),
             config: served.config.clone(),

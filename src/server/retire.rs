@@ -10,6 +10,7 @@ use super::served::Served;
 use crate::flow::Services;
 use crate::sync::{Bells, Mutex, thread};
 use inferlay_backend_sdk::{Error, ErrorKind, LogLevel};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -129,7 +130,11 @@ impl Desk {
     fn let_go(&self, leaving: Leaving) {
         let Leaving { served, then, .. } = leaving;
         let has_drained = served.lane.is_drained();
-        served.end_stop();
+        // Destructors of a backend or of the application: a panic there must not keep the others from going.
+        if catch_unwind(AssertUnwindSafe(|| served.end_stop())).is_err() {
+            let message = format!("{}: a destructor panicked; the panic was contained", served.lane.spec.place());
+            self.services.log.write(LogLevel::Error, &message);
+        }
         let result = if has_drained { Ok(()) } else { Err(late(&served)) };
         if let Err(error) = &result {
             self.services.log.write(LogLevel::Warning, error.message());
@@ -137,7 +142,11 @@ impl Desk {
         if !served.lane.is_deserted() {
             self.abandon(served);
         }
-        then(result);
+        let inside = thread::Inside::enter();
+        if catch_unwind(AssertUnwindSafe(|| then(result))).is_err() {
+            self.services.log.write(LogLevel::Error, "whoever waited for an unload panicked; the panic was contained");
+        }
+        drop(inside);
     }
 
     fn abandon(&self, served: Served) {

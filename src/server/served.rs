@@ -122,15 +122,28 @@ impl Weights {
         held.went
     }
 
-    /// The room that it was given, for what it really uses.
-    pub(super) fn settle(&self, settle: impl FnOnce(&dyn Model, &Room) -> Use) {
+    /// What it really uses of the room that it was given: what its backend reports, else what was thought.
+    pub(super) fn settle(&self, settle: impl FnOnce(&Room, &Use)) {
+        let Some(model) = self.model() else { return };
         // Not under the lock: the backend is asked.
-        let taken = self.held.lock().model.take();
-        if let Some((model, Some(room))) = taken {
-            let about = settle(&*model, &room);
-            let mut held = self.held.lock();
-            (held.about, held.model) = (about, Some((model, Some(room))));
+        let reported = Use::of(&model.memory_use());
+        let mut held = self.held.lock();
+        let used = if reported.is_empty() { held.about.clone() } else { reported };
+        if let Some((_, Some(room))) = &held.model {
+            settle(room, &used);
+            held.about = used;
         }
+    }
+
+    /// It goes, if it has this room.
+    pub(super) fn let_go_of(&self, is_it: impl FnOnce(&Room) -> bool, now: u64) {
+        let gone = {
+            let mut held = self.held.lock();
+            held.went = now;
+            let is_there = held.model.as_ref().and_then(|(_, room)| room.as_ref()).is_some_and(is_it);
+            if is_there { held.model.take() } else { None }
+        };
+        drop(gone);
     }
 
     /// It goes: memory and room.

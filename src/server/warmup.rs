@@ -41,19 +41,30 @@ pub(super) fn warm_up(
     }
     let mut warm = Vec::with_capacity(cells.len());
     for cell in cells {
-        let lane = Lane::new(alone(spec), services.clone());
+        let closing = Closing(Lane::new(alone(spec), services.clone()));
+        let lane = &closing.0;
         lane.add_instance(cell);
         for (warmup, sample) in config.warmups.iter().zip(&samples) {
             for _ in 0..warmup.count {
                 let request = sample
                     .iter()
                     .fold(Request::new(), |request, (name, tensor)| request.input(name.as_str(), tensor.clone()));
-                execute(&lane, request).map_err(|error| at(warmup, error))?;
+                execute(lane, request).map_err(|error| at(warmup, error))?;
             }
         }
-        warm.append(&mut take_back(&lane)?);
+        warm.append(&mut take_back(lane)?);
     }
     Ok(warm)
+}
+
+/// A lane for the time of a warm-up: its idle tasks would keep it alive, and an instance that failed in it.
+struct Closing(Arc<Lane>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.begin_stop();
+        self.0.end_stop();
+    }
 }
 
 /// As the lane that is to serve, for one request after the other.

@@ -12,7 +12,7 @@ import asyncio
 import ctypes
 import threading
 from collections import deque
-from typing import Any, Callable, Deque, List, Optional, Tuple
+from typing import Any, Callable, Deque, List, NoReturn, Optional, Tuple
 
 from ._library import functions
 from .engine import NANOSECONDS, Engine, nanoseconds
@@ -42,6 +42,9 @@ class Subscription:
         check(functions.server_subscribe_queue(owner.handle, queue.handle, self._token, ctypes.byref(place)))
         self._handle = place.value or 0
         owner.subscriptions.add(self)
+        if owner.is_closed:
+            # Nobody would tell it of the end any more.
+            self.close()
 
     def tell(self, change: Change) -> None:
         """Tells of a change.
@@ -63,6 +66,9 @@ class Subscription:
     def __del__(self, free: Any = functions.subscription_free) -> None:
         if getattr(self, "_handle", 0):
             free(self._handle)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a subscription to a server cannot be pickled or copied")
 
     def __enter__(self) -> "Subscription":
         return self
@@ -162,7 +168,12 @@ class Changes(Subscription):
                     raise StopAsyncIteration
                 future: "asyncio.Future[None]" = loop.create_future()
                 self._waiters.append((loop, future))
-            await future
+            try:
+                await future
+            finally:
+                # Of a task that was cancelled nothing stays behind.
+                with self._bell:
+                    self._waiters = [waiter for waiter in self._waiters if waiter[1] is not future]
 
     def __enter__(self) -> "Changes":
         return self

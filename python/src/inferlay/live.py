@@ -76,7 +76,8 @@ def add_repositories(said: Options, found: Optional[Repositories]) -> None:
     """Repositories of a server to come."""
     for one in listed("repository", found):
         if isinstance(one, Repository):
-            check(functions.options_add_repository_with(said.handle, ctypes.byref(Described(one).raw)))
+            described = Described(one)
+            check(functions.options_add_repository_with(said.handle, ctypes.byref(described.raw)))
         else:
             said.add_repository(one)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import time
-from typing import Any, Callable, Generator, Optional
+from typing import Any, Callable, Generator, NoReturn, Optional
 
 from ._library import functions
 from .completions import TURN_NS
@@ -36,6 +36,9 @@ class Operation:
     def __del__(self, free: Any = functions.operation_free) -> None:
         if getattr(self, "_handle", 0):
             free(self._handle)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an operation of a server cannot be pickled or copied")
 
     @property
     def is_done(self) -> bool:

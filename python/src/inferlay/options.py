@@ -102,8 +102,9 @@ class Options:
 
     def set_trust(self, keys: Union[str, Iterable[str], None], require: Optional[str]) -> None:
         """Whom to trust, and whether a manifest or a signature is asked for."""
-        for key in [keys] if isinstance(keys, str) else keys or ():
-            check(functions.options_add_trusted_key(self.handle, encode(key)))
+        given = [keys] if isinstance(keys, str) else iterator("trusted_keys", keys or (), "keys")
+        for key in given:
+            check(functions.options_add_trusted_key(self.handle, encode("trusted_keys", key)))
         if require == "manifest":
             check(functions.options_set_require_manifest(self.handle, True))
         elif require == "signature":
