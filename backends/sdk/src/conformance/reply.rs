@@ -60,10 +60,10 @@ impl Reply {
         Ok(())
     }
 
-    /// Whether the final answer was given or the backend owns the request.
+    /// Whether the final answer was given, or the backend owns the request or a responder of it.
     pub(super) fn settled(&self) -> bool {
         let state = self.lock();
-        state.last || state.taken
+        state.last || state.taken || state.responders > 0
     }
 
     pub(super) fn taken(&self) {
