@@ -66,7 +66,7 @@ pub(crate) struct Migrate {
     /// Write each config.yaml beside the old config, which is renamed to end with .bak
     #[arg(long, conflicts_with = "out")]
     pub(crate) write: bool,
-    /// Write to DIR/<model>/config.yaml, and leave the repository alone
+    /// Write to DIR/MODEL/config.yaml, and leave the repository alone
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// How the outcome is printed
