@@ -11,7 +11,7 @@ use super::lead::Turn;
 use super::*;
 use crate::memory::BlockPool;
 use crate::observe::{Log, Tracer};
-use crate::sync::{AtomicUsize, Bells, Clock, Doorbell, ManualClock, Mutex, Ordering, model, spawn};
+use crate::sync::{AtomicUsize, Bells, Clock, ManualClock, Mutex, Ordering, model, spawn};
 use inferlay_backend_sdk::{
     Batch, Buffer, DataType, Error, ErrorKind, Instance, InstanceSpec, Model, Responder, Signature, Tensor,
 };
