@@ -44,6 +44,13 @@ pub(super) static CONFIG: Message = message(&[
         "How long an execution may take before it counts as hanging.",
     )
     .own(),
+    field("version_labels", whole(&limits::VERSION), "Names that stand for a version, such as stable and canary.")
+        .map()
+        .own(),
+    field("traffic", whole(&limits::WEIGHT), "The weights of versions, by which requests that name none are split.")
+        .number_map()
+        .own(),
+    field("shadow", from(0, &limits::VERSION), "The version that gets a copy of what others answer; 0 for none.").own(),
 ])
 .one_of(&["dynamic_batching", "sequence_batching", "ensemble_scheduling"]);
 

@@ -53,6 +53,13 @@ pub struct ModelConfig {
     pub dynamic_batching: Option<DynamicBatching>,
     /// Which versions are served.
     pub version_policy: VersionPolicy,
+    /// Names that stand for a version, such as `stable`; see [`crate::ServerHandle::set_label`].
+    pub version_labels: BTreeMap<String, u64>,
+    /// Versions and their weights, by which requests are split that name no version; see
+    /// [`crate::ServerHandle::set_traffic`].
+    pub traffic: BTreeMap<u64, u32>,
+    /// The version that gets a copy of what others answer; see [`crate::ServerHandle::set_shadow`].
+    pub shadow: Option<u64>,
     /// What the backend is told, as it stands in the file.
     pub parameters: BTreeMap<String, String>,
     /// How many requests may wait; one more is refused.
@@ -284,6 +291,9 @@ impl ModelConfig {
             instance_groups: vec![InstanceGroup::default().complete(&name, 0)],
             dynamic_batching: None,
             version_policy: VersionPolicy::default(),
+            version_labels: BTreeMap::new(),
+            traffic: BTreeMap::new(),
+            shadow: None,
             parameters: BTreeMap::new(),
             queue_size_max: limits::QUEUE_SIZE_DEFAULT,
             default_timeout_us: None,
@@ -542,6 +552,9 @@ impl From<ModelConfig> for PartialConfig {
             instance_groups: config.instance_groups,
             dynamic_batching: config.dynamic_batching,
             version_policy: Some(config.version_policy),
+            version_labels: config.version_labels,
+            traffic: config.traffic,
+            shadow: config.shadow,
             parameters: config.parameters,
             queue_size_max: Some(config.queue_size_max),
             default_timeout_us: config.default_timeout_us,

@@ -52,6 +52,12 @@ pub struct PartialConfig {
     pub dynamic_batching: Option<DynamicBatching>,
     /// `None`: the highest version.
     pub version_policy: Option<VersionPolicy>,
+    /// See [`super::ModelConfig::version_labels`].
+    pub version_labels: BTreeMap<String, u64>,
+    /// See [`super::ModelConfig::traffic`].
+    pub traffic: BTreeMap<u64, u32>,
+    /// See [`super::ModelConfig::shadow`].
+    pub shadow: Option<u64>,
     /// See [`super::ModelConfig::parameters`].
     pub parameters: BTreeMap<String, String>,
     /// `None`: 4096.

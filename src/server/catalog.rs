@@ -52,6 +52,8 @@ struct State {
     barrier: u64,
     /// What was said about the versions, whether or not they are there.
     plan: Plan,
+    /// What the config says of that, as it was last taken in.
+    stated: Plan,
     /// Where requests go that make no choice, as found at a generation: whoever has no handle asks for each request.
     course: Option<(u64, Arc<Course>)>,
 }
@@ -209,6 +211,12 @@ impl Entry {
 }
 
 impl State {
+    /// Takes in what the config says of versions.
+    fn read(&mut self, stated: &Plan) {
+        let before = std::mem::replace(&mut self.stated, stated.clone());
+        self.plan.take_in(&before, stated);
+    }
+
     /// Why a version takes no requests.
     fn refusal(&self, number: u64, place: &str) -> Error {
         if let Some(version) = self.versions.get(&number) {
@@ -274,12 +282,18 @@ impl Entry {
     /// Nothing of it can be loaded.
     pub(super) fn fail(&self, number: u64, error: &Error, events: &Events) {
         let turn = self.turn();
-        self.commit(turn, vec![(number, Loaded::Failed(error.clone()))], events);
+        self.commit(turn, vec![(number, Loaded::Failed(error.clone()))], None, events);
     }
 
     /// Puts what was loaded in its place, and takes out what it replaces. When a version failed, nothing is taken out but
-    /// what has another of the same number in its place.
-    pub(super) fn commit(&self, turn: u64, loaded: Vec<(u64, Loaded)>, events: &Events) -> Committed {
+    /// what has another of the same number in its place, and what the config says of versions waits with the rest of it.
+    pub(super) fn commit(
+        &self,
+        turn: u64,
+        loaded: Vec<(u64, Loaded)>,
+        stated: Option<&Plan>,
+        events: &Events,
+    ) -> Committed {
         let mut committed = Committed::default();
         let mut state = self.state.lock();
         if turn < state.barrier {
@@ -288,6 +302,10 @@ impl Entry {
         }
         committed.counted = true;
         let has_failed = loaded.iter().any(|(_, loaded)| matches!(loaded, Loaded::Failed(_)));
+        if let Some(stated) = stated.filter(|_| !has_failed || state.versions.values().all(|own| own.served.is_none()))
+        {
+            state.read(stated);
+        }
         let kept: Vec<_> = loaded.iter().map(|(number, _)| *number).collect();
         for (number, loaded) in loaded {
             let version = state.versions.entry(number).or_default();
@@ -324,6 +342,7 @@ impl Entry {
             return Err(Error::new(ErrorKind::AlreadyExists, format!("model '{}' is there already", self.name)));
         }
         state.versions.clear();
+        state.read(&Plan::from(&*served.config));
         let version = state.versions.entry(number).or_default();
         version.settle(Loaded::Serves(served), turn);
         events.tell(|| version.status(&self.name, number));
@@ -413,7 +432,7 @@ impl Entry {
         let mut state = self.state.lock();
         state.versions.retain(|_, version| version.served.is_some() || version.state == Some(ModelState::Loading));
         if state.versions.is_empty() {
-            state.plan = Plan::default();
+            (state.plan, state.stated) = (Plan::default(), Plan::default());
         }
     }
 }

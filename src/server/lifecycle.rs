@@ -15,6 +15,7 @@ use super::Inner;
 use super::catalog::Entry;
 use super::load::{self, Loader};
 use super::operation::Operation;
+use super::route::Plan;
 use super::served::{Served, Source, Weights};
 use super::version::Loaded;
 use super::warmup::warm_up;
@@ -57,6 +58,8 @@ impl Change {
     fn of(old: &ModelConfig, new: &ModelConfig) -> Self {
         let mut like = old.clone();
         like.version_policy = new.version_policy.clone();
+        like.version_labels = new.version_labels.clone();
+        (like.traffic, like.shadow) = (new.traffic.clone(), new.shadow);
         if like == *new {
             return Change::Nothing;
         }
@@ -105,7 +108,7 @@ impl Inner {
             Err(error) => {
                 let last = wish.found.versions.keys().last().copied().unwrap_or(0);
                 let outcomes = vec![(last, Some(error.clone()))];
-                self.commit(entry, wish.turn, vec![(last, Loaded::Failed(error))], &[]);
+                self.commit(entry, (wish.turn, None), vec![(last, Loaded::Failed(error))], &[]);
                 return Brought { outcomes, is_stale: !is_still_so() };
             }
         };
@@ -125,7 +128,7 @@ impl Inner {
             loaded.iter_mut().for_each(|(_, loaded)| discard(loaded, &serving));
         }
         let outcomes = loaded.iter().map(|(version, loaded)| (*version, loaded.error())).collect();
-        if !self.commit(entry, wish.turn, loaded, &serving) {
+        if !self.commit(entry, (wish.turn, Some(&Plan::from(&partial))), loaded, &serving) {
             return Brought { outcomes: all(&chosen, &OVERTAKEN), is_stale };
         }
         match self.give_up_if_stopping(entry) {
@@ -146,8 +149,15 @@ impl Inner {
         Ok((version, served))
     }
 
-    /// Puts what was loaded beside what was `serving` in its place. Whether it counted.
-    fn commit(&self, entry: &Entry, turn: u64, loaded: Vec<(u64, Loaded)>, serving: &[(u64, Served)]) -> bool {
+    /// Puts what was loaded beside what was `serving` in its place, with what its config says of versions. Whether it
+    /// counted.
+    fn commit(
+        &self,
+        entry: &Entry,
+        (turn, stated): (u64, Option<&Plan>),
+        loaded: Vec<(u64, Loaded)>,
+        serving: &[(u64, Served)],
+    ) -> bool {
         let name = entry.name();
         for (version, loaded) in &loaded {
             if let Loaded::Failed(error) = loaded {
@@ -155,7 +165,7 @@ impl Inner {
                 self.services.log.write(LogLevel::Error, error.message());
             }
         }
-        let committed = entry.commit(turn, loaded, &self.catalog.events);
+        let committed = entry.commit(turn, loaded, stated, &self.catalog.events);
         // Nobody has ever seen it, unless it is a lane that was resized, and drains by now.
         for served in committed.overtaken.iter().filter(|served| !serving.iter().any(|(_, own)| own.is(served))) {
             served.lane.begin_stop();
@@ -219,9 +229,10 @@ impl Inner {
         // One that does not fit what is loaded may fit what its backend makes of it anew, which else says why not.
         let Ok(config) = source.complete(partial, &current.config.backend, model.signature()) else { return Ok(None) };
         match Change::of(&current.config, &config) {
-            Change::Nothing => Ok(Some(current.clone())),
             // What is paged is loaded by the config that it was loaded by: another one is for another load.
+            Change::Nothing if current.weights.source.is_some() => Ok(Some(current.clone())),
             _ if current.weights.source.is_some() => Ok(None),
+            Change::Nothing => Ok(Some(Served { config: Arc::new(config), ..current.clone() })),
             Change::Instances => self.resize(current, &model, config, source).map(Some),
             Change::Lane => {
                 let weights =
@@ -305,8 +316,12 @@ impl Inner {
             Some(versions) => Choice::Specific(versions.to_vec()),
             None => choice(&partial),
         };
-        let found: Vec<_> = found.versions.keys().copied().collect();
+        let (name, found): (_, Vec<_>) = (&found.name, found.versions.keys().copied().collect());
         let chosen = repository::choose(&found, &choice)?;
+        for astray in Plan::from(&partial).astray(&chosen) {
+            let message = format!("model '{}': {astray}", name.escape_debug());
+            self.services.log.write(LogLevel::Warning, &message);
+        }
         Ok((partial, chosen))
     }
 }
@@ -354,6 +369,8 @@ mod tests {
         let rows = [
             (old(), Change::Nothing),
             (ModelConfig { version_policy: VersionPolicy::All, ..old() }, Change::Nothing),
+            (ModelConfig { shadow: Some(2), traffic: [(1, 9)].into(), ..old() }, Change::Nothing),
+            (ModelConfig { version_labels: [("a".to_owned(), 1)].into(), ..old() }, Change::Nothing),
             (old().instances(3), Change::Instances),
             (old().queue_size_max(7), Change::Lane),
             (old().instances(3).dynamic_batching(DynamicBatching::default()), Change::Lane),

@@ -3,6 +3,7 @@
 //! ```text
 //!   mod.rs      the config as a whole          tensors.rs  input, output, batch_input, batch_output
 //!   serving.rs  instances, batching, versions  extras.rs   warm-up, metrics
+//!   versions.rs labels, traffic, shadow
 //! ```
 //!
 //! A value that cannot be read is reported and left out, and reading goes on: one pass finds every error.
@@ -10,6 +11,7 @@
 mod extras;
 mod serving;
 mod tensors;
+mod versions;
 
 pub(super) use serving::{CALLER_RUNS, KINDS, TIMEOUT_ACTIONS};
 pub(super) use tensors::BATCH_INPUT_KINDS;
@@ -39,6 +41,9 @@ pub(super) fn config(root: &Cursor<'_>, report: &mut Report) -> PartialConfig {
         batch_outputs: tensors::batch_outputs(root, report),
         instance_groups: serving::instance_groups(root, report),
         version_policy: serving::version_policy(root, report),
+        version_labels: versions::labels(root, report),
+        traffic: versions::traffic(root, report),
+        shadow: versions::shadow(root, report),
         parameters: parameters(root, report),
         warmups: extras::warmups(root, report),
         metric_tags: texts(root, "metric_tags", report),

@@ -133,6 +133,12 @@ pub(super) const SERVING: &[(&str, &str)] = &[
     ("version_policy { all: < > }", "version_policy: {all: {}}"),
     ("version_policy { specific { versions: [1, 3] } }", "version_policy: {specific: {versions: [1, 3]}}"),
     ("version_policy { specific: { versions: 1 versions: 3 } }", "version_policy: {specific: {versions: [1, 3]}}"),
+    (
+        "version_labels { key: 'stable' value: 1 } version_labels { key: 'canary' value: 2 }",
+        "version_labels: {stable: 1, canary: 2}",
+    ),
+    ("traffic { key: 1 value: 90 } traffic { key: 2 value: 10 } shadow: 3", "{traffic: {1: 90, 2: 10}, shadow: 3}"),
+    ("traffic [] shadow: 0", "{traffic: {}, shadow: 0}"),
     ("instance_group [ { count: 2 kind: KIND_CPU } ]", "instance_group: {count: 2, kind: KIND_CPU}"),
     ("instance_group { kind: KIND_GPU gpus: [0, 1] }", "instance_group: {kind: KIND_GPU, gpus: [0, 1]}"),
     ("instance_group { kind: 2 count: 0 }", "instance_group: {kind: KIND_CPU, count: 1}"),

@@ -126,8 +126,14 @@ fn configs() -> impl Strategy<Value = ModelConfig> {
     let tags = btree_map("[a-z][a-z0-9_]{0,8}", "[ -~é\n]{0,8}", 0..3);
     let buckets = btree_set(1..1000i32, 0..4);
     let warming = (0..3usize, 1..=1usize << 10, select(vec![WarmupData::Zero, WarmupData::Random]));
+    let directed =
+        (btree_map("[a-z][a-z0-9._-]{0,8}", 1..4u64, 0..3), btree_map(1..4u64, 1..99u32, 0..3), option::of(1..4u64));
+    let warming = (warming, directed);
     (plain_configs(), queue, tags, buckets, warming, 0..8usize, any::<bool>()).prop_map(
-        |(mut config, queue, tags, buckets, (warmups, count, data), carried, flag)| {
+        |(mut config, queue, tags, buckets, ((warmups, count, data), directed), carried, flag)| {
+            if !matches!(config.version_policy, VersionPolicy::Specific(_)) {
+                (config.version_labels, config.traffic, config.shadow) = directed;
+            }
             config.metric_tags = tags;
             let buckets: Vec<_> = buckets.into_iter().map(|bound| f64::from(bound) / 8.0).collect();
             config.metrics = vec![MetricConfig { family: "a \"metric\"".to_owned(), buckets }];
