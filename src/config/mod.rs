@@ -49,6 +49,7 @@ mod keys;
 mod limits;
 mod metric;
 mod model;
+mod named;
 mod nearest;
 mod partial;
 mod path;
@@ -68,13 +69,14 @@ pub(crate) use check::{label_fault, lowest_terms, weights_fault};
 pub use error::{ConfigError, ConfigErrors};
 pub use metric::MetricConfig;
 pub use model::{CallerRuns, DynamicBatching, InstanceGroup, InstanceKind, ModelConfig, TensorConfig, VersionPolicy};
+pub(crate) use named::{Content, NamedFile};
 pub use partial::{PartialConfig, PartialTensor};
 pub(crate) use platforms::default_file_names;
 pub use queue::{QueuePolicy, TimeoutAction};
 #[cfg(all(feature = "capi", test))]
 pub(crate) use server::server_keys;
 #[cfg(feature = "capi")]
-pub(crate) use server::parse_server;
+pub(crate) use server::{ControlOptions, ModelControl, RepositoryOptions, SourceOptions, parse_server};
 pub use warmup::{Warmup, WarmupData, WarmupInput};
 #[doc(hidden)]
 pub use yaml::to_yaml;

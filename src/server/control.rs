@@ -42,9 +42,28 @@ pub(super) enum Control {
 #[derive(Clone, Debug, Default)]
 #[must_use = "nothing happens before it is given to `load_model_with`"]
 pub struct LoadOptions {
-    config: Option<String>,
+    config: Option<GivenConfig>,
     versions: Option<Vec<u64>>,
     files: Option<Vec<(String, Vec<u8>)>>,
+}
+
+/// A config in the place of a model's own.
+#[derive(Clone, Debug)]
+enum GivenConfig {
+    Yaml(String),
+    Pbtxt(String),
+}
+
+impl GivenConfig {
+    fn text(self, model: &str) -> ConfigText {
+        match self {
+            GivenConfig::Yaml(text) => ConfigText { label: format!("the config given for '{model}'"), text },
+            // The end of the label says the format.
+            GivenConfig::Pbtxt(text) => {
+                ConfigText { label: format!("the config given for '{model}': config.pbtxt"), text }
+            }
+        }
+    }
 }
 
 impl LoadOptions {
@@ -74,7 +93,24 @@ impl LoadOptions {
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn config(mut self, text: impl Into<String>) -> Self {
-        self.config = Some(text.into());
+        self.config = Some(GivenConfig::Yaml(text.into()));
+        self
+    }
+
+    /// As [`LoadOptions::config`], of a text as a `config.pbtxt` has it; of the two the last one counts.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{LoadOptions, ServerHandle};
+    /// # let server = ServerHandle::builder().explicit([""; 0]).start()?;
+    /// let text = r#"backend: "null" input { name: "x" data_type: TYPE_FP32 dims: [ 2 ] }"#;
+    /// let options = LoadOptions::new().config_pbtxt(text).files([("1/weights.bin", vec![1])]);
+    /// server.load_model_with("echo", options).wait()?;
+    /// assert_eq!(server.model("echo")?.config()?.inputs[0].dims, [2]);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn config_pbtxt(mut self, text: impl Into<String>) -> Self {
+        self.config = Some(GivenConfig::Pbtxt(text.into()));
         self
     }
 
@@ -182,7 +218,7 @@ impl ServerHandle {
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn load_model_with(&self, name: &str, options: LoadOptions) -> Operation {
-        let operation = Operation::new(self.inner.services.clock.clone());
+        let operation = self.inner.operations.begin(self.inner.services.clock.clone());
         if let Err(error) = name.split('/').try_for_each(repository::check_model_name) {
             operation.end(Err(error));
             return operation;
@@ -266,7 +302,7 @@ impl Inner {
             Some(files) => repository::in_memory(name, files, self.repositories.lock().config_name())?,
             None => self.find_in_repositories(name)?,
         };
-        let config = config.map(|text| ConfigText { label: format!("the config given for '{name}'"), text });
+        let config = config.map(|config| config.text(name));
         Ok((found, config, versions))
     }
 

@@ -281,7 +281,7 @@ impl Inner {
     /// As [`Inner::unload`], in so long at most.
     pub(super) fn unload_within(&self, entry: &Entry, within: Duration, stays: bool) -> Operation {
         let (turn, removed) = entry.take_out(&self.catalog.events);
-        let operation = Operation::new(self.services.clock.clone());
+        let operation = self.operations.begin(self.services.clock.clone());
         let retire = |(version, served)| self.retire_within(entry, (version, turn), served, (within, stays));
         let parts: Vec<_> = removed.into_iter().map(retire).collect();
         operation.end_with(parts);

@@ -420,7 +420,7 @@ impl ServerHandle {
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn poll(&self) -> Operation {
-        let operation = Operation::new(self.inner.services.clock.clone());
+        let operation = self.inner.operations.begin(self.inner.services.clock.clone());
         let ending = Ending::of(&operation);
         if !self.is_live() {
             ending.end(Err(STOPPED));
