@@ -7,6 +7,7 @@
 
 pub mod custom;
 pub mod scale;
+pub mod site;
 
 use inferlay::config::DynamicBatching;
 use inferlay::{DataType, Error, ModelBatch, ModelConfig, Request, Tensor};
