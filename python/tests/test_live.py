@@ -147,6 +147,49 @@ def test_a_task_that_no_longer_awaits_leaves_the_operation_alone(gate: Gate) -> 
     assert asyncio.run(leave()).is_done
 
 
+def test_an_operation_that_a_stop_overtakes_is_told_of_once(tmp_path: Path) -> None:
+    options: Any = {"settle_time": 3600.0, "poll_period": 3600.0, "progress": False}
+    server = inferlay.Server(tmp_path, model_control="poll", **options)
+    write(tmp_path, "pair")
+    operation = server.poll(wait=False)
+    told: "queue.Queue[Any]" = queue.Queue()
+    operation.on_done(told.put)
+    operation.on_done(told.put)
+
+    async def wait() -> None:
+        waiting = asyncio.ensure_future(ended())
+        await asyncio.sleep(0)
+        await asyncio.get_running_loop().run_in_executor(None, server.close)
+        with pytest.raises(inferlay.Unavailable):
+            await waiting
+
+    async def ended() -> None:
+        await operation
+
+    with pytest.raises(inferlay.Timeout):
+        operation.wait(timeout=0.0)
+    asyncio.run(wait())
+    assert [type(told.get(timeout=WAIT_S)) for _ in range(2)] == [inferlay.Unavailable] * 2
+    notices.notices().catch_up()
+    assert told.empty()
+    with pytest.raises(inferlay.Unavailable):
+        operation.wait()
+    with pytest.raises(inferlay.Unavailable):
+        server.load("pair", wait=False).wait()
+
+
+def test_a_config_of_its_own_is_given_in_either_format(empty: inferlay.Server) -> None:
+    text = "backend: 'null' input { name: 'x' data_type: TYPE_FP32 dims: 2 }"
+    files = {"1/weights": b""}
+    assert empty.load("pair", files=files, config=text, config_format="pbtxt").inputs["x"].shape == (2,)
+    # A mapping is the same in both.
+    assert empty.load("pair", files=files, config=PAIR["config.yaml"], config_format="pbtxt").is_ready
+    with pytest.raises(inferlay.InvalidArgument, match="config"):
+        empty.load("pair", files=files, config=text)
+    with pytest.raises(inferlay.InvalidArgument, match="config_format: found 'toml', expected one of 'yaml', 'pbtxt'"):
+        empty.load("pair", files=files, config=text, config_format="toml")
+
+
 def test_changes_are_told_to_functions_and_threads(empty: inferlay.Server) -> None:
     told: "queue.Queue[inferlay.Change]" = queue.Queue()
     found: List[str] = []

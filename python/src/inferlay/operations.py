@@ -53,7 +53,8 @@ class Operation:
         """Waits until it is over, for so many seconds at most, or as long as it takes.
 
         Raises what it failed with; what served before serves still. :class:`Cancelled`: a later operation on the same
-        model, or a stop, came before its end. :class:`Timeout`: it is under way still.
+        model came before its end. :class:`Unavailable`: the server stopped before. :class:`Timeout`: it is under way
+        still.
 
         >>> server.unload("echo", wait=False).wait()
         """

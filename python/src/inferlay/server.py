@@ -9,22 +9,25 @@ from . import html, live, registry
 from ._library import functions
 from .changes import Changes, Subscription
 from .checks import encode, path
+from .directed import Directed
 from .engine import Engine, after, nanoseconds
 from .errors import Error, check
 from .model import CLOSE_S, Inputs, Model, signature
 from .notices import Change, Report, Told
 from .operations import Operation
 from .options import Contents, Files, Options, Path, Paths
-from .readings import Readings
 from .registry import Function, Specs
 from .repositories import Repositories, Repository
 from .response import Response
+from .sources import Source
 
 
-class Server(Readings):
+class Server(Directed):
     """A server of models in this process.
 
-    ``repository`` is a folder, or several: ``<folder>/<model>/<version>/<file>``, or a :class:`Repository`.
+    ``repository`` is a folder, or several: ``<folder>/<model>/<version>/<file>``, or a :class:`Repository`; ``sources``
+    are repositories that lie elsewhere, see :class:`Source`. ``config_name`` reads ``configs/<name>.yaml`` (or
+    ``.pbtxt``) of each model that has it, in the place of its ``config.yaml``.
     ``models`` are single files, or a mapping from names to files. ``options`` is YAML, JSON or a mapping with the
     keys of a server's options, such as ``execution_threads_max``. ``progress`` draws a bar (``True``), is told of
     each model (a function) or neither (``False``); by default there is a bar when stderr is a terminal. A model
@@ -53,6 +56,8 @@ class Server(Readings):
         repository: Optional[Repositories] = None,
         *,
         models: Union[Paths, Mapping[str, Files], None] = None,
+        sources: Union[Source, Iterable[Source], None] = None,
+        config_name: Optional[str] = None,
         backends: Optional[Paths] = None,
         backend_options: Optional[Mapping[str, Mapping[str, Any]]] = None,
         options: Union[str, Mapping[str, Any], None] = None,
@@ -80,6 +85,8 @@ class Server(Readings):
             check(functions.options_set_retire_timeout(said.handle, nanoseconds(retire_timeout)))
         live.set_memory(said, memory_budget, device_memory_budgets, pinned)
         said.add_models(models)
+        said.add_sources(sources)
+        said.set_config_name(config_name)
         said.add_backend_directories(backends)
         said.set_backend_options(backend_options)
         said.set_strict(strict)
@@ -89,8 +96,8 @@ class Server(Readings):
         self._models: Dict[Any, Model] = {}
         self._change = 0
 
-    def model(self, name: str, version: int = 0) -> Model:
-        """A model by name: of this version, or of the highest that serves.
+    def model(self, name: str, version: int = 0, *, label: Optional[str] = None) -> Model:
+        """A model by name: of this version, of that which a label is at (whenever it is asked), or of the highest.
 
         Raises :class:`NotFound`, a ``KeyError`` that lists the models there are, or :class:`Unavailable`.
 
@@ -102,29 +109,45 @@ class Server(Readings):
         """
         self._forget()
         try:
-            return self._models[name, version]
+            return self._models[name, version, label]
         except (KeyError, TypeError):
             # The latter for what is no name or number, as which it is refused now.
             pass
-        made = Model(self._engine, name, version)
-        return self._models.setdefault((made.name, made._wanted), made)
+        made = Model(self._engine, name, version, label)
+        return self._models.setdefault((made.name, made._wanted, label), made)
 
-    def infer(self, model: str, inputs: Union[Inputs, Any], *, version: int = 0, **asking: Any) -> Response:
+    def infer(
+        self,
+        model: str,
+        inputs: Union[Inputs, Any],
+        *,
+        version: int = 0,
+        label: Optional[str] = None,
+        **asking: Any,
+    ) -> Response:
         """Asks a model and waits for the answer, see :meth:`Model.infer`.
 
         >>> server.infer("echo", {"x": [1.0, 2.0]}, timeout=5.0)["x"].tolist()
         [1.0, 2.0]
         """
-        return self.model(model, version).infer(inputs, **asking)
+        return self.model(model, version, label=label).infer(inputs, **asking)
 
-    async def infer_async(self, model: str, inputs: Union[Inputs, Any], *, version: int = 0, **asking: Any) -> Response:
+    async def infer_async(
+        self,
+        model: str,
+        inputs: Union[Inputs, Any],
+        *,
+        version: int = 0,
+        label: Optional[str] = None,
+        **asking: Any,
+    ) -> Response:
         """Asks a model and awaits the answer, see :meth:`Model.infer_async`.
 
         >>> import asyncio
         >>> asyncio.run(server.infer_async("echo", [1.0, 2.0]))["x"].tolist()
         [1.0, 2.0]
         """
-        return await self.model(model, version).infer_async(inputs, **asking)
+        return await self.model(model, version, label=label).infer_async(inputs, **asking)
 
     @overload
     def load(
@@ -132,6 +155,7 @@ class Server(Readings):
         name: str,
         *,
         config: Union[str, Mapping[str, Any], None] = ...,
+        config_format: str = ...,
         versions: Optional[Sequence[int]] = ...,
         files: Optional[Contents] = ...,
         wait: Literal[True] = ...,
@@ -143,6 +167,7 @@ class Server(Readings):
         name: str,
         *,
         config: Union[str, Mapping[str, Any], None] = ...,
+        config_format: str = ...,
         versions: Optional[Sequence[int]] = ...,
         files: Optional[Contents] = ...,
         wait: Literal[False],
@@ -153,13 +178,15 @@ class Server(Readings):
         name: str,
         *,
         config: Union[str, Mapping[str, Any], None] = None,
+        config_format: str = "yaml",
         versions: Optional[Sequence[int]] = None,
         files: Optional[Contents] = None,
         wait: bool = True,
     ) -> Union[Model, Operation]:
         """Loads a model of the repositories by its name, or loads it anew.
 
-        ``config`` takes the place of the model's own, ``versions`` are loaded whatever that says, and ``files``, by
+        ``config`` takes the place of the model's own: YAML or JSON, or, with ``config_format="pbtxt"``, a text as a
+        ``config.pbtxt`` has it. ``versions`` are loaded whatever that says, and ``files``, by
         their paths within the model's folder, take the place of those of a repository. Gives the model, or without
         ``wait`` the operation at once. What serves goes on serving until all of the new is loaded; handles of the model
         follow. Raises :class:`NotFound` for a model that is in no repository, and whatever keeps a version from
@@ -171,7 +198,7 @@ class Server(Readings):
         >>> server.model("sounds").versions
         [2]
         """
-        operation = live.begin_load(self._engine, name, config, versions, files)
+        operation = live.begin_load(self._engine, name, (config, config_format), versions, files)
         if not wait:
             return operation
         operation.wait()
@@ -182,6 +209,7 @@ class Server(Readings):
         name: str,
         *,
         config: Union[str, Mapping[str, Any], None] = None,
+        config_format: str = "yaml",
         versions: Optional[Sequence[int]] = None,
         files: Optional[Contents] = None,
     ) -> Model:
@@ -191,7 +219,7 @@ class Server(Readings):
         >>> asyncio.run(server.load_async("sounds", files=echo))
         <inferlay.Model 'sounds': x: FP32 [2] -> x: FP32 [2]>
         """
-        await live.begin_load(self._engine, name, config, versions, files)
+        await live.begin_load(self._engine, name, (config, config_format), versions, files)
         return self.model(name)
 
     def unload(self, name: str, *, unload_dependents: bool = False, wait: bool = True) -> Operation:
