@@ -233,7 +233,12 @@ impl Entry {
     ///
     /// # Errors
     /// `NOT_FOUND` or `UNAVAILABLE` for a version that is not as it must be; nothing was said then.
-    pub(super) fn say(&self, named: &[u64], must: Must, change: impl FnOnce(&mut Plan)) -> Result<(), Error> {
+    pub(super) fn say(
+        &self,
+        (named, must): (&[u64], Must),
+        events: &Events,
+        change: impl FnOnce(&mut Plan),
+    ) -> Result<(), Error> {
         let mut state = self.state.lock();
         for number in named {
             let version = state.versions.get(number);
@@ -243,6 +248,7 @@ impl Entry {
         }
         change(&mut state.plan);
         self.generation.fetch_add(1, Ordering::Release);
+        events.directed();
         Ok(())
     }
 

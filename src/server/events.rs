@@ -49,6 +49,11 @@ impl Events {
         self.count.clone()
     }
 
+    /// Requests go elsewhere than before, which changes no state.
+    pub(super) fn directed(&self) {
+        self.count.0.fetch_add(1, Ordering::Release);
+    }
+
     /// Something has changed. The order of calls is the order of telling. Under the lock of what has changed, so that who
     /// sees another count and asks then is told of it.
     pub(super) fn tell(&self, status: impl FnOnce() -> ModelStatus) {
