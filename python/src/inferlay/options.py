@@ -10,7 +10,8 @@ from . import _ffi, onnxruntime
 from ._library import functions
 from .checks import encode, iterator, json_of, mapping, path
 from .errors import InvalidArgument, NotFound, check
-from .sources import Path, Source
+from .sources import Path as Path
+from .sources import Source
 
 Paths = Union[Path, Sequence[Path]]
 # The files of a model by name; or one file.
