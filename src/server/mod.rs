@@ -617,6 +617,8 @@ impl Inner {
         served.iter().chain(&abandoned).for_each(|served| served.lane.mute());
         // A load may still be in its backend; whoever waits for it is told before the last callbacks run.
         self.operations.stop();
+        #[cfg(feature = "capi")]
+        self.operations.post_rest(&self.services.messenger);
         // Waits once more for workers: one may have come out of its backend before it was muted.
         self.services.stop();
         if !has_loaded {
