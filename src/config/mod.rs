@@ -26,8 +26,8 @@
 //! # Ok::<(), inferlay::config::ConfigErrors>(())
 //! ```
 //!
-//! Four keys are not Triton's: `caller_runs` (`never`, `own_request`, `batch`), `execution_timeout_microseconds`,
-//! `response_credit_max` within `model_transaction_policy`, and `default_queue_policy` at the top for a model without
+//! Five keys are not Triton's: `caller_runs` (`never`, `own_request`, `batch`), `execution_timeout_microseconds`,
+//! `swap` (`overlap`, `replace`), `response_credit_max` within `model_transaction_policy`, and `default_queue_policy` at the top for a model without
 //! dynamic batching. What Triton serves and this version does not yet is checked, carried and warned of:
 //! [`PartialConfig::warnings`]. `docs/config.schema.json` is a JSON Schema, for editors.
 //!
@@ -66,7 +66,9 @@ pub use batch_io::{BatchInput, BatchInputKind, BatchOutput};
 pub use check::check_model_name;
 pub use error::{ConfigError, ConfigErrors};
 pub use metric::MetricConfig;
-pub use model::{CallerRuns, DynamicBatching, InstanceGroup, InstanceKind, ModelConfig, TensorConfig, VersionPolicy};
+pub use model::{
+    CallerRuns, DynamicBatching, InstanceGroup, InstanceKind, ModelConfig, Swap, TensorConfig, VersionPolicy,
+};
 pub use partial::{PartialConfig, PartialTensor};
 pub(crate) use platforms::default_file_names;
 pub use queue::{QueuePolicy, TimeoutAction};

@@ -67,6 +67,7 @@ fn the_schema_refuses_what_is_not_read() {
         "model_warmup: {inputs: {x: {zero_data: true, random_data: true}}}",
         "optimization: {graph: {level: high}}",
         "caller_runs: always",
+        "swap: later",
         "[]",
     ];
     for text in texts {
