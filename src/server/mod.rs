@@ -3,6 +3,7 @@
 //! The hall wires; decisions are pure functions of the room that owns them. A [`ServerHandle`] is a count of the server:
 //! the last one to go stops it.
 
+mod anew;
 mod budget;
 mod builder;
 mod catalog;
@@ -22,6 +23,7 @@ mod model;
 mod operation;
 mod paging;
 mod register;
+mod replace;
 mod responses;
 mod retire;
 mod route;

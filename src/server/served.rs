@@ -105,6 +105,14 @@ impl Weights {
         Arc::new(Weights { held: Mutex::new(held), attributes, mark, source: Some(source), ledger: Arc::default() })
     }
 
+    /// The same once more, not in memory: of what is to come back.
+    pub(super) fn again(&self) -> Option<Arc<Self>> {
+        let (source, about) = (self.source.clone()?, self.about());
+        let (mark, held) = (self.mark.clone(), Mutex::new(Held { about, ..Held::default() }));
+        let (attributes, ledger) = (self.attributes, self.ledger.clone());
+        Some(Arc::new(Weights { held, attributes, mark, source: Some(source), ledger }))
+    }
+
     /// The model, unless it was let go.
     pub(super) fn model(&self) -> Option<Arc<dyn Model>> {
         self.held.lock().model.as_ref().map(|(model, _)| model.clone())

@@ -1,0 +1,100 @@
+//! Loading a version anew: at once, when its lane asks, or in the place of what serves.
+//!
+//! ```text
+//!   no budget                                        -> loaded
+//!   replaces nobody, its config states everything    -> a lane that dozes; loaded when it is asked   (paging)
+//!   room beside what it replaces, which may go for it -> loaded
+//!   no room, `swap: replace`                         -> a lane that dozes until the old one has gone  (replace)
+//!   no room, `swap: overlap`                         -> RESOURCE_EXHAUSTED, and the old one serves
+//! ```
+//!
+//! Invariant: room is taken before anything is loaded. Runs on loading threads.
+
+use super::Inner;
+use super::budget::Use;
+use super::catalog::Entry;
+use super::load::{self, Opened};
+use super::paging::Wanted;
+use super::served::{Served, Source, Weights};
+use super::version::Loaded;
+use crate::config::Swap;
+use inferlay_backend_sdk::{Error, ModelFiles};
+use std::sync::Arc;
+
+impl Inner {
+    /// Loads a version anew, which is to take the place of `olds`, within the budget if there is one; where it takes nobody's
+    /// place and its config says all there is to say, when it is asked.
+    ///
+    /// # Errors
+    /// Whatever keeps it from serving.
+    pub(super) fn load_anew(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        source: Source,
+        olds: &[&Served],
+    ) -> Result<Loaded, Error> {
+        let loader = self.loader();
+        let Some(pager) = &self.pager else {
+            let Opened { model, config, attributes, load_ns } = loader.open(&source)?;
+            let weights = Weights::new(model, attributes, source.mark());
+            let served =
+                load::serve(&self.services, &self.options, (config, source.version), weights, source.beside())?;
+            served.lane.set_load_ns(load_ns);
+            return Ok(Loaded::Serves(served));
+        };
+        let about = self.about(&source);
+        if olds.is_empty()
+            && !pager.is_pinned(entry.name())
+            && let Some((config, attributes)) = loader.stated(&source)
+        {
+            let version = source.version;
+            // Told now, not when it is asked; what is loaded then is checked then.
+            self.options.trust.admit(&source.found, version)?;
+            let served = load::dormant(
+                &self.services,
+                &self.options,
+                (config, version),
+                Weights::paged(source, attributes, about),
+            )?;
+            let dozes = served.lane.doze(&self.demand(entry, &served)).is_some();
+            debug_assert!(dozes, "a lane without instances can always doze");
+            return Ok(Loaded::Serves(served));
+        }
+        let wanted = Wanted { model: entry.name(), about: about.clone(), beside: olds, waits: &|| false };
+        let room = match pager.room(&wanted) {
+            Ok(room) => room,
+            Err(lack) if source.partial.swap == Some(Swap::Replace) && pager.fits_in_place(&wanted) => {
+                self.options.trust.admit(&source.found, source.version)?;
+                return self.await_room(entry, &source, olds, lack).map(Loaded::Replaces);
+            }
+            Err(lack) => {
+                pager.count_exhausted();
+                return Err(lack);
+            }
+        };
+        let Opened { model, config, attributes, load_ns } = loader.open(&source)?;
+        let (version, beside) = (source.version, source.found.beside.clone());
+        let weights = Weights::paged(source, attributes, about);
+        weights.come_back(model, room);
+        let served = load::serve(&self.services, &self.options, (config, version), weights, beside.as_deref())?;
+        served.lane.set_load_ns(load_ns);
+        self.settle(pager, entry, &served);
+        Ok(Loaded::Serves(served))
+    }
+
+    /// About what a version will use, before it is loaded.
+    pub(super) fn about(&self, source: &Source) -> Use {
+        let listed = source.found.bytes_on_disk(source.version).map(Use::host);
+        listed.or_else(|| source.files().map(estimate)).unwrap_or_default()
+    }
+}
+
+/// About what a model will use, before its backend can tell: as much as its files.
+fn estimate(files: &dyn ModelFiles) -> Use {
+    let size = |name: &String| match files.path(name) {
+        Ok(Some(path)) => std::fs::metadata(path).map(|metadata| metadata.len()).unwrap_or(0),
+        Ok(None) => files.read(name).map(|content| content.len() as u64).unwrap_or(0),
+        Err(_) => 0,
+    };
+    Use::host(files.names().iter().map(size).sum())
+}
