@@ -19,7 +19,12 @@ use super::served::{Served, Source, Weights};
 use super::version::Loaded;
 use crate::config::Swap;
 use inferlay_backend_sdk::{Error, ModelFiles};
+use std::cell::Cell;
 use std::sync::Arc;
+
+/// How often to look, once in a millisecond, for a model that has become idle and may go. One that has just answered, or is
+/// asked now and then, is no reason to fail a load.
+const LOOKS_MAX: u32 = 1000;
 
 impl Inner {
     /// Loads a version anew, which is to take the place of `olds`, within the budget if there is one; where it takes nobody's
@@ -60,7 +65,9 @@ impl Inner {
             debug_assert!(dozes, "a lane without instances can always doze");
             return Ok(Loaded::Serves(served));
         }
-        let wanted = Wanted { model: entry.name(), about: about.clone(), beside: olds, waits: &|| false };
+        let looks = Cell::new(0);
+        let waits = || looks.replace(looks.get() + 1) < LOOKS_MAX && !self.is_stopping();
+        let wanted = Wanted { model: entry.name(), about: about.clone(), beside: olds, waits: &waits };
         let room = match pager.room(&wanted) {
             Ok(room) => room,
             Err(lack) if source.partial.swap == Some(Swap::Replace) && pager.fits_in_place(&wanted) => {
