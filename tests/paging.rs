@@ -268,3 +268,48 @@ fn a_stop_answers_who_waits_for_a_model() {
         eventually("everything is freed", || scale.models() == 0);
     });
 }
+
+/// The files of a model that says nothing of its memory but this.
+fn saying(parameters: &str) -> [(&'static str, Vec<u8>); 2] {
+    let config = config("").replace("bytes: \"10\"", parameters);
+    [("config.yaml", config.into_bytes()), ("factor.txt", b"3".to_vec())]
+}
+
+#[test]
+fn room_is_taken_by_the_estimate_of_a_backend_and_corrected_by_its_report() {
+    finishes(|| {
+        let (builder, scale) = server(2, 2);
+        let builder = builder.model_in_memory("grows", saying("estimate: \"11\", bytes: \"3\""));
+        let builder = builder.model_in_memory("too_large", saying("estimate: \"21\", bytes: \"3\""));
+        let builder = builder.model_in_memory("unknown", saying("estimate: \"many\", bytes: \"3\""));
+        let server = builder.start().unwrap();
+        let factor = |name: &str| server.infer(name, ask(1.0)).map(|answer| answer.slice::<f32>("y").unwrap()[0]);
+        [0, 1].into_iter().for_each(|model| answers(&server, model));
+        assert_eq!(factor("grows").unwrap(), 3.0);
+        assert_eq!((server.paging().evictions, server.paging().used_bytes, scale.models()), (2, 3, 1));
+        let error = factor("too_large").unwrap_err();
+        assert!(error.message().contains("no room for about 21 bytes"), "{error}");
+        // What cannot be told is taken for the size of the files.
+        assert_eq!(factor("unknown").unwrap(), 3.0);
+        assert_eq!((server.paging().used_bytes, server.paging().used_bytes_max), (6, 20));
+    });
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[test]
+fn what_no_backend_reports_is_measured() {
+    const LEN: u64 = 1 << 30;
+    finishes(|| {
+        let holds = saying(&format!("holds: \"{LEN}\""));
+        let builder = ServerHandle::builder().backend(Arc::new(Scale::default())).memory_budget(LEN + LEN / 2);
+        let builder = builder.model_in_memory("a", holds.clone()).model_in_memory("b", holds);
+        let server = builder.start().unwrap();
+        for name in ["a", "b"] {
+            assert_eq!(server.infer(name, ask(1.0)).unwrap().slice::<f32>("y").unwrap(), [3.0]);
+            // Other tests run beside this one; what they allocate meanwhile is small beside it.
+            let used = server.paging().used_bytes;
+            assert!((LEN / 4 * 3..LEN / 4 * 5).contains(&used), "{used}");
+        }
+        assert_eq!(server.paging().evictions, 1, "there is room for one");
+    });
+}

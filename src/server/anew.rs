@@ -11,13 +11,14 @@
 //! Invariant: room is taken before anything is loaded. Runs on loading threads.
 
 use super::Inner;
-use super::budget::Use;
+use super::budget::{Place, Use};
 use super::catalog::Entry;
 use super::load::{self, Opened};
 use super::paging::Wanted;
 use super::served::{Served, Source, Weights};
 use super::version::Loaded;
 use crate::config::Swap;
+use crate::memory;
 use inferlay_backend_sdk::{Error, ModelFiles};
 use std::cell::Cell;
 use std::sync::Arc;
@@ -47,7 +48,6 @@ impl Inner {
             served.lane.set_load_ns(load_ns);
             return Ok(Loaded::Serves(served));
         };
-        let about = self.about(&source);
         if olds.is_empty()
             && !pager.is_pinned(entry.name())
             && let Some((config, attributes)) = loader.stated(&source)
@@ -55,16 +55,14 @@ impl Inner {
             let version = source.version;
             // Told now, not when it is asked; what is loaded then is checked then.
             self.options.trust.admit(&source.found, version)?;
-            let served = load::dormant(
-                &self.services,
-                &self.options,
-                (config, version),
-                Weights::paged(source, attributes, about),
-            )?;
+            let weights = Weights::paged(source, attributes);
+            let served = load::dormant(&self.services, &self.options, (config, version), weights)?;
             let dozes = served.lane.doze(&self.demand(entry, &served)).is_some();
             debug_assert!(dozes, "a lane without instances can always doze");
             return Ok(Loaded::Serves(served));
         }
+        let mut measure = pager.measuring.begin();
+        let about = self.about(&source);
         let looks = Cell::new(0);
         let waits = || looks.replace(looks.get() + 1) < LOOKS_MAX && !self.is_stopping();
         let wanted = Wanted { model: entry.name(), about: about.clone(), beside: olds, waits: &waits };
@@ -79,29 +77,42 @@ impl Inner {
                 return Err(lack);
             }
         };
+        measure.start(memory::allocated);
         let Opened { model, config, attributes, load_ns } = loader.open(&source)?;
         let (version, beside) = (source.version, source.found.beside.clone());
-        let weights = Weights::paged(source, attributes, about);
+        let weights = Weights::paged(source.clone(), attributes);
         weights.come_back(model, room);
         let served = load::serve(&self.services, &self.options, (config, version), weights, beside.as_deref())?;
         served.lane.set_load_ns(load_ns);
-        self.settle(pager, entry, &served);
+        self.settle(pager, entry, &served, self.thought(&source, about, measure.end(memory::allocated)));
         Ok(Loaded::Serves(served))
     }
 
-    /// About what a version will use, before it is loaded.
+    /// About what a version will use, before it is loaded: what its backend says, else as much as its files.
     pub(super) fn about(&self, source: &Source) -> Use {
-        let listed = source.found.bytes_on_disk(source.version).map(Use::host);
-        listed.or_else(|| source.files().map(estimate)).unwrap_or_default()
+        self.loader().estimate(source).unwrap_or_else(|| Use::host(files_len(source)))
+    }
+
+    /// What a version that was thought to use `about` so much is thought to use after it was loaded, unless its backend says.
+    pub(super) fn thought(&self, source: &Source, mut about: Use, measured: Option<u64>) -> Use {
+        if let Some(measured) = measured {
+            // Never less than its files, if these are what it was thought to hold: it may have mapped them.
+            let mapped = about.at(Place::Host).min(files_len(source));
+            about.set(Place::Host, measured.max(mapped));
+        }
+        about
     }
 }
 
-/// About what a model will use, before its backend can tell: as much as its files.
-fn estimate(files: &dyn ModelFiles) -> Use {
-    let size = |name: &String| match files.path(name) {
-        Ok(Some(path)) => std::fs::metadata(path).map(|metadata| metadata.len()).unwrap_or(0),
-        Ok(None) => files.read(name).map(|content| content.len() as u64).unwrap_or(0),
-        Err(_) => 0,
+/// How long the files of a version are together.
+fn files_len(source: &Source) -> u64 {
+    let read = |files: &dyn ModelFiles| {
+        let len = |name: &String| match files.path(name) {
+            Ok(Some(path)) => std::fs::metadata(path).map(|metadata| metadata.len()).unwrap_or(0),
+            Ok(None) => files.read(name).map(|content| content.len() as u64).unwrap_or(0),
+            Err(_) => 0,
+        };
+        files.names().iter().map(len).sum()
     };
-    Use::host(files.names().iter().map(size).sum())
+    source.found.bytes_on_disk(source.version).unwrap_or_else(|| source.files().map_or(0, read))
 }

@@ -18,6 +18,7 @@ mod lint;
 mod load;
 #[cfg(all(test, loom))]
 mod loom_tests;
+mod measure;
 mod metrics;
 mod model;
 mod operation;

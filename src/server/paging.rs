@@ -15,11 +15,13 @@
 use super::budget::{Budget, Candidate, Lack, Place, Use, victim};
 use super::catalog::Entry;
 use super::load::{self, Opened};
+use super::measure::Measuring;
 use super::served::{Served, Source, Weights};
 use super::warmup::warm_up;
 use super::{Inner, STOPPED};
 use crate::config::ModelConfig;
 use crate::flow::{Demand, Lane};
+use crate::memory;
 use crate::repository;
 use crate::sync::{AtomicU64, Doorbell, Mutex, Ordering};
 use inferlay_backend_sdk::{Error, ErrorKind, LogLevel};
@@ -69,6 +71,7 @@ pub struct PagingStatistics {
 pub(super) struct Pager {
     state: Mutex<State>,
     counts: Counts,
+    pub(super) measuring: Measuring,
 }
 
 #[derive(Default)]
@@ -145,7 +148,7 @@ pub(super) struct Wanted<'a> {
 impl Pager {
     pub(super) fn new(limits: Use, pinned: BTreeSet<String>) -> Arc<Self> {
         let state = State { budget: Budget::new(limits), pinned, ..State::default() };
-        Arc::new(Pager { state: Mutex::new(state), counts: Counts::default() })
+        Arc::new(Pager { state: Mutex::new(state), counts: Counts::default(), measuring: Measuring::default() })
     }
 
     /// Room for a model; models that are idle go for it.
@@ -401,21 +404,23 @@ impl Inner {
         let Some(pager) = &self.pager else { return Err(Error::unavailable("models are not paged")) };
         let Some(source) = &served.weights.source else { return Err(Error::unavailable("it has no files")) };
         let lane = &served.lane;
-        let about = served.weights.about();
-        let room = pager.room(&Wanted { model: entry.name(), about, beside: &[], waits });
+        let mut measure = pager.measuring.begin();
+        let about = served.weights.used().unwrap_or_else(|| self.about(source));
+        let room = pager.room(&Wanted { model: entry.name(), about: about.clone(), beside: &[], waits });
         let room = room.inspect_err(|_| pager.count_exhausted())?;
         self.refuse_if_changed(source)?;
+        measure.start(memory::allocated);
         let Opened { model, config, load_ns, .. } = self.loader().open(source)?;
         self.refuse_if_changed(source)?;
         lane.set_load_ns(load_ns);
         if config != *served.config {
             // What waits was checked against what the config states, and cannot be run; what comes later can.
             let version = source.version;
-            let weights = Weights::paged(source.clone(), served.weights.attributes, served.weights.about());
+            let weights = Weights::paged(source.clone(), served.weights.attributes);
             weights.come_back(model, room);
             let other = load::serve(&self.services, &self.options, (config, version), weights, source.beside())?;
             other.lane.set_load_ns(load_ns);
-            self.settle(pager, entry, &other);
+            self.settle(pager, entry, &other, self.thought(source, about, measure.end(memory::allocated)));
             if entry.replace(version, served, &other) {
                 drop(self.retire(entry, (version, 0), served.clone(), false));
             } else {
@@ -432,7 +437,7 @@ impl Inner {
         if went > 0 && lane.now().saturating_sub(went) < THRASH {
             pager.counts.thrashes.fetch_add(1, Ordering::Relaxed);
         }
-        self.settle(pager, entry, served);
+        self.settle(pager, entry, served, self.thought(source, about, measure.end(memory::allocated)));
         entry.recovers(served, &self.catalog.events);
         cells.into_iter().for_each(|cell| lane.add_instance(cell));
         // Only now: until then nobody takes it for idle.
@@ -457,10 +462,10 @@ impl Inner {
         }
     }
 
-    /// A version is in memory: counts what it uses, and lets it go when room is wanted.
-    pub(super) fn settle(self: &Arc<Self>, pager: &Arc<Pager>, entry: &Arc<Entry>, served: &Served) {
+    /// A version is in memory: counts what it uses, or is `thought` to, and lets it go when room is wanted.
+    pub(super) fn settle(self: &Arc<Self>, pager: &Arc<Pager>, entry: &Arc<Entry>, served: &Served, thought: Use) {
         let demand = self.demand(entry, served);
-        served.weights.settle(|room, used| pager.settle(room, used.clone(), served, demand));
+        served.weights.settle(thought, |room, used| pager.settle(room, used.clone(), served, demand));
         if !pager.make_up(entry.name(), served) {
             let message = format!("{}: uses more than its estimate, and nobody could go", served.lane.spec.place());
             self.services.log.write(LogLevel::Warning, &message);

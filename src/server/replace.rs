@@ -48,8 +48,7 @@ impl Inner {
                 "the new one's config does not state all of its inputs and outputs, and differs from the old",
             );
         };
-        let about = self.about(source);
-        let weights = Weights::paged(source.clone(), attributes, about);
+        let weights = Weights::paged(source.clone(), attributes);
         let served = load::dormant(&self.services, &self.options, (config, source.version), weights)?;
         let dozes = served.lane.doze(&self.demand(entry, &served)).is_some();
         debug_assert!(dozes, "a lane without instances can always doze");
