@@ -1680,11 +1680,11 @@ inferlay_status *inferlay_server_pin_model(const inferlay_server *server,
 // "evictions", "thrashes", "exhausted"}`; all 0 without a memory budget.                 [any thread] [never blocks]
 INFERLAY_MUST_USE inferlay_status *inferlay_server_paging(const inferlay_server *server, char **json);
 
-// How many times the state of any version of any model has changed: who keeps what it has been told of models asks
-// again when this is another number. Costs next to nothing.                              [any thread] [never blocks]
-//
-// 0 for NULL, and in the child of a fork.
-uint64_t inferlay_server_change_count(const inferlay_server *server);
+// Where it is counted how many times the state of any version of any model has changed: who keeps what it has been told
+// of models reads this, atomically, before each use, and asks again when it is another number.
+//                                                                                        [any thread] [never blocks]
+// Read-only, and good for ever, also when the server was freed. NULL for NULL, and in the child of a fork.
+const uint64_t *inferlay_server_change_counter(const inferlay_server *server);
 
 // Waits until an operation is over, and says how it ended.          [any thread] [blocks for `timeout_ns` at most]
 //

@@ -9,6 +9,7 @@ use super::status::Status;
 use crate::server::{self, ServerHandle};
 use inferlay_backend_sdk::Error;
 use std::ffi::c_char;
+use std::ptr;
 
 /// How a model is to be loaded, where that is not what its folder says. Set `struct_size` to
 /// `sizeof(inferlay_load_options)`, and what is not used to 0.
@@ -178,12 +179,12 @@ pub unsafe extern "C" fn inferlay_server_paging(server: *const Server, json: *mu
     unsafe { tell(server, json, |server| json_of(&server.paging())) }
 }
 
-/// How many times the state of any version of any model has changed: who keeps what it has been told of models asks
-/// again when this is another number. Costs next to nothing.                              [any thread] [never blocks]
-///
-/// 0 for NULL, and in the child of a fork.
+/// Where it is counted how many times the state of any version of any model has changed: who keeps what it has been told
+/// of models reads this, atomically, before each use, and asks again when it is another number.
+///                                                                                        [any thread] [never blocks]
+/// Read-only, and good for ever, also when the server was freed. NULL for NULL, and in the child of a fork.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn inferlay_server_change_count(server: *const Server) -> u64 {
+pub unsafe extern "C" fn inferlay_server_change_counter(server: *const Server) -> *const u64 {
     // SAFETY: the caller's promise; a server's stone is never freed.
-    quiet_door(0, || Ok(unsafe { borrow(server, "server") }?.change_count()))
+    quiet_door(ptr::null(), || Ok(unsafe { borrow(server, "server") }?.change_counter()))
 }

@@ -24,8 +24,9 @@ pub(crate) struct ChangeCount(Arc<AtomicU64>);
 
 #[cfg(feature = "capi")]
 impl ChangeCount {
-    pub(crate) fn now(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
+    /// Where the number lies, as long as this or a clone of it lives.
+    pub(crate) fn place(&self) -> *const u64 {
+        self.0.as_ptr()
     }
 }
 

@@ -8,6 +8,7 @@
 pub mod custom;
 pub mod paged;
 pub mod scale;
+pub mod site;
 
 use inferlay::config::DynamicBatching;
 use inferlay::{DataType, Error, ModelBatch, ModelConfig, Request, Tensor};

@@ -414,7 +414,7 @@ class Functions:
         self.server_poll = declared(held.inferlay_server_poll, c_void_p, [c_void_p, c_void_p])
         self.server_pin_model = declared(held.inferlay_server_pin_model, c_void_p, [c_void_p, c_char_p, c_bool])
         self.server_paging = declared(held.inferlay_server_paging, c_void_p, [c_void_p, c_void_p])
-        self.server_change_count = declared(held.inferlay_server_change_count, c_uint64, [c_void_p])
+        self.server_change_counter = declared(held.inferlay_server_change_counter, c_void_p, [c_void_p])
         self.operation_wait = declared(released.inferlay_operation_wait, c_void_p, [c_void_p, c_uint64])
         self.operation_is_done = declared(held.inferlay_operation_is_done, c_bool, [c_void_p])
         self.operation_on_done = declared(held.inferlay_operation_on_done, c_void_p, [c_void_p, c_void_p, c_void_p])

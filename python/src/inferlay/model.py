@@ -300,7 +300,7 @@ class Model:
         if asking:
             wanted = made(asking)
             outputs = wanted_outputs(wanted, self)
-        if functions.server_change_count(self._engine.handle) != self._change:
+        if self._engine.changes.value != self._change:
             self._ask_ports()
         variant = self._variants.get((names, outputs)) or self._variant(names, outputs)
         call = variant.take()
@@ -346,7 +346,7 @@ class Model:
         return self._engine.json(function, self._encoded, self._wanted)  # type: ignore[no-any-return]
 
     def _ask_ports(self) -> Tuple[Dict[str, Port], Dict[str, Port]]:
-        change, known = functions.server_change_count(self._engine.handle), self._ports
+        change, known = self._engine.changes.value, self._ports
         if change == self._change and known is not None:
             return known
         try:
