@@ -38,6 +38,8 @@ pub(super) static CONFIG: Message = message(&[
     field("caller_runs", Choice(&["never", "own_request", "batch"]), "What threads that wait for an answer execute.")
         .own(),
     field("default_queue_policy", Kind::Message(&QUEUE_POLICY), "The queue of a model without dynamic batching.").own(),
+    field("swap", Choice(&["overlap", "replace"]), "What becomes of an old version when there is no room beside it.")
+        .own(),
     field(
         "execution_timeout_microseconds",
         MICROSECONDS,

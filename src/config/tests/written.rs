@@ -71,6 +71,7 @@ fn the_schema_refuses_what_is_not_read() {
         "traffic: {canary: 1}",
         "traffic: {1: many}",
         "shadow: -1",
+        "swap: later",
         "[]",
     ];
     for text in texts {
