@@ -10,11 +10,12 @@
 //! a callback; inside it only a pool's free list and an instance's flights may be locked.
 
 use super::answer;
+use super::check::{Checked, check};
 use super::doze::Demand;
 use super::instance::{InstanceCell, Instances};
 use super::ledger::Ledger;
 use super::queue::{Entry, Room};
-use super::request::{Checked, Refused, Request, check};
+use super::request::{Refused, Request};
 use super::services::Services;
 use super::slowness;
 use super::spec::LaneSpec;

@@ -2,12 +2,13 @@
 
 use super::answer::{self, On};
 use super::batch::Step;
+use super::check::check;
 use super::execute;
 use super::execution::Bench;
 use super::instance::InstanceCell;
 use super::lane::{Core, Lane, Manner};
 use super::queue::Entry;
-use super::request::{Refused, Request, check};
+use super::request::{Refused, Request};
 use super::seat::Seat;
 use super::slowness;
 use super::spec::CallerRuns;

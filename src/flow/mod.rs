@@ -3,7 +3,7 @@
 //! ```text
 //!   infer, infer_async, infer_callback, infer_stream
 //!     |
-//!   check            names, types, shapes against the lane's spec; a refusal gives the request back     request, spec
+//!   check            names, types, shapes against the lane's spec; a refusal gives the request back    check, spec
 //!     |-- blocking, an instance free, nothing before it ----------------------------------------.
 //!   reserve          a place in the queue, or the refusal: full, stopping                  word  |
 //!   fill             a pooled task; the deadline is armed                       task, timekeeper |
@@ -79,6 +79,7 @@
 
 mod answer;
 mod batch;
+mod check;
 mod doze;
 mod execute;
 mod execution;
