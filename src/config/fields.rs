@@ -188,9 +188,8 @@ pub(super) static QUEUE_POLICY: Message = message(&[
     field(
         "timeout_action",
         Choice(&["REJECT", "DELAY"]),
-        "What happens to a request whose time is up; DELAY is not yet.",
-    )
-    .not_yet(),
+        "What happens to a request that has waited for too long: it fails, or goes behind those in time.",
+    ),
     field("default_timeout_microseconds", MICROSECONDS, "How long a request may wait; 0 for ever."),
     field("allow_timeout_override", Flag, "Whether a request may shorten its time.").not_yet(),
     field("max_queue_size", from(0, &limits::QUEUE_SIZE), "How many requests may wait; 0 for the default."),

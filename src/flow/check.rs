@@ -194,7 +194,7 @@ mod tests {
             queued_max: 8,
             levels: 2,
             level_default: 1,
-            timeout_default: None,
+            waits: Default::default(),
             execution_timeout: None,
             caller_runs: CallerRuns::OwnRequest,
             is_thread_bound: false,

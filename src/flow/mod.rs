@@ -107,6 +107,7 @@ mod taken;
 mod task;
 mod timekeeper;
 mod timer;
+mod wait;
 mod word;
 mod worker;
 
@@ -134,5 +135,6 @@ pub use task::CancelToken;
 pub(crate) use task::{HeldReply, Sequence};
 pub(crate) use task::{Notify, Outcome, Ticket};
 pub(crate) use timekeeper::Timekeeper;
+pub(crate) use wait::{Late, Wait, Waits};
 pub(crate) use word::{INSTANCES_MAX, QUEUED_MAX};
 pub(crate) use worker::Workers;

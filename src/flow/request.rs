@@ -36,6 +36,8 @@ pub struct Request<'a> {
     pub(super) into: SmallVec<[(Cow<'a, str>, OutputMemory<'a>); 1]>,
     id: Cow<'a, str>,
     due: Due,
+    /// Nanoseconds; 0: the queue's own.
+    queue_timeout: u64,
     pub(super) priority: Option<u32>,
     parameters: Vec<(String, ParameterValue)>,
     cancel: Option<Cow<'a, CancelToken>>,
@@ -224,6 +226,32 @@ impl<'a> Request<'a> {
         self
     }
 
+    /// How long it may wait in the model's queue before that counts it as late: it is rejected then, or served after those
+    /// in time, as the queue's `timeout_action` says. Counts where the queue has `allow_timeout_override` and a longer
+    /// timeout of its own, or none; zero says nothing. Unlike a deadline, it ends no execution.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{Request, ServerHandle, Tensor};
+    /// # use std::time::Duration;
+    /// let config = "{backend: 'null', max_batch_size: 8, input: {name: x, data_type: FP32, dims: 2}, \
+    ///     dynamic_batching: {default_queue_policy: {timeout_action: DELAY, default_timeout_microseconds: 500000, \
+    ///         allow_timeout_override: true}}}";
+    /// # let files = [("config.yaml", config.into())];
+    /// # let server = ServerHandle::builder().model_in_memory("echo", files).strict().start()?;
+    /// # let model = server.model("echo")?;
+    /// // If it has to wait for more than 20 ms, others may go first; it is answered in any case.
+    /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [1, 2])?;
+    /// let response = model.infer(Request::new().input("x", x).queue_timeout(Duration::from_millis(20)))?;
+    /// assert_eq!(response.output("x")?.as_slice::<f32>()?, [1.0, 2.0]);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    #[must_use]
+    pub fn queue_timeout(mut self, timeout: Duration) -> Self {
+        self.queue_timeout = nanoseconds(timeout);
+        self
+    }
+
     /// Its priority, from 1 (the most urgent) to the model's `priority_levels`; 0 is the model's default, as in Triton.
     ///
     /// # Examples
@@ -323,14 +351,19 @@ impl<'a> Request<'a> {
         self
     }
 
+    /// How long it wants to wait in time, in nanoseconds; 0: as long as the queue says.
+    pub(super) fn queue_timeout_ns(&self) -> u64 {
+        self.queue_timeout
+    }
+
     /// The deadline in nanoseconds on the engine's clock.
-    pub(crate) fn due(&self, now: u64, timeout_default: Option<u64>, at: impl Fn(Instant) -> u64) -> Option<u64> {
+    pub(crate) fn due(&self, now: u64, at: impl Fn(Instant) -> u64) -> Option<u64> {
         match self.due {
             Due::At(instant) => Some(at(instant)),
             #[cfg(feature = "capi")]
             Due::AtNs(deadline) => Some(deadline),
-            Due::After(timeout) => Some(now.saturating_add(u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX))),
-            Due::Unsaid => timeout_default.map(|timeout| now.saturating_add(timeout)),
+            Due::After(timeout) => Some(now.saturating_add(nanoseconds(timeout))),
+            Due::Unsaid => None,
         }
     }
 
@@ -452,6 +485,10 @@ impl<'a> Request<'a> {
         self.sequence = (!said.sequence.is_none()).then_some(said.sequence);
         self.parameters.extend_from_slice(said.parameters);
     }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// A call that was not taken: why, and the request, untouched.

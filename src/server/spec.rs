@@ -1,8 +1,8 @@
 //! From a complete config and the model's own signature to what a lane must know. Pure.
 
 use super::builder::Options;
-use crate::config::{self, InstanceGroup, InstanceKind, ModelConfig, TensorConfig};
-use crate::flow::{CallerRuns, INSTANCES_MAX, LaneSpec, Policy, Port, QUEUED_MAX};
+use crate::config::{self, InstanceGroup, InstanceKind, ModelConfig, TensorConfig, TimeoutAction};
+use crate::flow::{CallerRuns, INSTANCES_MAX, LaneSpec, Late, Policy, Port, QUEUED_MAX, Wait, Waits};
 use inferlay_backend_sdk::{Attributes, Device, Error, ErrorKind, Signature, TensorSpec};
 
 /// The model's own signature, or the config's where the model says nothing.
@@ -61,13 +61,22 @@ pub(super) fn lane_spec(
         queued_max: config.queue_size_max.clamp(1, QUEUED_MAX),
         levels,
         level_default,
-        timeout_default: config.default_timeout_us.map(nanoseconds),
+        waits: waits(config),
         execution_timeout: config.execution_timeout_us.map(nanoseconds),
         caller_runs: caller_runs(config, options, attributes),
         is_thread_bound: attributes.contains(Attributes::INSTANCE_THREAD),
         credit_max: config.decoupled.then_some(config.response_credit_max),
         metric_tags: config.metric_tags.clone(),
     })
+}
+
+/// How requests wait, by level.
+fn waits(config: &ModelConfig) -> Waits {
+    Waits::new(vec![Wait {
+        timeout: config.default_timeout_us.map(nanoseconds),
+        late: if config.timeout_action == TimeoutAction::Delay { Late::Delay } else { Late::Reject },
+        may_shorten: config.allow_timeout_override,
+    }])
 }
 
 fn port(spec: &TensorSpec, stated: &[TensorConfig], has_batch: bool) -> Port {
