@@ -8,6 +8,7 @@ mod common;
 use common::{Gate, ask, double, doubling, finishes};
 use inferlay::config::{DynamicBatching, TimeoutAction};
 use inferlay::{ErrorKind, ManualClock, ModelConfig, ModelHandle, Request, ResponseFuture, ServerHandle};
+use inferlay_backend_sdk::Signature;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -125,5 +126,72 @@ fn late_requests_fill_the_batches_of_those_in_time() {
         let model = held.model.clone();
         assert_eq!(held.serve(futures), [2.0], "one batch, which begins with the one in time");
         assert_eq!(model.statistics().unwrap().batch_sizes.into_iter().collect::<Vec<_>>(), [(1, 1), (2, 1)]);
+    });
+}
+
+/// Three priorities: the first rejects after 1 ms and has one place, the second delays after 2 ms, the third is as the
+/// queue, which rejects after 9 ms and has three places for all without their own.
+fn by_priority() -> ModelConfig {
+    let text = r"
+        max_batch_size: 1
+        input { name: 'x' data_type: TYPE_FP32 dims: 2 }
+        output { name: 'y' data_type: TYPE_FP32 dims: 2 }
+        dynamic_batching {
+          priority_levels: 3 default_priority_level: 3
+          default_queue_policy { default_timeout_microseconds: 9000 max_queue_size: 3 }
+          priority_queue_policy { key: 1 value { default_timeout_microseconds: 1000 max_queue_size: 1 } }
+          priority_queue_policy { key: 2 value { timeout_action: DELAY default_timeout_microseconds: 2000 } }
+        }";
+    let config = inferlay::config::parse("config.pbtxt", text).unwrap().strict().unwrap();
+    config.complete("m", "closure", &Signature::default()).unwrap()
+}
+
+#[test]
+fn each_priority_waits_as_its_own_policy_says() {
+    finishes(|| {
+        let held = Held::new(by_priority());
+        let urgent = held.send(ask(1.0).priority(1));
+        let mut futures = vec![held.send(ask(2.0).priority(2)), held.send(ask(3.0))];
+        held.clock.advance(past(1));
+        assert_eq!(urgent.wait().unwrap_err().kind(), ErrorKind::Timeout);
+        held.clock.advance(past(1));
+        futures.push(held.send(ask(4.0).priority(2)));
+        assert_eq!(held.serve(futures), [4.0, 2.0, 3.0]);
+    });
+    finishes(|| {
+        let held = Held::new(by_priority());
+        let (second, third) = (held.send(ask(2.0).priority(2)), held.send(ask(3.0)));
+        held.clock.advance(past(9));
+        assert_eq!(third.wait().unwrap_err().kind(), ErrorKind::Timeout);
+        assert_eq!(held.serve(vec![second]), [2.0]);
+    });
+}
+
+#[test]
+fn a_priority_with_a_bound_is_refused_by_it_and_leaves_the_places_of_others_alone() {
+    finishes(|| {
+        let held = Held::new(by_priority());
+        let refused = |value: f32, priority: u32| {
+            let error = held.model.infer_async(ask(value).priority(priority)).unwrap_err().error;
+            assert_eq!((error.kind(), error.message()), (ErrorKind::ResourceExhausted, "the model's queue is full"));
+        };
+        let urgent = held.send(ask(1.0).priority(1));
+        refused(9.0, 1);
+        let mut futures: Vec<_> = [(2.0, 2), (3.0, 3), (4.0, 3)].map(|(x, of)| held.send(ask(x).priority(of))).into();
+        refused(9.0, 2);
+        refused(9.0, 0);
+        held.clock.advance(past(1));
+        assert_eq!(urgent.wait().unwrap_err().kind(), ErrorKind::Timeout);
+        // Its place is free again; so is the place of one that is cancelled.
+        drop(held.send(ask(9.0).priority(1)));
+        futures.push(held.send(ask(5.0).priority(1)));
+        refused(9.0, 1);
+        let model = held.model.clone();
+        assert_eq!(held.serve(futures), [5.0, 2.0, 3.0, 4.0]);
+        assert_eq!(model.statistics().unwrap().refused_count, 4);
+        // All places are free again.
+        for priority in [1, 2, 2, 2, 1, 3] {
+            model.infer(ask(6.0).priority(priority)).unwrap();
+        }
     });
 }

@@ -1,6 +1,6 @@
 //! How requests wait. Pure data, any thread.
 
-/// How the requests of one priority wait, where that differs from the queue as a whole.
+/// How the requests of one priority wait. It takes the place of the queue's own policy as a whole.
 ///
 /// # Examples
 /// ```
@@ -17,7 +17,8 @@
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueuePolicy {
-    /// How many requests may wait; `None`: as many as in the queue as a whole.
+    /// How many requests of this priority alone may wait; `None`: it shares the queue's places with others that have none
+    /// for themselves.
     pub queue_size_max: Option<usize>,
     /// How long a request may wait, in microseconds, whatever its own deadline; `None`: for ever.
     pub default_timeout_us: Option<u64>,

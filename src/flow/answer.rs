@@ -114,6 +114,9 @@ fn leave_queue(ticket: &Ticket, error: impl FnOnce(&Ask) -> Error, count: impl F
     let (error, timer) = {
         let mut ask = ticket.ask.lock();
         let (error, timer) = (error(&ask), ask.timer.take());
+        if let Some(places) = &lane.places {
+            places.leave(ask.level);
+        }
         if ask.is_traced {
             trace(ticket, &ask, TraceEnd::NotRun);
         }

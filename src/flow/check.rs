@@ -169,7 +169,7 @@ fn key(request: &Request<'_>, spec: &LaneSpec, order: &[usize]) -> u64 {
 
 #[cfg(all(test, not(loom)))]
 #[allow(clippy::unwrap_used)]
-mod tests {
+pub(super) mod tests {
     use super::super::batch::Policy;
     use super::super::spec::CallerRuns;
     use super::*;
@@ -179,7 +179,7 @@ mod tests {
         Port { name: name.into(), dtype, dims: Some(dims.to_vec()), is_optional: name == "hint", is_offered: true }
     }
 
-    fn spec(rows_max: usize) -> LaneSpec {
+    pub(in super::super) fn spec(rows_max: usize) -> LaneSpec {
         LaneSpec {
             model: "m".into(),
             version: 1,

@@ -14,6 +14,7 @@ use super::check::{Checked, check};
 use super::doze::Demand;
 use super::instance::{InstanceCell, Instances};
 use super::ledger::Ledger;
+use super::places::Places;
 use super::queue::{Entry, Room};
 use super::request::{Refused, Request};
 use super::services::Services;
@@ -48,6 +49,8 @@ pub(crate) struct Lane {
     pub(super) bell: Arc<Doorbell>,
     /// Whether the queue may end a wait by itself: then what leaves it for a batch has a timer to be changed.
     pub(super) ends_waits: bool,
+    /// Of priorities that have bounds of their own.
+    pub(super) places: Option<Places>,
     pub(super) core: Mutex<Core>,
     pub(super) tasks: Pool<Lane>,
     pub(crate) refusals: Refusals,
@@ -152,6 +155,7 @@ impl Lane {
             missing: AtomicI64::new(0),
             bell: Arc::new(Doorbell::new()),
             ends_waits: spec.waits.can_end(),
+            places: Places::new(&spec),
             core: Mutex::new(core),
             tasks: Pool::new(2 * spec.queued_max),
             refusals: Refusals::default(),
@@ -247,7 +251,7 @@ impl Lane {
             return Err(Refused { error: LATE, request });
         }
         let until = self.spec.waits.of(checked.level).until(now, deadline, request.queue_timeout_ns());
-        if let Err(refusal) = self.word.reserve(self.spec.queued_max) {
+        if let Err(refusal) = self.reserve(checked.level) {
             return Err(Refused { error: self.refusal(refusal), request });
         }
         let token = request.take_cancel_token();
@@ -271,6 +275,15 @@ impl Lane {
         let rows = entry.rows;
         self.push(entry);
         self.publish(rows, manner)
+    }
+
+    /// A place in the queue.
+    fn reserve(&self, level: usize) -> Result<(), Refusal> {
+        let Some(places) = &self.places else { return self.word.reserve(self.spec.queued_max) };
+        if !places.enter(level) {
+            return Err(if self.is_stopping() { Refusal::Stopping } else { Refusal::Full });
+        }
+        self.word.reserve(self.spec.queued_max).inspect_err(|_| places.leave(level))
     }
 
     pub(super) fn due(&self, request: &Request<'_>, now: u64) -> Option<u64> {

@@ -201,6 +201,9 @@ impl Lane {
         for ticket in scratch.late.drain(..) {
             answer::outwait(&ticket, On::Service);
         }
+        if let Some(places) = &self.places {
+            scratch.seats.iter().for_each(|seat| places.leave(seat.ask.level));
+        }
         if self.ends_waits {
             scratch.seats.iter_mut().for_each(|seat| self.end_wait(seat));
         }

@@ -42,7 +42,8 @@
 //! 8. **A late request does not run**: the leader looks at deadlines too, so that a late timekeeper is slow, never
 //!    wrong.
 //! 9. **Refused is given back.** Whoever is not let in has the request again, whole.
-//! 10. **The queue is bounded by what is alive**: the bound counts requests that wait, not places in a channel.
+//! 10. **The queue is bounded by what is alive**: the bound counts requests that wait, not places in a channel. A priority
+//!     may have a bound of its own.
 //!
 //! # Threads
 //!
@@ -92,6 +93,7 @@ pub(crate) mod loom_tests;
 mod messenger;
 mod overdue;
 mod permit;
+mod places;
 mod queue;
 mod request;
 mod response;

@@ -27,6 +27,8 @@ pub(crate) struct Wait {
     pub(crate) late: Late,
     /// Whether a request may state a timeout that is shorter.
     pub(crate) may_shorten: bool,
+    /// How many of this priority alone may wait; `None`: they share the queue's places with others.
+    pub(crate) queued_max: Option<usize>,
 }
 
 /// Until when a request waits; `u64::MAX` for ever.
@@ -96,7 +98,7 @@ mod tests {
 
     #[test]
     fn the_queue_ends_or_delays_and_the_deadline_holds_in_any_case() {
-        let wait = |timeout, late, may_shorten| Wait { timeout, late, may_shorten };
+        let wait = |timeout, late, may_shorten| Wait { timeout, late, may_shorten, queued_max: None };
         let (none, ten) = (wait(None, Late::Reject, false), wait(Some(10), Late::Reject, false));
         let (open, shorter) = (wait(None, Late::Reject, true), wait(Some(10), Late::Reject, true));
         let (delay, delay_shorter) = (wait(Some(10), Late::Delay, false), wait(Some(10), Late::Delay, true));

@@ -1,7 +1,7 @@
 //! From a complete config and the model's own signature to what a lane must know. Pure.
 
 use super::builder::Options;
-use crate::config::{self, InstanceGroup, InstanceKind, ModelConfig, TensorConfig, TimeoutAction};
+use crate::config::{self, InstanceGroup, InstanceKind, ModelConfig, QueuePolicy, TensorConfig, TimeoutAction};
 use crate::flow::{CallerRuns, INSTANCES_MAX, LaneSpec, Late, Policy, Port, QUEUED_MAX, Wait, Waits};
 use inferlay_backend_sdk::{Attributes, Device, Error, ErrorKind, Signature, TensorSpec};
 
@@ -58,7 +58,7 @@ pub(super) fn lane_spec(
         outputs: signature.outputs.iter().map(|spec| port(spec, &config.outputs, has_batch)).collect(),
         rows_max: config.max_batch_size,
         policy,
-        queued_max: config.queue_size_max.clamp(1, QUEUED_MAX),
+        queued_max: queued_max(config),
         levels,
         level_default,
         waits: waits(config),
@@ -72,11 +72,34 @@ pub(super) fn lane_spec(
 
 /// How requests wait, by level.
 fn waits(config: &ModelConfig) -> Waits {
-    Waits::new(vec![Wait {
-        timeout: config.default_timeout_us.map(nanoseconds),
-        late: if config.timeout_action == TimeoutAction::Delay { Late::Delay } else { Late::Reject },
-        may_shorten: config.allow_timeout_override,
-    }])
+    let all = QueuePolicy {
+        // The default is the bound of the queue as a whole.
+        queue_size_max: None,
+        default_timeout_us: config.default_timeout_us,
+        timeout_action: config.timeout_action,
+        allow_timeout_override: config.allow_timeout_override,
+    };
+    let batching = config.dynamic_batching.as_ref();
+    let levels = batching.map_or(0, |batching| batching.priority_levels).max(1);
+    let own = |level: u32| batching.and_then(|batching| batching.priority_queue_policies.get(&level));
+    Waits::new((1..=levels).map(|level| wait(own(level).unwrap_or(&all))).collect())
+}
+
+fn wait(policy: &QueuePolicy) -> Wait {
+    Wait {
+        timeout: policy.default_timeout_us.map(nanoseconds),
+        late: if policy.timeout_action == TimeoutAction::Delay { Late::Delay } else { Late::Reject },
+        may_shorten: policy.allow_timeout_override,
+        queued_max: policy.queue_size_max,
+    }
+}
+
+/// The places of the queue: those that priorities have for themselves, and those that the others share.
+fn queued_max(config: &ModelConfig) -> usize {
+    let batching = config.dynamic_batching.as_ref();
+    let policies = batching.map(|batching| batching.priority_queue_policies.values()).into_iter().flatten();
+    let own: usize = policies.filter_map(|policy| policy.queue_size_max).sum();
+    own.saturating_add(config.queue_size_max).clamp(1, QUEUED_MAX)
 }
 
 fn port(spec: &TensorSpec, stated: &[TensorConfig], has_batch: bool) -> Port {
