@@ -149,6 +149,7 @@ impl PartialConfig {
             allow_timeout_override: self.allow_timeout_override,
             execution_timeout_us: self.execution_timeout_us,
             caller_runs: self.caller_runs,
+            swap: self.swap.unwrap_or_default(),
             decoupled: self.decoupled.unwrap_or(false),
             response_credit_max: self.response_credit_max.unwrap_or(limits::RESPONSE_CREDIT_DEFAULT),
             warmups: self.warmups,

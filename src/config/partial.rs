@@ -6,7 +6,7 @@
 use super::batch_io::{BatchInput, BatchOutput};
 use super::error::{ConfigError, ConfigErrors, Report, Source};
 use super::metric::MetricConfig;
-use super::model::{CallerRuns, DynamicBatching, InstanceGroup, VersionPolicy};
+use super::model::{CallerRuns, DynamicBatching, InstanceGroup, Swap, VersionPolicy};
 use super::queue::TimeoutAction;
 use super::tree::Node;
 use super::warmup::Warmup;
@@ -72,6 +72,8 @@ pub struct PartialConfig {
     pub execution_timeout_us: Option<u64>,
     /// See [`super::ModelConfig::caller_runs`].
     pub caller_runs: Option<CallerRuns>,
+    /// See [`super::ModelConfig::swap`].
+    pub swap: Option<Swap>,
     /// `None`: it is not.
     pub decoupled: Option<bool>,
     /// `None`: 64.

@@ -23,7 +23,7 @@ use super::status::{ModelState, ModelStatus};
 use super::version::{Loaded, Version, unloaded};
 use crate::sync::{AtomicU64, Mutex, Ordering};
 use inferlay_backend_sdk::{Error, ErrorKind};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// How a version must be of which something is said.
@@ -405,6 +405,43 @@ impl Entry {
         true
     }
 
+    /// Puts what was there before in the place of a version that replaced it and failed. Whether nothing later was asked for.
+    pub(super) fn restore(
+        &self,
+        turn: u64,
+        (number, failed): (u64, &Served),
+        error: &Error,
+        back: &[(u64, Served)],
+        events: &Events,
+    ) -> bool {
+        let mut state = self.state.lock();
+        let is_it = |version: &Version| version.served.as_ref().is_some_and(|served| served.is(failed));
+        if turn < state.barrier || !state.versions.get(&number).is_some_and(is_it) {
+            return false;
+        }
+        let version = state.versions.entry(number).or_default();
+        version.served = None;
+        version.put(ModelState::Unavailable, Some(error.clone()), turn);
+        for (number, served) in back {
+            let version = state.versions.entry(*number).or_default();
+            version.served = Some(served.clone());
+            version.put(ModelState::Ready, Some(error.clone()), turn);
+        }
+        let changed = back.iter().map(|(number, _)| *number).chain([number]).collect::<BTreeSet<_>>();
+        for number in changed {
+            let version = state.versions.entry(number).or_default();
+            events.tell(|| version.status(&self.name, number));
+        }
+        self.generation.fetch_add(1, Ordering::Release);
+        true
+    }
+
+    /// Whether this lane serves.
+    pub(super) fn has(&self, served: &Served) -> bool {
+        let state = self.state.lock();
+        state.versions.values().any(|version| version.served.as_ref().is_some_and(|own| own.is(served)))
+    }
+
     /// A version that is paged could not be brought into memory.
     pub(super) fn ails(&self, served: &Served, error: &Error, events: &Events) {
         self.of_lane(served, |number, version| {
@@ -417,7 +454,7 @@ impl Entry {
     /// It is there.
     pub(super) fn recovers(&self, served: &Served, events: &Events) {
         self.of_lane(served, |number, version| {
-            if version.state == Some(ModelState::Unavailable) {
+            if matches!(version.state, Some(ModelState::Unavailable | ModelState::Loading)) {
                 let turn = version.turn;
                 version.put(ModelState::Ready, None, turn);
                 events.tell(|| version.status(&self.name, number));

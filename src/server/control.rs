@@ -9,6 +9,7 @@ use super::paging::PagingStatistics;
 use super::status::{ModelStatus, Progress};
 use super::watching::{Known, PollOptions};
 use super::{Inner, STOPPED, ServerHandle, Subscription};
+use crate::config::Swap;
 use crate::repository::{self, ConfigText, Found, FoundModel};
 use crate::sync::{AtomicUsize, Mutex, Ordering, thread};
 use inferlay_backend_sdk::{Error, LogLevel};
@@ -45,6 +46,7 @@ pub struct LoadOptions {
     config: Option<GivenConfig>,
     versions: Option<Vec<u64>>,
     files: Option<Vec<(String, Vec<u8>)>>,
+    swap: Option<Swap>,
 }
 
 /// A config in the place of a model's own.
@@ -147,6 +149,23 @@ impl LoadOptions {
         self.files = Some(files.into_iter().map(|(name, content)| (name.into(), content)).collect());
         self
     }
+
+    /// With this in place of the config's `swap`, which says what becomes of the version that serves when there is no room
+    /// for the new one beside it.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{LoadOptions, ServerHandle};
+    /// use inferlay::config::Swap;
+    /// # let server = ServerHandle::builder().explicit([""; 0]).start()?;
+    /// let operation = server.load_model_with("large", LoadOptions::new().swap(Swap::Replace));
+    /// # assert!(operation.wait().is_err());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn swap(mut self, swap: Swap) -> Self {
+        self.swap = Some(swap);
+        self
+    }
 }
 
 impl ServerHandle {
@@ -229,9 +248,10 @@ impl ServerHandle {
         let inner = self.inner.shared();
         let name_of_job = name.to_owned();
         self.inner.jobs.push(name, move || {
+            let swap = options.swap;
             let result = inner.find(&name_of_job, options).and_then(|(found, config, versions)| {
                 let found = Arc::new(found);
-                let outcomes = inner.bring_and_tell(&entry, &Wish { found, config, versions, turn });
+                let outcomes = inner.bring_and_tell(&entry, &Wish { found, config, versions, swap, turn });
                 first_error(&name_of_job, outcomes)
             });
             ending.end(result);
@@ -297,7 +317,7 @@ impl Inner {
         if self.is_stopping() {
             return Err(STOPPED);
         }
-        let LoadOptions { config, versions, files } = options;
+        let LoadOptions { config, versions, files, swap: _ } = options;
         let found = match files {
             Some(files) => repository::in_memory(name, files, self.repositories.lock().config_name())?,
             None => self.find_in_repositories(name)?,
@@ -404,7 +424,7 @@ impl Inner {
                 }
                 let entry = self.catalog.entry_or_new(&found.name);
                 let turn = entry.turn();
-                let wish = Wish { found: Arc::new(found), config: None, versions: None, turn };
+                let wish = Wish::of(Arc::new(found), turn);
                 let (brought, known_now) = self.bring_at_start(&entry, &wish);
                 known.lock().extend(known_now);
                 course.finish(&wish.found.name, &brought);

@@ -3,6 +3,7 @@
 //! The hall wires; decisions are pure functions of the room that owns them. A [`ServerHandle`] is a count of the server:
 //! the last one to go stops it.
 
+mod anew;
 mod budget;
 mod builder;
 mod catalog;
@@ -17,12 +18,14 @@ mod lint;
 mod load;
 #[cfg(all(test, loom))]
 mod loom_tests;
+mod measure;
 mod metrics;
 mod model;
 mod named;
 mod operation;
 mod paging;
 mod register;
+mod replace;
 mod responses;
 mod retire;
 mod route;

@@ -394,7 +394,7 @@ impl Round {
         self.inner.jobs.push(&name.clone(), move || {
             let repositories = inner.repositories.lock().clone();
             let is_still_so = || repository::is_still_so(&repositories, &name, &snapshot);
-            let wish = Wish { found: Arc::new(found), config: None, versions: None, turn };
+            let wish = Wish::of(Arc::new(found), turn);
             let outcome = outcome(&inner.bring(&entry, &wish, &is_still_so));
             shared.put(|inbox| inbox.ended.push(Known { name, snapshot, outcome }));
         });

@@ -13,7 +13,7 @@ mod serving;
 mod tensors;
 mod versions;
 
-pub(super) use serving::{CALLER_RUNS, KINDS, TIMEOUT_ACTIONS};
+pub(super) use serving::{CALLER_RUNS, KINDS, SWAPS, TIMEOUT_ACTIONS};
 pub(super) use tensors::BATCH_INPUT_KINDS;
 
 use super::carried;
@@ -50,6 +50,7 @@ pub(super) fn config(root: &Cursor<'_>, report: &mut Report) -> PartialConfig {
         metrics: extras::metrics(root, report),
         execution_timeout_us: timeout(root, "execution_timeout_microseconds", report),
         caller_runs: root.key("caller_runs").and_then(|cursor| cursor.choice(&CALLER_RUNS, report)),
+        swap: root.key("swap").and_then(|cursor| cursor.choice(&SWAPS, report)),
         carried: carried::fields(root, &CONFIG, &CARRIED, report),
         ..PartialConfig::default()
     };

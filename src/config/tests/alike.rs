@@ -178,6 +178,7 @@ pub(super) const SERVING: &[(&str, &str)] = &[
     ("model_transaction_policy { decoupled: True }", "model_transaction_policy: {decoupled: true}"),
     ("model_transaction_policy { response_credit_max: 3 }", "model_transaction_policy: {response_credit_max: 3}"),
     ("caller_runs: own_request", "caller_runs: own_request"),
+    ("swap: replace", "swap: replace"),
     ("execution_timeout_microseconds: 500", "execution_timeout_microseconds: 500"),
     ("default_queue_policy { max_queue_size: 9 }", "default_queue_policy: {max_queue_size: 9}"),
     ("default_model_filename: 'net/model.pt'", "default_model_filename: net/model.pt"),

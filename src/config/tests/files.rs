@@ -19,7 +19,7 @@ fn a_mistake_in_the_keys_is_named_with_its_place() {
              input, output, batch_input, batch_output, optimization, dynamic_batching, sequence_batching, \
              ensemble_scheduling, instance_group, default_model_filename, cc_model_filenames, metric_tags, parameters, \
              model_warmup, model_operations, model_transaction_policy, model_repository_agents, response_cache, \
-             model_metrics, caller_runs, default_queue_policy, execution_timeout_microseconds, version_labels, \
+             model_metrics, caller_runs, default_queue_policy, swap, execution_timeout_microseconds, version_labels, \
              traffic, shadow",
         ),
         ("inputs: []", "1:1: unknown key 'inputs'; did you mean 'input'?"),
@@ -221,6 +221,7 @@ fn a_mistake_in_the_version_policy_is_named_with_found_and_expected() {
             "1:49: model_transaction_policy.response_credit_max: found 0, expected a whole number from 1 to 65536",
         ),
         ("caller_runs: always", "1:14: caller_runs: found 'always', expected one of never, own_request, batch"),
+        ("swap: later", "1:7: swap: found 'later', expected one of overlap, replace"),
     ]);
 }
 

@@ -185,7 +185,8 @@ fn plain_configs() -> impl Strategy<Value = ModelConfig> {
     let tensors =
         || btree_set("[ -~é]{1,12}", 0..4).prop_flat_map(|names| names.into_iter().map(tensor).collect::<Vec<_>>());
     let queue = (1..=1usize << 20, option::of(1..1_000_000u64), option::of(1..1_000_000u64));
-    let (runs, responses) = (option::of(select(RUNS.to_vec())), (any::<bool>(), 1..=1usize << 16));
+    let swap = select(vec![Swap::Overlap, Swap::Replace]);
+    let (runs, responses) = ((option::of(select(RUNS.to_vec())), swap), (any::<bool>(), 1..=1usize << 16));
     let parameters = btree_map("[ -~]{1,8}", "[ -~\n\té]{0,20}", 0..3);
     (
         tensors(),
@@ -212,7 +213,8 @@ fn plain_configs() -> impl Strategy<Value = ModelConfig> {
             )| {
                 let mut config = ModelConfig::new("some model").max_batch_size(max_batch_size.max(1));
                 config.outputs = outputs.into_iter().map(output).collect();
-                (config.inputs, config.version_policy, config.caller_runs) = (inputs, version_policy, runs);
+                (config.inputs, config.version_policy) = (inputs, version_policy);
+                (config.caller_runs, config.swap) = runs;
                 (config.decoupled, config.response_credit_max) = responses;
                 (config.dynamic_batching, config.parameters, config.instance_groups) = (batching, parameters, groups);
                 (config.queue_size_max, config.default_timeout_us, config.execution_timeout_us) = queue;
