@@ -158,6 +158,48 @@ fn a_busy_model_does_not_go_and_who_waits_for_its_room_keeps_its_deadline() {
 }
 
 #[test]
+fn who_waits_for_room_holds_up_nobody_else() {
+    finishes(|| {
+        let (builder, scale) = server(3, 1);
+        let server = builder.load_threads_max(1).start().unwrap();
+        let busy = server.infer_async("m0", ask(HELD)).unwrap();
+        scale.gate.await_come(1);
+        // Both wait for the room of the first, beside the one thread that loads.
+        let patient = [1, 2].map(|model| server.infer_async(&format!("m{model}"), ask(1.0)).unwrap());
+        let other = server.load_model("nobody");
+        let refused = other.wait_for(PATIENCE).expect("it waits for the room of others").unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::NotFound);
+        assert!(patient.iter().all(|future| !future.is_ready()));
+        scale.gate.open();
+        assert_eq!(busy.wait().unwrap().slice::<f32>("y").unwrap(), [HELD]);
+        for (model, future) in patient.into_iter().enumerate() {
+            assert_eq!(future.wait().unwrap().slice::<f32>("y").unwrap(), [(model + 2) as f32]);
+        }
+        assert_eq!((server.paging().used_bytes_max, server.paging().exhausted), (10, 0));
+    });
+}
+
+#[test]
+fn nobody_waits_for_the_room_of_a_model_that_is_stuck() {
+    finishes(|| {
+        let (clock, (builder, scale)) = (ManualClock::new(), server(1, 1));
+        let files = [
+            ("config.yaml", (config("") + "execution_timeout_microseconds: 1000000\n").into_bytes()),
+            ("factor.txt", b"3".to_vec()),
+        ];
+        let server = builder.manual_clock(&clock).model_in_memory("stuck", files).start().unwrap();
+        let running = server.infer_async("stuck", ask(HELD)).unwrap();
+        scale.gate.await_come(1);
+        let waiting = server.infer_async("m0", ask(1.0)).unwrap();
+        clock.advance(Duration::from_secs(2));
+        assert_eq!(running.wait().unwrap_err().kind(), ErrorKind::Timeout);
+        let error = waiting.wait().unwrap_err();
+        assert!(error.kind() == ErrorKind::ResourceExhausted && error.message().contains("no room"), "{error}");
+        scale.gate.open();
+    });
+}
+
+#[test]
 fn what_is_pinned_stays_and_leaves_the_others_what_is_left() {
     finishes(|| {
         let (builder, scale) = server(3, 2);

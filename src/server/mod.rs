@@ -14,6 +14,8 @@ mod gate;
 mod jobs;
 mod lifecycle;
 mod lint;
+#[cfg(all(test, not(loom)))]
+mod live_tests;
 mod load;
 #[cfg(all(test, loom))]
 mod loom_tests;

@@ -10,10 +10,13 @@
 //! the budget, as far as backends tell what they will use. 2. Only a model that is idle goes: nothing waits for it, runs on
 //! it, or is owed an answer. Its lane stays, takes requests and keeps their deadlines. 3. One load for all who wait: a lane
 //! asks once. 4. What is pinned never goes. 5. A load that finds no room, and nobody who could make some, answers those who
-//! wait with RESOURCE_EXHAUSTED, and the next request tries again.
+//! wait with RESOURCE_EXHAUSTED, and the next request tries again. 6. A lane that asked gets instances, or those who wait
+//! there an answer, also when the load never ran or panicked. 7. Whoever waits for room holds no loading thread. One that
+//! is stuck in its backend counts as one that never goes.
 
 use super::budget::{Budget, Candidate, Lack, Place, Use, victim};
 use super::catalog::Entry;
+use super::jobs::Then;
 use super::load::{self, Opened};
 use super::served::{Served, Source, Weights};
 use super::warmup::warm_up;
@@ -21,15 +24,11 @@ use super::{Inner, STOPPED};
 use crate::config::ModelConfig;
 use crate::flow::{Demand, Lane};
 use crate::repository;
-use crate::sync::{AtomicU64, Doorbell, Mutex, Ordering};
+use crate::sync::{AtomicU64, Mutex, Ordering};
 use inferlay_backend_sdk::{Error, ErrorKind, LogLevel, ModelFiles};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
-
-/// How long to wait before looking again for somebody who has become idle.
-const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// A model that is wanted again so soon after it went, in nanoseconds, should not have gone.
 const THRASH: u64 = 10_000_000_000;
@@ -123,8 +122,24 @@ pub(super) struct Wanted<'a> {
     pub(super) about: Use,
     /// What must not go for it: the version that it is to replace.
     pub(super) beside: Option<&'a Served>,
-    /// Whether to wait until somebody is idle.
-    pub(super) waits: &'a dyn Fn() -> bool,
+    /// Whether it would come again when somebody may have become idle.
+    pub(super) is_patient: bool,
+}
+
+/// Why there is no room.
+pub(super) enum NoRoom {
+    /// There may be some later: somebody is in the way who may become idle, or is on its way out.
+    Yet,
+    Ever(Error),
+}
+
+impl From<NoRoom> for Error {
+    fn from(none: NoRoom) -> Self {
+        match none {
+            NoRoom::Yet => Error::fixed(ErrorKind::ResourceExhausted, "there is no room yet"),
+            NoRoom::Ever(error) => error,
+        }
+    }
 }
 
 impl Pager {
@@ -136,22 +151,16 @@ impl Pager {
     /// Room for a model; models that are idle go for it.
     ///
     /// # Errors
-    /// `RESOURCE_EXHAUSTED`, naming place, what was wanted and what there is.
-    pub(super) fn room(self: &Arc<Self>, wanted: &Wanted<'_>) -> Result<Room, Error> {
+    /// `RESOURCE_EXHAUSTED`, naming place, what was wanted and what there is; or that there may be some later.
+    pub(super) fn room(self: &Arc<Self>, wanted: &Wanted<'_>) -> Result<Room, NoRoom> {
         let mut in_vain = BTreeSet::new();
-        let pause = Arc::new(Doorbell::new());
         loop {
             let going = match self.take(wanted, &in_vain) {
                 Ok(room) => return Ok(room),
-                Err((lack, None)) if !lack.1 && (wanted.waits)() => {
-                    // Real time, whatever clock the server has: it is only the pace at which to look again.
-                    pause.wait_for(0, Some(LOOK_AGAIN));
-                    in_vain.clear();
-                    continue;
-                }
+                Err((lack, None)) if !lack.1 && wanted.is_patient => return Err(NoRoom::Yet),
                 Err((lack, None)) => {
                     self.counts.exhausted.fetch_add(1, Ordering::Relaxed);
-                    return Err(exhausted(wanted.model, lack.0));
+                    return Err(NoRoom::Ever(exhausted(wanted.model, lack.0)));
                 }
                 Err((_, Some(going))) => going,
             };
@@ -186,7 +195,9 @@ impl Pager {
                 (Some((served, _)), Some(beside)) => served.is(beside),
                 _ => false,
             };
-            state.pinned.contains(&taken.model) || is_beside()
+            // One that is stuck in its backend never goes.
+            let is_stuck = || taken.resident.as_ref().is_some_and(|(served, _)| served.lane.is_stuck());
+            state.pinned.contains(&taken.model) || is_beside() || is_stuck()
         };
         let mut staying = Use::default();
         state.rooms.values().filter(|taken| stays(taken)).for_each(|taken| staying.add(&taken.used));
@@ -231,7 +242,7 @@ impl Pager {
     pub(super) fn make_up(self: &Arc<Self>, model: &str, beside: &Served) -> bool {
         let mut in_vain = BTreeSet::new();
         while self.state.lock().budget.is_exceeded() {
-            let nothing = Wanted { model, about: Use::default(), beside: Some(beside), waits: &|| false };
+            let nothing = Wanted { model, about: Use::default(), beside: Some(beside), is_patient: false };
             let Some((id, served, demand)) = self.next_to_go(&nothing, &in_vain) else { return false };
             if !self.evict(id, &served, &demand) {
                 in_vain.insert(id);
@@ -321,42 +332,79 @@ impl Demand for PageIn {
     fn wanted(&self) {
         let (Some(inner), Some(entry)) = (self.inner.upgrade(), self.entry.upgrade()) else { return };
         let Some(served) = self.served() else { return };
-        let (job, name) = (inner.clone(), entry.name().to_owned());
-        inner.jobs.push(&name, move || job.page_in(&entry, &served));
+        let (job, name, mut promise) = (inner.clone(), entry.name().to_owned(), Promise::to(served));
+        inner.jobs.push_patient(&name, move || job.page_in(&entry, &mut promise));
+    }
+}
+
+const NOT_RUN: Error = Error::fixed(
+    ErrorKind::Unavailable,
+    "the model was not brought into memory: the server stops, or the system gave no thread for it, or it panicked",
+);
+
+/// What a lane that asked is owed: instances, or an answer to those who wait. Dropped before it is kept, it answers them.
+struct Promise {
+    served: Served,
+    is_kept: bool,
+}
+
+impl Promise {
+    fn to(served: Served) -> Self {
+        Promise { served, is_kept: false }
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            self.served.lane.stay_dozing(&NOT_RUN);
+        }
     }
 }
 
 impl Inner {
-    /// Loads a version that is asked for and not in memory.
-    fn page_in(self: &Arc<Self>, entry: &Arc<Entry>, served: &Served) {
+    /// Loads a version that is asked for and not in memory; again, when there is no room yet and requests wait.
+    fn page_in(self: &Arc<Self>, entry: &Arc<Entry>, promise: &mut Promise) -> Then {
+        let served = promise.served.clone();
         let lane = &served.lane;
         if !lane.is_dozing() || lane.has_ended() {
-            return;
+            promise.is_kept = true;
+            return Then::Over;
         }
-        match load::contained(|| self.bring_back(entry, served)) {
-            Ok(()) => {}
-            // Nobody waits for room any more, as the server stops.
+        match load::contained(|| self.bring_back(entry, &served)) {
+            Ok(true) => {}
+            Ok(false) if lane.word.read().queued() > 0 && !self.is_stopping() => return Then::Again,
+            // Nobody waits for room any more.
+            Ok(false) if !self.is_stopping() => lane.doze_on(),
+            Ok(false) => lane.stay_dozing(&STOPPED),
             Err(_) if self.is_stopping() => lane.stay_dozing(&STOPPED),
             Err(error) => {
                 let error = error.at(lane.spec.place());
                 self.services.log.write(LogLevel::Error, error.message());
-                entry.ails(served, &error, &self.catalog.events);
+                entry.ails(&served, &error, &self.catalog.events);
                 lane.stay_dozing(&error);
             }
         }
+        promise.is_kept = true;
         if lane.has_ended() {
             // It was let go meanwhile, and must not keep what was just loaded.
             served.end_stop();
         }
+        Then::Over
     }
 
-    fn bring_back(self: &Arc<Self>, entry: &Arc<Entry>, served: &Served) -> Result<(), Error> {
+    /// Whether there was room to bring it back into.
+    fn bring_back(self: &Arc<Self>, entry: &Arc<Entry>, served: &Served) -> Result<bool, Error> {
         let Some(pager) = &self.pager else { return Err(Error::unavailable("models are not paged")) };
         let Some(source) = &served.weights.source else { return Err(Error::unavailable("it has no files")) };
         let lane = &served.lane;
-        let waits = || lane.word.read().queued() > 0 && !self.is_stopping() && !lane.has_ended();
         let about = served.weights.about();
-        let room = pager.room(&Wanted { model: entry.name(), about, beside: None, waits: &waits })?;
+        let room = match pager.room(&Wanted { model: entry.name(), about, beside: None, is_patient: true }) {
+            Ok(room) => room,
+            Err(NoRoom::Yet) => return Ok(false),
+            Err(NoRoom::Ever(error)) => return Err(error),
+        };
+        self.jobs.need_thread();
         self.refuse_if_changed(source)?;
         let Opened { model, config, load_ns, .. } = self.loader().open(source)?;
         self.refuse_if_changed(source)?;
@@ -391,7 +439,7 @@ impl Inner {
         cells.into_iter().for_each(|cell| lane.add_instance(cell));
         // Only now: until then nobody takes it for idle.
         lane.wake();
-        Ok(())
+        Ok(true)
     }
 
     /// What comes back must be what was loaded, where its sums are known: a change of it is for a load, and a file that is
@@ -469,7 +517,7 @@ impl Inner {
             debug_assert!(dozes, "a lane without instances can always doze");
             return Ok(served);
         }
-        let wanted = Wanted { model: entry.name(), about: about.clone(), beside: current, waits: &|| false };
+        let wanted = Wanted { model: entry.name(), about: about.clone(), beside: current, is_patient: false };
         let room = pager.room(&wanted)?;
         let Opened { model, config, attributes, load_ns } = loader.open(&source)?;
         let (version, beside) = (source.version, source.found.beside.clone());

@@ -8,7 +8,8 @@
 //!
 //! Invariants: 1. What is loaded is what was looked at: its files are looked at once more before it serves, and if they
 //! were touched meanwhile it is dropped, and looked at anew. 2. The thread alone touches what is known of the files;
-//! everybody else puts into its inbox. 3. A poll ends when nothing of what it found is left to be done.
+//! everybody else puts into its inbox. 3. A poll ends when nothing of what it found is left to be done. 4. A load
+//! that was ordered ends, and is told of, once: also one that never ran.
 
 use super::lifecycle::{Brought, Wish};
 use super::operation::{Ending, Operation};
@@ -19,7 +20,7 @@ use crate::repository::{
 use crate::sync::{Mutex, thread};
 use inferlay_backend_sdk::{Error, ErrorKind, LogLevel};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// A repository: one folder of models or several that are searched as one, and the names that its models are served under.
@@ -390,14 +391,50 @@ impl Round {
         self.under_way += 1;
         let entry = self.inner.catalog.entry_or_new(&found.name);
         let (name, turn) = (found.name.clone(), entry.turn());
-        let (inner, shared) = (self.inner.clone(), self.shared.clone());
+        let errand = Errand::new(&self.inner, &self.shared, &name, snapshot.clone());
+        let inner = self.inner.clone();
         self.inner.jobs.push(&name.clone(), move || {
             let repositories = inner.repositories.lock().clone();
             let is_still_so = || repository::is_still_so(&repositories, &name, &snapshot);
             let wish = Wish { found: Arc::new(found), config: None, versions: None, turn };
-            let outcome = outcome(&inner.bring(&entry, &wish, &is_still_so));
-            shared.put(|inbox| inbox.ended.push(Known { name, snapshot, outcome }));
+            errand.end(outcome(&inner.bring(&entry, &wish, &is_still_so)));
         });
+    }
+}
+
+/// A load that the thread has ordered: how it ended is told when this is dropped, also if it never ran or panicked.
+struct Errand {
+    inner: Weak<Inner>,
+    shared: Arc<Shared>,
+    name: String,
+    snapshot: Arc<Snapshot>,
+    outcome: Option<Outcome>,
+}
+
+impl Errand {
+    fn new(inner: &Arc<Inner>, shared: &Arc<Shared>, name: &str, snapshot: Arc<Snapshot>) -> Self {
+        Errand { inner: Arc::downgrade(inner), shared: shared.clone(), name: name.to_owned(), snapshot, outcome: None }
+    }
+
+    fn end(mut self, outcome: Outcome) {
+        self.outcome = Some(outcome);
+    }
+
+    /// It did not run: the system gave no thread, the server stops, or it panicked.
+    fn fail(&self) -> Outcome {
+        if let Some(inner) = self.inner.upgrade().filter(|inner| !inner.is_stopping()) {
+            let message = format!("model '{}': its load did not run to its end", self.name.escape_debug());
+            inner.services.log.write(LogLevel::Error, &message);
+        }
+        Outcome::Failed
+    }
+}
+
+impl Drop for Errand {
+    fn drop(&mut self) {
+        let outcome = self.outcome.unwrap_or_else(|| self.fail());
+        let (name, snapshot) = (std::mem::take(&mut self.name), self.snapshot.clone());
+        self.shared.put(|inbox| inbox.ended.push(Known { name, snapshot, outcome }));
     }
 }
 
