@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may unwrap")]
 
-use super::{Operation, ServerHandle};
+use super::{Operation, PollOptions, ServerHandle};
 use crate::flow::Request;
 use crate::sync::{Clock, ManualClock};
 use inferlay_backend_sdk::{ErrorKind, Tensor};
@@ -58,4 +58,14 @@ fn a_load_that_a_watch_ordered_and_that_is_dropped_is_not_waited_for() {
     let poll = server.poll();
     ends(&poll, &clock);
     assert_eq!(poll.wait(), Ok(()));
+}
+
+#[test]
+fn a_poll_beside_a_stop_starts_no_thread_that_nobody_ends() {
+    let server = ServerHandle::builder().start().unwrap();
+    // As `poll` does, which found the server live just before it stopped.
+    server.stop(Duration::ZERO).unwrap();
+    let (inner, options) = (server.inner.shared(), PollOptions::new());
+    let refused = server.inner.watching.start(&inner, &options, Vec::new()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable);
 }
