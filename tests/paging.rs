@@ -139,6 +139,24 @@ fn many_who_wait_for_a_model_cause_one_load() {
 }
 
 #[test]
+fn an_unload_of_a_model_that_is_on_its_way_into_memory_ends_when_that_is_over() {
+    finishes(|| {
+        let (builder, scale) = server(0, 2);
+        let files = [("config.yaml", config(", gate: \"yes\"").into_bytes()), ("factor.txt", b"3".to_vec())];
+        let server = builder.model_in_memory("m", files).start().unwrap();
+        let asked = server.infer_async("m", ask(1.0)).unwrap();
+        scale.gate.await_come(1);
+        asked.cancel();
+        let unload = server.unload_model("m");
+        eventually("it is let go", || server.models()[0].state == ModelState::Unavailable);
+        assert!(!unload.is_done(), "the load has memory still");
+        scale.gate.open();
+        unload.wait_for(PATIENCE).unwrap().unwrap();
+        assert_eq!((scale.models(), server.paging().used_bytes), (0, 0));
+    });
+}
+
+#[test]
 fn a_busy_model_does_not_go_and_who_waits_for_its_room_keeps_its_deadline() {
     finishes(|| {
         let (clock, (builder, scale)) = (ManualClock::new(), server(2, 1));

@@ -99,6 +99,29 @@ impl Jobs {
         self.need_thread();
     }
 
+    /// Whether a job of the model runs or waits for its turn.
+    pub(super) fn has(&self, model: &str) -> bool {
+        self.desk.state.lock().lines.contains_key(model)
+    }
+
+    /// Has `job` run when those of the same model that came before are over: on this thread, at once, if there are none.
+    /// Whether it had to wait is told to it.
+    pub(super) fn behind(&self, model: &str, job: impl FnOnce(bool) + Send + 'static) {
+        let mut state = self.desk.state.lock();
+        let line = state.lines.get_mut(model);
+        let Some(line) = line else {
+            drop(state);
+            return job(false);
+        };
+        let mut job = Some(job);
+        line.push_back(Box::new(move || {
+            if let Some(job) = job.take() {
+                job(true);
+            }
+            Then::Over
+        }));
+    }
+
     /// Sees to it that what is ready finds a thread, as far as more are allowed: also for a job that goes to work for long.
     pub(super) fn need_thread(&self) {
         let mut state = self.desk.state.lock();

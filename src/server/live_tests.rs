@@ -69,3 +69,16 @@ fn a_poll_beside_a_stop_starts_no_thread_that_nobody_ends() {
     let refused = server.inner.watching.start(&inner, &options, Vec::new()).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unavailable);
 }
+
+#[test]
+fn a_handle_keeps_no_files_of_a_paged_model_that_was_unloaded() {
+    let files = [("config.yaml", CONFIG.as_bytes().to_vec())];
+    let server = ServerHandle::builder().memory_budget(1 << 20).model_in_memory("m", files).start().unwrap();
+    let handle = server.model("m").unwrap();
+    let source = server.inner.catalog.served()[0].weights.source().unwrap();
+    let files = std::sync::Arc::downgrade(&source.found);
+    drop(source);
+    server.unload_model("m").wait_for(PATIENCE).unwrap().unwrap();
+    assert!(files.upgrade().is_none());
+    assert!(!handle.is_ready());
+}

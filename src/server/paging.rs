@@ -396,7 +396,7 @@ impl Inner {
     /// Whether there was room to bring it back into.
     fn bring_back(self: &Arc<Self>, entry: &Arc<Entry>, served: &Served) -> Result<bool, Error> {
         let Some(pager) = &self.pager else { return Err(Error::unavailable("models are not paged")) };
-        let Some(source) = &served.weights.source else { return Err(Error::unavailable("it has no files")) };
+        let Some(source) = served.weights.source() else { return Err(Error::unavailable("it has no files")) };
         let lane = &served.lane;
         let about = served.weights.about();
         let room = match pager.room(&Wanted { model: entry.name(), about, beside: None, is_patient: true }) {
@@ -405,14 +405,14 @@ impl Inner {
             Err(NoRoom::Ever(error)) => return Err(error),
         };
         self.jobs.need_thread();
-        self.refuse_if_changed(source)?;
-        let Opened { model, config, load_ns, .. } = self.loader().open(source)?;
-        self.refuse_if_changed(source)?;
+        self.refuse_if_changed(&source)?;
+        let Opened { model, config, load_ns, .. } = self.loader().open(&source)?;
+        self.refuse_if_changed(&source)?;
         lane.set_load_ns(load_ns);
         if config != *served.config {
             // What waits was checked against what the config states, and cannot be run; what comes later can.
             let version = source.version;
-            let weights = Weights::paged(source.clone(), served.weights.attributes, served.weights.about());
+            let weights = Weights::paged((*source).clone(), served.weights.attributes, served.weights.about());
             weights.come_back(model, room);
             let other = load::serve(&self.services, &self.options, (config, version), weights, source.beside())?;
             other.lane.set_load_ns(load_ns);

@@ -12,6 +12,7 @@
 //! however that ended; what fails may be tried again for ever. 4. A load that was ordered ends, and is told of, once: also
 //! one that never ran. 5. The thread goes by the repositories as they are. 6. It starts before a stop, or not at all.
 
+use super::catalog::Hold;
 use super::lifecycle::{Brought, Wish};
 use super::operation::{Ending, Operation};
 use super::{Inner, STOPPED, ServerHandle};
@@ -268,8 +269,7 @@ impl Watching {
             live.loaded(&inner.services.clock, &name, snapshot, outcome);
         }
         let shared = Arc::new(Shared { inbox: Mutex::default(), waker: watcher.waker() });
-        let round =
-            Round { inner: inner.clone(), shared: shared.clone(), live, watcher, polls: Vec::new() };
+        let round = Round { inner: inner.clone(), shared: shared.clone(), live, watcher, polls: Vec::new() };
         let thread = thread::spawn("inferlay-watch", move || round.run()).map_err(|error| {
             Error::new(ErrorKind::ResourceExhausted, format!("the thread that watches did not start: {error}"))
         })?;
@@ -396,7 +396,8 @@ impl Round {
             }
             Order::Unload(name) => {
                 if let Ok(entry) = self.inner.catalog.entry(&name) {
-                    self.inner.unload(&entry, false).then(move |_| entry.forget());
+                    let hold = Hold::new(&self.inner.catalog, entry);
+                    self.inner.unload(hold.entry(), false).then(move |_| hold.entry().forget());
                 }
                 self.live.unloaded(&name);
             }
