@@ -6,6 +6,7 @@ use super::control::Control;
 use super::gate::OpenGate;
 use super::jobs::Jobs;
 use super::metrics::Metrics;
+use super::operation::Operations;
 use super::paging::Pager;
 use super::retire::Retiring;
 use super::source::Origin;
@@ -646,6 +647,7 @@ impl ServerBuilder {
             stopper: Mutex::new(false),
             serial: Mutex::new(()),
             metrics: Metrics::default(),
+            operations: Operations::default(),
             options: self.options,
             services,
         });

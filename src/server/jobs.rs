@@ -31,6 +31,13 @@ pub(super) enum Then {
 
 type Job = Box<dyn FnMut() -> Then + Send>;
 
+/// What stands in the line of a model.
+enum Place {
+    Job(Job),
+    /// Needs no thread of its own: done by whoever has run what stood before it.
+    Behind(Box<dyn FnOnce(bool) + Send>),
+}
+
 /// The jobs of a server.
 pub(super) struct Jobs {
     desk: Arc<Desk>,
@@ -47,7 +54,7 @@ struct Desk {
 #[derive(Default)]
 struct State {
     /// Of models with a job that runs or is ready: those that come after it.
-    lines: BTreeMap<String, VecDeque<Job>>,
+    lines: BTreeMap<String, VecDeque<Place>>,
     ready: VecDeque<(String, Job)>,
     /// Those that are to run again, in no line.
     again: Vec<(String, Job)>,
@@ -61,7 +68,7 @@ impl State {
     /// Puts a job at the end of its model's line.
     fn line_up(&mut self, model: String, job: Job) {
         match self.lines.get_mut(&model) {
-            Some(line) => line.push_back(job),
+            Some(line) => line.push_back(Place::Job(job)),
             None => {
                 self.lines.insert(model.clone(), VecDeque::new());
                 self.ready.push_back((model, job));
@@ -104,22 +111,17 @@ impl Jobs {
         self.desk.state.lock().lines.contains_key(model)
     }
 
-    /// Has `job` run when those of the same model that came before are over: on this thread, at once, if there are none.
-    /// Whether it had to wait is told to it.
-    pub(super) fn behind(&self, model: &str, job: impl FnOnce(bool) + Send + 'static) {
+    /// Has `body` called when the jobs of the same model that came before are over, by whoever ran the last of them, or drops
+    /// them: at once if there are none. It is told whether there were, and must not take long.
+    pub(super) fn behind(&self, model: &str, body: impl FnOnce(bool) + Send + 'static) {
         let mut state = self.desk.state.lock();
-        let line = state.lines.get_mut(model);
-        let Some(line) = line else {
-            drop(state);
-            return job(false);
-        };
-        let mut job = Some(job);
-        line.push_back(Box::new(move || {
-            if let Some(job) = job.take() {
-                job(true);
+        match state.lines.get_mut(model) {
+            Some(line) => line.push_back(Place::Behind(Box::new(body))),
+            None => {
+                drop(state);
+                body(false);
             }
-            Then::Over
-        }));
+        }
     }
 
     /// Sees to it that what is ready finds a thread, as far as more are allowed: also for a job that goes to work for long.
@@ -145,7 +147,8 @@ impl Jobs {
             if state.threads == 0 {
                 let lost = (std::mem::take(&mut state.ready), std::mem::take(&mut state.lines));
                 drop(state);
-                drop(lost);
+                drop(lost.0);
+                lost.1.into_values().for_each(give_up);
             }
         }
     }
@@ -159,7 +162,8 @@ impl Jobs {
             let lines: Vec<_> = state.lines.values_mut().map(std::mem::take).collect();
             (lines, std::mem::take(&mut state.ready), std::mem::take(&mut state.again))
         };
-        drop(dropped);
+        drop((dropped.1, dropped.2));
+        dropped.0.into_iter().for_each(give_up);
         self.desk.pace.ring();
         loop {
             if self.desk.state.lock().threads == 0 {
@@ -169,6 +173,15 @@ impl Jobs {
                 return false;
             }
             clock.wait(&bell, Some(until));
+        }
+    }
+}
+
+/// The jobs of a line are dropped, and what stands behind them is done.
+fn give_up(line: VecDeque<Place>) {
+    for place in line {
+        if let Place::Behind(body) = place {
+            body(true);
         }
     }
 }
@@ -213,11 +226,19 @@ impl Desk {
 
     /// A job of a model has run: the next one of its line is ready.
     fn end(&self, model: String, again: Option<Job>) {
-        let mut state = self.state.lock();
-        match state.lines.get_mut(&model).and_then(VecDeque::pop_front) {
-            Some(job) => state.ready.push_back((model.clone(), job)),
-            None => drop(state.lines.remove(&model)),
-        }
+        let mut state = loop {
+            let mut state = self.state.lock();
+            match state.lines.get_mut(&model).and_then(VecDeque::pop_front) {
+                Some(Place::Job(job)) => state.ready.push_back((model.clone(), job)),
+                Some(Place::Behind(body)) => {
+                    drop(state);
+                    let _contained = catch_unwind(AssertUnwindSafe(|| body(true)));
+                    continue;
+                }
+                None => drop(state.lines.remove(&model)),
+            }
+            break state;
+        };
         let Some(job) = again else { return };
         if state.is_stopping {
             drop(state);
@@ -324,5 +345,31 @@ mod tests {
         assert!(jobs.stop(&Clock::System, u64::MAX));
         // Ends when the job is gone, and with it the sender.
         ran.into_iter().for_each(drop);
+    }
+
+    #[test]
+    fn what_stands_behind_jobs_needs_no_thread_of_its_own() {
+        let jobs = Jobs::new(1);
+        let (told, ran) = mpsc::channel();
+        let (go, gate) = mpsc::channel::<()>();
+        let tell = |what: &'static str| {
+            let told = told.clone();
+            move |has_waited| told.send((what, has_waited)).unwrap()
+        };
+        jobs.behind("a", tell("alone"));
+        assert_eq!(ran.try_recv(), Ok(("alone", false)));
+        let (first, other) = (tell("a"), tell("b"));
+        jobs.push("a", move || {
+            gate.recv().unwrap();
+            first(false);
+        });
+        // The one thread goes on with it only when the line of the first is done.
+        jobs.push("b", move || other(false));
+        jobs.behind("a", tell("behind"));
+        assert!(jobs.has("a") && ran.try_recv().is_err());
+        go.send(()).unwrap();
+        let order = [(); 3].map(|()| ran.recv().unwrap());
+        assert_eq!(order, [("a", false), ("behind", true), ("b", false)]);
+        assert!(jobs.stop(&Clock::System, u64::MAX));
     }
 }

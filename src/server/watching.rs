@@ -417,8 +417,7 @@ impl Round {
         self.inner.jobs.push(&name.clone(), move || {
             let repositories = inner.repositories.lock().clone();
             let is_still_so = || repository::is_still_so(&repositories, &name, &snapshot);
-            let wish = Wish { found: Arc::new(found), config: None, versions: None, turn };
-            errand.end(outcome(&inner.bring(&entry, &wish, &is_still_so)));
+            errand.end(outcome(&inner.bring(&entry, &Wish::of(Arc::new(found), turn), &is_still_so)));
         });
     }
 }
@@ -478,7 +477,7 @@ impl ServerHandle {
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn poll(&self) -> Operation {
-        let operation = Operation::new(self.inner.services.clock.clone());
+        let operation = self.inner.operations.begin(self.inner.services.clock.clone());
         let ending = Ending::of(&operation);
         if !self.is_live() {
             ending.end(Err(STOPPED));
