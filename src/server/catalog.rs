@@ -18,16 +18,17 @@
 
 use super::course::Course;
 use super::events::Events;
+use super::hold::Watchman;
 use super::operation::Operation;
 use super::route::{Astray, Choice, Plan};
 use super::served::Served;
 use super::status::{ModelState, ModelStatus};
 use super::version::{Loaded, Version, unloaded};
-use crate::flow::{Alarm, Lane, Services};
+use crate::flow::{Lane, Services};
 use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
 use inferlay_backend_sdk::{Error, ErrorKind};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 /// How a version must be of which something is said.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -69,47 +70,6 @@ pub(super) struct Catalog {
     pub(super) events: Events,
 }
 
-/// Hears of lanes that get stuck, for a catalog.
-struct Watchman(Weak<Catalog>);
-
-impl Alarm for Watchman {
-    fn is_stuck(&self, lane: &Lane) {
-        let Some(catalog) = self.0.upgrade() else { return };
-        if let Ok(entry) = catalog.entry(&lane.spec.model) {
-            entry.is_stuck(lane, &catalog.events);
-        }
-    }
-}
-
-/// A hold of a name that may turn out to be of nothing: the name is forgotten then, with the last hold.
-pub(super) struct Hold {
-    entry: Option<Arc<Entry>>,
-    catalog: Arc<Catalog>,
-}
-
-impl Hold {
-    pub(super) fn new(catalog: &Arc<Catalog>, entry: Arc<Entry>) -> Self {
-        Hold { entry: Some(entry), catalog: catalog.clone() }
-    }
-
-    pub(super) fn entry(&self) -> &Arc<Entry> {
-        match &self.entry {
-            Some(entry) => entry,
-            None => unreachable!("it holds it until it is dropped"),
-        }
-    }
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        if let Some(entry) = self.entry.take() {
-            let name = entry.name().to_owned();
-            drop(entry);
-            self.catalog.tidy(&name);
-        }
-    }
-}
-
 /// What a commit did.
 #[derive(Default)]
 pub(super) struct Committed {
@@ -126,7 +86,7 @@ impl Catalog {
     pub(super) fn begin(services: Arc<Services>) -> Arc<Self> {
         let events = Events::new(services.clone());
         let catalog = Arc::new(Catalog { entries: Mutex::new(BTreeMap::new()), events });
-        *services.alarm.lock() = Some(Arc::new(Watchman(Arc::downgrade(&catalog))));
+        *services.alarm.lock() = Some(Arc::new(Watchman::of(&catalog)));
         catalog
     }
 
@@ -155,7 +115,7 @@ impl Catalog {
     }
 
     /// Forgets a name of which no version is known, and that nobody holds.
-    fn tidy(&self, name: &str) {
+    pub(super) fn tidy(&self, name: &str) {
         let forgotten = {
             let mut entries = self.entries.lock();
             // Whoever comes by a hold of one does so under this lock, or has one.
@@ -481,7 +441,7 @@ impl Entry {
     }
 
     /// A lane serves no more, as its backend does not come back.
-    fn is_stuck(&self, lane: &Lane, events: &Events) {
+    pub(super) fn is_stuck(&self, lane: &Lane, events: &Events) {
         let state = self.state.lock();
         let is_it = |version: &Version| version.served.as_ref().is_some_and(|own| std::ptr::eq(&*own.lane, lane));
         if let Some((number, version)) = state.versions.iter().find(|(_, version)| is_it(version)) {

@@ -1,8 +1,9 @@
 //! Loading and unloading while the server runs: what an application asks for, as operations that run on loading threads.
 
-use super::catalog::{Entry, Hold};
+use super::catalog::Entry;
 #[cfg(feature = "capi")]
 use super::events::ChangeCount;
+use super::hold::Hold;
 use super::lifecycle::{Outcome, Wish};
 use super::operation::{Ending, Operation};
 use super::paging::PagingStatistics;

@@ -14,7 +14,8 @@
 //! page-in was bringing in. 5. What is loaded, or resized, changes what serves when it is committed, or not at all.
 
 use super::Inner;
-use super::catalog::{Entry, Hold};
+use super::catalog::Entry;
+use super::hold::Hold;
 use super::load::{self, Loader};
 use super::operation::{Ending, Operation};
 use super::route::Plan;

@@ -175,7 +175,8 @@ impl Story {
         let turn = entry.turn();
         assert!(entry.begin(turn, &[number], &self.catalog.events));
         self.begun.store(version, Ordering::Release);
-        let committed = entry.commit(turn, vec![(number, Loaded::Serves(self.served(version)))], &self.catalog.events);
+        let loaded = vec![(number, Loaded::Serves(self.served(version)))];
+        let committed = entry.commit(turn, loaded, None, &self.catalog.events);
         self.serves.store(version, Ordering::Release);
         assert!(committed.counted && committed.overtaken.is_empty());
         for (gone, served) in committed.retired {

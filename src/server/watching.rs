@@ -12,7 +12,7 @@
 //! however that ended; what fails may be tried again for ever. 4. A load that was ordered ends, and is told of, once: also
 //! one that never ran. 5. The thread goes by the repositories as they are. 6. It starts before a stop, or not at all.
 
-use super::catalog::Hold;
+use super::hold::Hold;
 use super::lifecycle::{Brought, Wish};
 use super::operation::{Ending, Operation};
 use super::{Inner, STOPPED, ServerHandle};
