@@ -18,6 +18,7 @@ use super::catalog::Entry;
 use super::hold::Hold;
 use super::load::{self, Loader};
 use super::operation::{Ending, Operation};
+use super::replace::Past;
 use super::route::Plan;
 use super::served::{Served, Source, Weights};
 use super::version::Loaded;
@@ -176,8 +177,9 @@ impl Inner {
         if !is_stale {
             resizes.into_iter().for_each(Resize::apply);
         }
+        let past = Past { olds: &olds, backs: &backs };
         for (version, served) in &replacing {
-            let result = self.finish_replacing(entry, (wish.turn, *version), served, (&olds, &backs));
+            let result = self.finish_replacing(entry, (wish.turn, *version), served, &past);
             let of_it = outcomes.iter_mut().filter(|(number, _)| number == version);
             of_it.for_each(|(_, error)| *error = result.clone().err());
         }

@@ -23,6 +23,12 @@ use crate::config::ModelConfig;
 use inferlay_backend_sdk::{Attributes, Error, ErrorKind, LogLevel};
 use std::sync::Arc;
 
+/// What a version replaces, and as what it comes back: when it has gone it has forgotten where it came from.
+pub(super) struct Past<'a> {
+    pub(super) olds: &'a [(u64, Served)],
+    pub(super) backs: &'a [(u64, Arc<Weights>)],
+}
+
 impl Inner {
     /// The lane of a version that waits for the room of `olds`, which it replaces. Its config is what it states; where that
     /// is not all, it is taken to be like them.
@@ -55,7 +61,7 @@ impl Inner {
         Ok(served)
     }
 
-    /// Loads a version that has taken the place of `olds`, when these are gone. They come back as `backs` if it fails.
+    /// Loads a version that has taken the place of others, when these are gone. They come back if it fails.
     ///
     /// # Errors
     /// Why the new one does not serve.
@@ -64,9 +70,10 @@ impl Inner {
         entry: &Arc<Entry>,
         (turn, version): (u64, u64),
         served: &Served,
-        (olds, backs): (&[(u64, Served)], &[(u64, Arc<Weights>)]),
+        past: &Past<'_>,
     ) -> Result<(), Error> {
         let Some(pager) = &self.pager else { return Ok(()) };
+        let olds = past.olds;
         pager.leave(olds);
         let lane = &served.lane;
         let waits = || !self.is_stopping() && !lane.has_ended() && (pager.holds(olds) || lane.word.read().queued() > 0);
@@ -89,7 +96,7 @@ impl Inner {
                 Err(OVERTAKEN)
             }
             Err(error) => {
-                self.restore(entry, (turn, version), served, &error, (olds, backs));
+                self.restore(entry, (turn, version), served, &error, past);
                 Err(error)
             }
         };
@@ -100,19 +107,20 @@ impl Inner {
         result
     }
 
-    /// Puts `olds` in the place of what replaced them and failed.
+    /// Puts what was replaced in the place of what replaced it and failed.
     fn restore(
         self: &Arc<Self>,
         entry: &Arc<Entry>,
         (turn, version): (u64, u64),
         failed: &Served,
         error: &Error,
-        (olds, backs): (&[(u64, Served)], &[(u64, Arc<Weights>)]),
+        past: &Past<'_>,
     ) {
         let place = failed.lane.spec.place();
         let message = format!("{place}: {}; what it replaced is loaded again", error.message());
         self.services.log.write(LogLevel::Error, &message);
-        let back_of = |number: u64| backs.iter().find(|(of, _)| *of == number).and_then(|(_, weights)| weights.again());
+        let back_of =
+            |number: u64| past.backs.iter().find(|(of, _)| *of == number).and_then(|(_, weights)| weights.again());
         let again = |(number, old): &(u64, Served)| match self.again(entry, *number, old, back_of(*number)) {
             Ok(served) => Some((*number, served)),
             Err(error) => {
@@ -120,7 +128,7 @@ impl Inner {
                 None
             }
         };
-        let back: Vec<_> = olds.iter().filter_map(again).collect();
+        let back: Vec<_> = past.olds.iter().filter_map(again).collect();
         let is_back = entry.restore(turn, (version, failed), error, &back, &self.catalog.events);
         // Whoever comes late goes to what is there again; who waited is told.
         failed.lane.begin_stop();
