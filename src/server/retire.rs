@@ -1,8 +1,9 @@
 //! What no longer serves: it finishes what it has, then lets go of everything.
 //!
-//! Invariants: 1. a version takes no more requests before anybody looks whether it has drained, and is let go when its last request is answered and released, or when its time is up: then what is
-//! left is answered with an error, as far as no memory of a waiting caller is lent; 2. whoever asked is told when it is
-//! free, once; 3. what a backend does not let go of is remembered, so that a stop can silence it.
+//! Invariants: 1. a version takes no more requests before anybody looks whether it has drained, and is let go when its last
+//! request is answered and released, or when its time is up: then what is left is answered with an error, as far as no
+//! memory of a waiting caller is lent; 2. whoever asked is told when it is free, once; 3. what a backend does not let go of
+//! is remembered, so that a stop can silence it.
 //!
 //! The thread `inferlay-retire` starts with the first version that retires, and ends with the last.
 
