@@ -17,7 +17,7 @@ use super::Inner;
 use super::catalog::Entry;
 use super::lifecycle::OVERTAKEN;
 use super::load;
-use super::paging::{Back, Pager};
+use super::paging::Back;
 use super::served::{Served, Source, Weights};
 use crate::config::ModelConfig;
 use inferlay_backend_sdk::{Attributes, Error, ErrorKind, LogLevel};
@@ -69,7 +69,8 @@ impl Inner {
         let Some(pager) = &self.pager else { return Ok(()) };
         pager.leave(olds);
         let lane = &served.lane;
-        let waits = || !self.is_stopping() && !lane.has_ended() && (pager.holds(olds) || lane.word.read().queued() > 0);
+        let holds = || olds.iter().any(|(_, old)| old.weights.model().is_some());
+        let waits = || !self.is_stopping() && !lane.has_ended() && (holds() || lane.word.read().queued() > 0);
         let result = load::contained(|| self.bring_back(entry, served, &waits));
         let result = match result {
             Ok(Back::AsStated) if entry.has(served) => Ok(()),
@@ -132,13 +133,6 @@ impl Inner {
         let dozes = served.lane.doze(&self.demand(entry, &served)).is_some();
         debug_assert!(dozes, "a lane without instances can always doze");
         Ok(served)
-    }
-}
-
-impl Pager {
-    /// Whether any of these still has room.
-    fn holds(&self, olds: &[(u64, Served)]) -> bool {
-        olds.iter().any(|(_, old)| self.has_room(old))
     }
 }
 
