@@ -101,7 +101,7 @@ fn with_many_clients_all_are_answered_and_the_ones_in_memory_are_nearly_those_of
         let (paging, asked) = (server.paging(), scale.ran());
         let of_all = |misses: u64| 100.0 - 100.0 * misses as f64 / asked.len() as f64;
         let (hits, expected) = (of_all(paging.loads), of_all(lru_misses(&asked, ROOM)));
-        println!("hit rate {hits:.2} %, of a simulated LRU {expected:.2} %");
+        eprintln!("hit rate {hits:.2} %, of a simulated LRU {expected:.2} %");
         assert!((hits - expected).abs() <= 2.0, "hit rate {hits:.2} %, of a simulated LRU {expected:.2} %");
         assert!(paging.used_bytes_max <= paging.budget_bytes, "{paging:?}");
         assert!(scale.models_max() <= ROOM, "{} models", scale.models_max());
