@@ -194,7 +194,7 @@ pub(super) static QUEUE_POLICY: Message = message(&[
         "What happens to a request that has waited for too long: it fails, or goes behind those in time.",
     ),
     field("default_timeout_microseconds", MICROSECONDS, "How long a request may wait; 0 for ever."),
-    field("allow_timeout_override", Flag, "Whether a request may shorten its time.").not_yet(),
+    field("allow_timeout_override", Flag, "Whether a request may shorten its time, by a queue timeout of its own."),
     field(
         "max_queue_size",
         from(0, &limits::QUEUE_SIZE),
