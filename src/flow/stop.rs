@@ -56,6 +56,8 @@ impl Lane {
             thread::yield_now();
             answer::sweep(self);
         }
+        // What is held has its answer.
+        self.end_order();
         let taken = self.taken.lock().clone();
         for ticket in running.iter().chain(&taken) {
             answer::desert(ticket, answer::ABANDONED);
@@ -98,9 +100,17 @@ impl Lane {
         self.services.log.write(LogLevel::Error, error.message());
         self.begin_stop();
         self.word.mark_swept();
+        self.end_order();
         for ticket in tickets {
             answer::desert(&ticket, error.clone());
         }
         answer::sweep(self);
+    }
+
+    /// What is stuck holds up nobody's answer.
+    fn end_order(&self) {
+        if let Some(order) = &self.order {
+            order.end(&self.services);
+        }
     }
 }
