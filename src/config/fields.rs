@@ -38,12 +38,21 @@ pub(super) static CONFIG: Message = message(&[
     field("caller_runs", Choice(&["never", "own_request", "batch"]), "What threads that wait for an answer execute.")
         .own(),
     field("default_queue_policy", Kind::Message(&QUEUE_POLICY), "The queue of a model without dynamic batching.").own(),
+    field("swap", Choice(&["overlap", "replace"]), "What becomes of an old version when there is no room beside it.")
+        .own(),
     field(
         "execution_timeout_microseconds",
         MICROSECONDS,
         "How long an execution may take before it counts as hanging.",
     )
     .own(),
+    field("version_labels", whole(&limits::VERSION), "Names that stand for a version, such as stable and canary.")
+        .map()
+        .own(),
+    field("traffic", whole(&limits::WEIGHT), "The weights of versions, by which requests that name none are split.")
+        .number_map()
+        .own(),
+    field("shadow", from(0, &limits::VERSION), "The version that gets a copy of what others answer; 0 for none.").own(),
 ])
 .one_of(&["dynamic_batching", "sequence_batching", "ensemble_scheduling"]);
 

@@ -67,6 +67,11 @@ fn the_schema_refuses_what_is_not_read() {
         "model_warmup: {inputs: {x: {zero_data: true, random_data: true}}}",
         "optimization: {graph: {level: high}}",
         "caller_runs: always",
+        "version_labels: {stable: 0}",
+        "traffic: {canary: 1}",
+        "traffic: {1: many}",
+        "shadow: -1",
+        "swap: later",
         "[]",
     ];
     for text in texts {
