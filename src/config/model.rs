@@ -430,7 +430,7 @@ impl ModelConfig {
         self
     }
 
-    /// Sets how long a request without a deadline may wait, in microseconds.
+    /// Sets how long a request may wait, in microseconds.
     ///
     /// # Examples
     /// ```
