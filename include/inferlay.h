@@ -1199,9 +1199,14 @@ INFERLAY_MUST_USE inferlay_status *inferlay_request_clear_outputs(inferlay_reque
 // is answered with TIMEOUT. 0 for none.                                                  [one thread] [never blocks]
 INFERLAY_MUST_USE inferlay_status *inferlay_request_set_deadline(inferlay_request *request, uint64_t deadline_ns);
 
-// A deadline this long after each sending, in place of one at a time. 0 for none: the model's default, if it has one.
-//                                                                                        [one thread] [never blocks]
+// A deadline this long after each sending, in place of one at a time. 0 for none.        [one thread] [never blocks]
 INFERLAY_MUST_USE inferlay_status *inferlay_request_set_timeout(inferlay_request *request, uint64_t timeout_ns);
+
+// How long it may wait in the model's queue, from each sending, before that counts it as late: it is rejected with
+// TIMEOUT then, or served after those in time, as the queue's `timeout_action` says. Counts where the queue has
+// `allow_timeout_override` and a longer timeout of its own, or none; unlike a deadline, it ends no execution. 0 for the
+// queue's own.                                                                           [one thread] [never blocks]
+INFERLAY_MUST_USE inferlay_status *inferlay_request_set_queue_timeout(inferlay_request *request, uint64_t timeout_ns);
 
 // Its priority, from 1 (the most urgent) to the model's `priority_levels`; 0 is the model's default.
 //                                                                                        [one thread] [never blocks]

@@ -583,6 +583,11 @@ class request {
     return done(inferlay_request_set_timeout(raw(), 0));
   }
 
+  // How long it may wait before its queue counts it as late, where the queue lets requests shorten that; 0: its own.
+  request &set_queue_timeout(std::chrono::nanoseconds time) {
+    return done(inferlay_request_set_queue_timeout(raw(), detail::nanoseconds(time)));
+  }
+
   // From 1, the most urgent; 0 is the model's default.
   request &set_priority(std::uint32_t priority) { return done(inferlay_request_set_priority(raw(), priority)); }
 

@@ -195,3 +195,32 @@ fn a_priority_with_a_bound_is_refused_by_it_and_leaves_the_places_of_others_alon
         }
     });
 }
+
+#[test]
+fn a_request_shortens_the_timeout_of_its_queue_only_where_that_is_allowed() {
+    // Whether it is allowed, the queue's timeout, the request's; when it is late, in milliseconds.
+    let rows: &[(bool, u32, u32, u32)] = &[(false, 3, 1, 3), (true, 3, 1, 1), (true, 3, 9, 3), (true, 0, 2, 2)];
+    for action in [TimeoutAction::Reject, TimeoutAction::Delay] {
+        for (allowed, queue, own, late) in rows.iter().copied() {
+            finishes(move || {
+                let mut config = one_by_one(DynamicBatching::default());
+                config.default_timeout_us = Some(u64::from(queue) * 1_000).filter(|us| *us > 0);
+                (config.timeout_action, config.allow_timeout_override) = (action, allowed);
+                let held = Held::new(config);
+                let hasty = held.send(ask(1.0).queue_timeout(own * MS));
+                held.clock.advance(past(late - 1));
+                let after = held.send(ask(2.0));
+                assert!(!hasty.is_ready());
+                held.clock.advance(MS);
+                let case = format!("{action:?} {allowed} {queue} {own}");
+                if action == TimeoutAction::Reject {
+                    let error = hasty.wait().unwrap_err();
+                    assert_eq!(error.message(), "the timeout of the model's queue passed", "{case}");
+                    assert_eq!(held.serve(vec![after]), [2.0], "{case}");
+                } else {
+                    assert_eq!(held.serve(vec![hasty, after]), [2.0, 1.0], "{case}");
+                }
+            });
+        }
+    }
+}

@@ -22,13 +22,23 @@ pub unsafe extern "C" fn inferlay_request_set_deadline(request: *mut Request, de
     unsafe { set(request, |parts| (parts.deadline_ns, parts.timeout_ns) = (deadline_ns, 0)) }
 }
 
-/// A deadline this long after each sending, in place of one at a time. 0 for none: the model's default, if it has one.
-///                                                                                        [one thread] [never blocks]
+/// A deadline this long after each sending, in place of one at a time. 0 for none.        [one thread] [never blocks]
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn inferlay_request_set_timeout(request: *mut Request, timeout_ns: u64) -> *mut Status {
     // SAFETY: the caller's promise.
     unsafe { set(request, |parts| (parts.deadline_ns, parts.timeout_ns) = (0, timeout_ns)) }
+}
+
+/// How long it may wait in the model's queue, from each sending, before that counts it as late: it is rejected with
+/// TIMEOUT then, or served after those in time, as the queue's `timeout_action` says. Counts where the queue has
+/// `allow_timeout_override` and a longer timeout of its own, or none; unlike a deadline, it ends no execution. 0 for the
+/// queue's own.                                                                           [one thread] [never blocks]
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn inferlay_request_set_queue_timeout(request: *mut Request, timeout_ns: u64) -> *mut Status {
+    // SAFETY: the caller's promise.
+    unsafe { set(request, |parts| parts.queue_timeout_ns = timeout_ns) }
 }
 
 /// Its priority, from 1 (the most urgent) to the model's `priority_levels`; 0 is the model's default.

@@ -58,6 +58,7 @@ pub(super) struct Parts {
     pub(super) deadline_ns: u64,
     /// 0 for none.
     pub(super) timeout_ns: u64,
+    pub(super) queue_timeout_ns: u64,
     pub(super) priority: u32,
     pub(super) is_traced: bool,
     pub(super) sequence: Sequence,
@@ -71,6 +72,7 @@ impl Parts {
             id: &self.id,
             deadline_ns: self.deadline_ns,
             timeout_ns: self.timeout_ns,
+            queue_timeout_ns: self.queue_timeout_ns,
             priority: self.priority,
             is_traced: self.is_traced,
             sequence: &self.sequence,

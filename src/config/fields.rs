@@ -184,7 +184,7 @@ static PINNED: Message = message(&[field("enable", Flag, "Whether it is.").backe
 pub(super) static DYNAMIC_BATCHING: Message = message(&[
     field("preferred_batch_size", from(1, &limits::BATCH_SIZE), "Sizes at which a batch waits for no more.").list(),
     field("max_queue_delay_microseconds", MICROSECONDS, "How long the oldest request may wait for others."),
-    field("preserve_ordering", Flag, "Whether answers leave in the order of the requests.").not_yet(),
+    field("preserve_ordering", Flag, "Whether answers leave in the order of the requests."),
     field("priority_levels", whole(&limits::PRIORITY_LEVELS), "Priorities are 1, served first, to this."),
     field("default_priority_level", whole(&limits::PRIORITY_LEVELS), "The priority of a request without one."),
     field("default_queue_policy", Kind::Message(&QUEUE_POLICY), "How requests wait."),
@@ -203,7 +203,7 @@ pub(super) static QUEUE_POLICY: Message = message(&[
         "What happens to a request that has waited for too long: it fails, or goes behind those in time.",
     ),
     field("default_timeout_microseconds", MICROSECONDS, "How long a request may wait; 0 for ever."),
-    field("allow_timeout_override", Flag, "Whether a request may shorten its time.").not_yet(),
+    field("allow_timeout_override", Flag, "Whether a request may shorten its time, by a queue timeout of its own."),
     field(
         "max_queue_size",
         from(0, &limits::QUEUE_SIZE),

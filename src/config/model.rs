@@ -64,11 +64,11 @@ pub struct ModelConfig {
     pub parameters: BTreeMap<String, String>,
     /// How many requests may wait; one more is refused.
     pub queue_size_max: usize,
-    /// How long a request without a deadline of its own may wait, in microseconds; `None`: for ever.
+    /// How long a request may wait, in microseconds, whatever its own deadline; `None`: for ever.
     pub default_timeout_us: Option<u64>,
-    /// What happens to a request whose time is up; not served yet but for [`TimeoutAction::Reject`].
+    /// What happens to a request that has waited for too long.
     pub timeout_action: TimeoutAction,
-    /// Whether a request may state a timeout shorter than the default; not served yet.
+    /// Whether a request may state a timeout shorter than the default ([`crate::Request::queue_timeout`]).
     pub allow_timeout_override: bool,
     /// How long one execution may take before the model counts as hanging, in microseconds; `None`: for ever.
     pub execution_timeout_us: Option<u64>,
@@ -216,9 +216,11 @@ pub struct DynamicBatching {
     pub priority_levels: u32,
     /// The priority of a request without one.
     pub default_priority_level: u32,
-    /// Whether answers leave in the order of the requests; not served yet.
+    /// Whether answers leave in the order in which their requests left the queue, which within a priority is that of
+    /// their arrival; errors keep it, too. Who gives up, by a deadline or a cancel, is answered at once. Each response to a
+    /// request of a decoupled model comes after the end of the request before.
     pub preserve_ordering: bool,
-    /// How requests wait, by their priority, where that differs from the queue as a whole; not served yet.
+    /// How requests wait, by their priority, where that differs from the queue as a whole.
     pub priority_queue_policies: BTreeMap<u32, QueuePolicy>,
 }
 
@@ -428,7 +430,7 @@ impl ModelConfig {
         self
     }
 
-    /// Sets how long a request without a deadline may wait, in microseconds.
+    /// Sets how long a request may wait, in microseconds.
     ///
     /// # Examples
     /// ```

@@ -168,10 +168,10 @@ impl PartialConfig {
     ///
     /// # Examples
     /// ```
-    /// let text = "dynamic_batching { preserve_ordering: true }";
+    /// let text = "max_batch_size: 8 response_cache { enable: true }";
     /// let config = inferlay::config::parse("config.pbtxt", text)?;
-    /// assert_eq!(config.warnings()[0].position(), Some((1, 20)));
-    /// assert_eq!(config.warnings()[0].message(), "dynamic_batching.preserve_ordering: is not served yet");
+    /// assert_eq!(config.warnings()[0].position(), Some((1, 19)));
+    /// assert_eq!(config.warnings()[0].message(), "response_cache: is not served yet");
     /// # Ok::<(), inferlay::config::ConfigErrors>(())
     /// ```
     pub fn warnings(&self) -> &[ConfigError] {

@@ -98,11 +98,24 @@ fn give_up(ticket: &Ticket, error: Error, count: impl FnOnce(&Refusals), on: On)
         return leave_queue(ticket, |_| error, count, on);
     }
     ticket.state.give_up();
+    let lane = ticket.home();
     if ticket.state.win_running_early() {
-        count(&ticket.home().refusals);
-        ticket.reply.lock().error = Some(error);
-        publish(ticket, false);
-        tell(ticket.clone(), on, &ticket.home().services);
+        count(&lane.refusals);
+        if let Some(order) = &lane.order {
+            order.vacate(ticket);
+        }
+    } else if lane.order.as_ref().is_some_and(|order| order.take_back(ticket, &lane.services)) {
+        // Its execution has counted it.
+        let mut reply = ticket.reply.lock();
+        contain(&lane.services, || reply.clear_outputs());
+    } else {
+        return;
+    }
+    ticket.reply.lock().error = Some(error);
+    publish(ticket, false);
+    tell(ticket.clone(), on, &lane.services);
+    if let Some(order) = &lane.order {
+        order.advance(&lane.services);
     }
 }
 

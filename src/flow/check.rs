@@ -198,6 +198,7 @@ pub(super) mod tests {
             execution_timeout: None,
             caller_runs: CallerRuns::OwnRequest,
             is_thread_bound: false,
+            is_ordered: false,
             credit_max: None,
             metric_tags: Default::default(),
         }

@@ -14,6 +14,7 @@ use super::check::{Checked, check};
 use super::doze::Demand;
 use super::instance::{InstanceCell, Instances};
 use super::ledger::Ledger;
+use super::order::Order;
 use super::places::Places;
 use super::queue::{Entry, Room};
 use super::request::{Refused, Request};
@@ -49,6 +50,8 @@ pub(crate) struct Lane {
     pub(super) bell: Arc<Doorbell>,
     /// Whether the queue may end a wait by itself: then what leaves it for a batch has a timer to be changed.
     pub(super) ends_waits: bool,
+    /// Where answers go out in order.
+    pub(super) order: Option<Order>,
     /// Of priorities that have bounds of their own.
     pub(super) places: Option<Places>,
     pub(super) core: Mutex<Core>,
@@ -143,7 +146,7 @@ impl Lane {
     /// One that counts together with others: those whose place it takes.
     pub(crate) fn counting(spec: LaneSpec, services: Arc<Services>, ledger: Arc<Ledger>) -> Arc<Self> {
         let core = Core {
-            room: if spec.waits.can_delay() { Room::delaying(spec.levels) } else { Room::new(spec.levels) },
+            room: room(&spec),
             instances: Instances::default(),
             tally: Tally::new(spec.rows_max),
             saturation: Saturation::new(services.clock.now()),
@@ -156,6 +159,7 @@ impl Lane {
             bell: Arc::new(Doorbell::new()),
             ends_waits: spec.waits.can_end(),
             places: Places::new(&spec),
+            order: spec.is_ordered.then(Order::default),
             core: Mutex::new(core),
             tasks: Pool::new(2 * spec.queued_max),
             refusals: Refusals::default(),
@@ -465,6 +469,11 @@ impl Lane {
     pub(crate) fn set_load_ns(&self, ns: u64) {
         self.load_ns.write(ns);
     }
+}
+
+fn room(spec: &LaneSpec) -> Room<Ticket> {
+    let room = if spec.waits.can_delay() { Room::delaying(spec.levels) } else { Room::new(spec.levels) };
+    if spec.is_ordered { room.in_order() } else { room }
 }
 
 /// How the submitter learns of the answer.

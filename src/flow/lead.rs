@@ -197,12 +197,19 @@ impl Lane {
             [] => None,
             seats => core.instances.depart(now, seats.iter().map(Seat::ticket)),
         };
+        if let (Some(order), Some(_)) = (&self.order, &cell) {
+            order.depart(scratch.seats.iter().map(Seat::ticket));
+        }
         drop(core);
         for ticket in scratch.late.drain(..) {
             answer::outwait(&ticket, On::Service);
         }
         if let Some(places) = &self.places {
             scratch.seats.iter().for_each(|seat| places.leave(seat.ask.level));
+        }
+        if let Some(order) = self.order.as_ref().filter(|_| self.spec.credit_max.is_some()) {
+            // Of the one whose turn it is, the stream opens before its first response.
+            order.advance(&self.services);
         }
         if self.ends_waits {
             scratch.seats.iter_mut().for_each(|seat| self.end_wait(seat));

@@ -21,6 +21,7 @@ mod claim;
 mod delay;
 mod doze;
 mod lead;
+mod order;
 mod stop;
 mod stream;
 mod taken;
@@ -96,6 +97,7 @@ struct Plan {
     delay: u64,
     caller_runs: CallerRuns,
     takes: bool,
+    is_ordered: bool,
     credit_max: Option<usize>,
     instances: usize,
     /// With 0, the threads of the model lead what is posted.
@@ -109,6 +111,7 @@ impl Default for Plan {
             delay: 0,
             caller_runs: CallerRuns::Never,
             takes: false,
+            is_ordered: false,
             credit_max: None,
             instances: 1,
             workers_max: 0,
@@ -136,6 +139,7 @@ impl Plan {
             execution_timeout: None,
             caller_runs: self.caller_runs,
             is_thread_bound: false,
+            is_ordered: self.is_ordered,
             credit_max: self.credit_max,
             metric_tags: Default::default(),
         }

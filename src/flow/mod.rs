@@ -20,7 +20,8 @@
 //!
 //! A lane is the queue and policy of one model version. Nobody's job is to batch: whoever finds work and a free
 //! instance leads, forms one batch, hands the lead on and executes. Beside this way stand the timekeeper (deadlines),
-//! cancels, and `stop`; all of them answer by winning the same state word. A backend may also take requests out of its
+//! cancels, and `stop`; all of them answer by winning the same state word. A lane may hold answers until those before have
+//! gone out (`order`). A backend may also take requests out of its
 //! batch and answer them later (`taken`), with several responses if its model is decoupled (`stream`).
 //!
 //! # Invariants
@@ -72,7 +73,7 @@
 //!                task.ask -> timekeeper
 //!                task.ask -> lane's taken requests; those of a batch with an execution timeout
 //!                task.ask -> cancel token
-//!   lane core -> flights of an instance
+//!   lane core -> flights of an instance; the line of its order -> task.notify
 //! ```
 //!
 //! The workers, the messenger, streams, the flights of an instance and the traces each have a lock that is innermost. The slots
@@ -91,6 +92,7 @@ mod ledger;
 #[cfg(all(test, loom))]
 pub(crate) mod loom_tests;
 mod messenger;
+mod order;
 mod overdue;
 mod permit;
 mod places;

@@ -51,6 +51,8 @@ pub(crate) struct Room<T> {
     rows: usize,
     /// Whether entries of different keys may be waiting.
     mixed: bool,
+    /// Whether no entry is skipped for one behind it.
+    is_ordered: bool,
 }
 
 impl<T> Room<T> {
@@ -64,9 +66,14 @@ impl<T> Room<T> {
         Self::with_ranks(levels, 2)
     }
 
+    /// The same, where no entry is skipped for another of its level: a batch ends at an entry of another key.
+    pub(crate) fn in_order(self) -> Self {
+        Room { is_ordered: true, ..self }
+    }
+
     fn with_ranks(levels: usize, ranks_per_level: usize) -> Self {
         let ranks = (0..levels.max(1) * ranks_per_level).map(|_| VecDeque::new()).collect();
-        Room { ranks, ranks_per_level, len: 0, rows: 0, mixed: false }
+        Room { ranks, ranks_per_level, len: 0, rows: 0, mixed: false, is_ordered: false }
     }
 
     /// Adds an entry behind those of its level; levels beyond the last count as the last.
@@ -111,8 +118,10 @@ impl<T> Room<T> {
         self.delay(now);
         let Some(key) = self.head().map(|head| head.key) else { return };
         let mut room = Taking { left: rows_max, first: true, skipped: 0, key, now };
-        for rank in 0..self.ranks.len() {
-            self.take_rank(rank, &mut room, &mut accept);
+        for first in (0..self.ranks.len()).step_by(self.ranks_per_level) {
+            // What does not fit, or must not be skipped, is not overtaken by what is late.
+            let _stopped = (first..first + self.ranks_per_level)
+                .any(|rank| self.take_rank(rank, &mut room, &mut accept) == Judgement::Stop);
         }
         self.mixed &= self.len > 1;
     }
@@ -143,8 +152,12 @@ impl<T> Room<T> {
 
     fn rows_like(&self, key: u64, rows_max: usize) -> usize {
         let mut rows = 0;
-        for entry in self.ranks.iter().flatten().take(LOOKAHEAD).filter(|entry| entry.key == key) {
-            rows += entry.rows;
+        for entry in self.ranks.iter().flatten().take(LOOKAHEAD) {
+            match entry.key == key {
+                true => rows += entry.rows,
+                false if self.is_ordered => return rows,
+                false => {}
+            }
             if rows >= rows_max {
                 return rows_max;
             }
@@ -152,7 +165,7 @@ impl<T> Room<T> {
         rows
     }
 
-    fn take_rank(&mut self, rank: usize, taking: &mut Taking, accept: &mut impl FnMut(Entry<T>) -> usize) {
+    fn take_rank(&mut self, rank: usize, taking: &mut Taking, accept: &mut impl FnMut(Entry<T>) -> usize) -> Judgement {
         let mut index = 0;
         let in_time = rank.is_multiple_of(self.ranks_per_level);
         while let Some(entry) = self.ranks[rank].get(index) {
@@ -161,11 +174,11 @@ impl<T> Room<T> {
                 continue;
             }
             match taking.judge(entry.key, entry.rows) {
-                Judgement::Stop => return,
-                Judgement::Skip => index += 1,
+                Judgement::Skip if !self.is_ordered => index += 1,
+                Judgement::Stop | Judgement::Skip => return Judgement::Stop,
                 Judgement::Take => {
                     // `remove(0)` is `pop_front`; further in, the few skipped entries move, not the long tail.
-                    let Some(entry) = self.ranks[rank].remove(index) else { return };
+                    let Some(entry) = self.ranks[rank].remove(index) else { return Judgement::Stop };
                     self.len -= 1;
                     self.rows -= entry.rows;
                     let rows = accept(entry);
@@ -174,6 +187,7 @@ impl<T> Room<T> {
                 }
             }
         }
+        Judgement::Take
     }
 
     /// An entry of those in time is late: it goes where it arrived among the late ones, which is mostly at their end.
@@ -193,6 +207,7 @@ struct Taking {
     now: u64,
 }
 
+#[derive(PartialEq, Eq)]
 enum Judgement {
     Take,
     Skip,
@@ -344,6 +359,23 @@ mod tests {
         room.delay(10);
         assert_eq!(room.view(9), View { rows: 1, oldest: 1, len: 3 });
         assert_eq!((take_at(&mut room, 9, 10), take_at(&mut room, 9, 10)), (vec![2], vec![3, 1]));
+    }
+
+    #[test]
+    fn a_large_request_in_time_is_not_overtaken_by_one_that_is_late() {
+        let mut room = Room::delaying(1);
+        for (item, rows, late) in [(1, 1, 0), (2, 1, 9), (3, 4, 9)] {
+            room.push(Entry { item, rows, key: 0, level: 0, arrived: u64::from(item), ends: u64::MAX, late });
+        }
+        let taken = [take_at(&mut room, 4, 5), take_at(&mut room, 4, 5), take_at(&mut room, 4, 5)];
+        assert_eq!(taken, [vec![2], vec![3], vec![1]]);
+    }
+
+    #[test]
+    fn an_ordered_room_skips_nobody_of_a_level() {
+        let mut room = room(&[(1, 1, 7, 0), (2, 1, 7, 0), (3, 1, 8, 0), (4, 1, 7, 0), (5, 1, 7, 1)]).in_order();
+        assert_eq!(room.view(9), View { rows: 2, oldest: 0, len: 5 });
+        assert_eq!((take(&mut room, 9), take(&mut room, 9), take(&mut room, 9)), (vec![1, 2, 5], vec![3], vec![4]));
     }
 
     proptest::proptest! {

@@ -447,6 +447,7 @@ pub(crate) struct Description<'a> {
     /// On the system's monotonic clock.
     pub(crate) deadline_ns: u64,
     pub(crate) timeout_ns: u64,
+    pub(crate) queue_timeout_ns: u64,
     pub(crate) priority: u32,
     pub(crate) is_traced: bool,
     pub(crate) sequence: &'a Sequence,
@@ -480,6 +481,7 @@ impl<'a> Request<'a> {
             (0, timeout) => Due::After(Duration::from_nanos(timeout)),
             (deadline, _) => Due::AtNs(deadline),
         };
+        self.queue_timeout = said.queue_timeout_ns;
         self.priority = Some(said.priority);
         self.is_traced = said.is_traced;
         self.sequence = (!said.sequence.is_none()).then_some(said.sequence);

@@ -75,6 +75,11 @@ impl Seat {
         }
         let ticket = self.ask.let_go();
         if self.has_won.get() {
+            if let Some(order) = &ticket.home().order {
+                answer::release(&ticket);
+                order.settle(ticket.clone(), deadline);
+                return None;
+            }
             answer::publish(&ticket, true);
             if ticket.state.is_blocking() {
                 return Some(ticket);

@@ -50,6 +50,8 @@ pub(crate) struct LaneSpec {
     /// Nanoseconds after which an execution counts as stuck.
     pub(crate) execution_timeout: Option<u64>,
     pub(crate) caller_runs: CallerRuns,
+    /// Whether answers go out in the order in which requests depart; then callers run nothing.
+    pub(crate) is_ordered: bool,
     /// Whether `execute` must stay on one thread of the instance's own.
     pub(crate) is_thread_bound: bool,
     /// Of a model that may send any number of responses: how many of one request may be untaken before it is told to

@@ -109,6 +109,11 @@ impl State {
         self.0.load(Ordering::Acquire) & PHASE == QUEUED
     }
 
+    /// Whether it is in a batch, and not answered.
+    pub(crate) fn is_running(&self) -> bool {
+        self.0.load(Ordering::Acquire) & PHASE == RUNNING
+    }
+
     pub(crate) fn is_answered(&self) -> bool {
         self.0.load(Ordering::Acquire) & PHASE == ANSWERED
     }

@@ -56,6 +56,8 @@ impl Lane {
             thread::yield_now();
             answer::sweep(self);
         }
+        // What is held has its answer.
+        self.end_order();
         let taken = self.taken.lock().clone();
         for ticket in running.iter().chain(&taken) {
             answer::desert(ticket, answer::ABANDONED);
@@ -103,9 +105,17 @@ impl Lane {
             // Before the answers: who has one finds it told.
             alarm.is_stuck(self);
         }
+        self.end_order();
         for ticket in tickets {
             answer::desert(&ticket, error.clone());
         }
         answer::sweep(self);
+    }
+
+    /// What is stuck holds up nobody's answer.
+    fn end_order(&self) {
+        if let Some(order) = &self.order {
+            order.end(&self.services);
+        }
     }
 }

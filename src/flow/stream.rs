@@ -69,6 +69,8 @@ pub(crate) struct Stream {
     /// Responses that were sent and not yet taken.
     untaken: AtomicUsize,
     credit_max: usize,
+    /// After so many calls others have their turn, unless that would change the order of answers.
+    calls_in_turn: usize,
     /// Where a taker waits.
     bell: Doorbell,
     services: Arc<Services>,
@@ -80,6 +82,8 @@ struct State {
     taker: Taker,
     /// Whether the messenger has it, or is at it.
     is_posted: bool,
+    /// Whether nothing is taken until the turn of its request has come, see `order`.
+    is_closed: bool,
 }
 
 enum End {
@@ -189,11 +193,13 @@ impl Lane {
         }
         let mut begun = None;
         let notify = || {
-            let state = State { responses: VecDeque::new(), end: End::Open, taker: taker(), is_posted: false };
+            let (responses, is_closed) = (VecDeque::new(), self.order.is_some() && self.spec.credit_max.is_some());
+            let state = State { responses, end: End::Open, taker: taker(), is_posted: false, is_closed };
             let stream = Arc::new(Stream {
                 state: Mutex::new(state),
                 untaken: AtomicUsize::new(0),
                 credit_max: self.spec.credit_max.unwrap_or(1),
+                calls_in_turn: if self.order.is_some() { usize::MAX } else { CALLS_IN_TURN },
                 bell: Doorbell::new(),
                 services: self.services.clone(),
             });
@@ -241,11 +247,19 @@ impl Stream {
     pub(super) fn end(self: &Arc<Self>, ticket: Ticket) {
         let mut state = self.state.lock();
         if matches!(state.end, End::Open) {
-            state.end = End::Come(ticket);
+            (state.end, state.is_closed) = (End::Come(ticket), false);
             return self.call_taker(state);
         }
         drop(state);
         drop(ticket);
+    }
+
+    /// The turn of its request has come.
+    pub(super) fn open(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        if std::mem::replace(&mut state.is_closed, false) && !state.responses.is_empty() {
+            self.call_taker(state);
+        }
     }
 
     /// How many more responses may be sent before the taker has fallen behind.
@@ -259,6 +273,9 @@ impl Stream {
 
     /// Something has come.
     fn call_taker(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+        if state.is_closed {
+            return;
+        }
         match &mut state.taker {
             Taker::Listener(_) => {
                 let is_posted = std::mem::replace(&mut state.is_posted, true);
@@ -319,7 +336,7 @@ impl Stream {
     /// Calls the listener for what has come. Runs on the messenger's thread. Whether it is to be called again soon.
     pub(super) fn deliver(self: &Arc<Self>) -> bool {
         let Some(mut listener) = self.listener() else { return false };
-        for _ in 0..CALLS_IN_TURN {
+        for _ in 0..self.calls_in_turn {
             let mut state = self.state.lock();
             let Some(next) = state.next() else {
                 // Under the lock of the look: who sends from now on posts the stream again.
@@ -381,6 +398,9 @@ enum Next {
 
 impl State {
     fn next(&mut self) -> Option<Next> {
+        if self.is_closed {
+            return None;
+        }
         if let Some(response) = self.responses.pop_front() {
             return Some(Next::Response(response));
         }

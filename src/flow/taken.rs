@@ -288,6 +288,13 @@ impl Answerer {
                 Err(error) => reply.error = Some(error),
             }
         }
+        if let Some(order) = &self.ticket.home().order {
+            if self.holds_memory {
+                answer::release(&self.ticket);
+            }
+            order.settle(self.ticket.clone(), self.deadline);
+            return true;
+        }
         answer::publish(&self.ticket, self.holds_memory);
         // A backend's own thread must not be held up by a user's callback.
         answer::tell(self.ticket.clone(), On::Service, &services);

@@ -11,7 +11,7 @@ use super::stream::Stream;
 use super::timer::Key;
 use crate::memory::Lent;
 use crate::observe::Trace;
-use crate::sync::{AtomicBool, Callback, Doorbell, Held, Mutex, Ordering, Pooled, Slot};
+use crate::sync::{AtomicBool, AtomicU64, Callback, Doorbell, Held, Mutex, Ordering, Pooled, Slot};
 use inferlay_backend_sdk::{Error, ParameterValue, Shape, Tensor};
 use smallvec::SmallVec;
 use std::cell::Cell;
@@ -33,6 +33,8 @@ pub(crate) struct Task {
     pub(crate) notify: Slot<Notify>,
     /// Where a blocking caller waits.
     pub(crate) bell: Doorbell,
+    /// In a lane that keeps an order; 0 for none.
+    pub(crate) turn: AtomicU64,
 }
 
 /// What is asked. Inputs are by index of the lane's spec.
@@ -170,6 +172,7 @@ impl Task {
             reply: Slot::new(Reply::default()),
             notify: Slot::new(Notify::Nobody),
             bell: Doorbell::new(),
+            turn: AtomicU64::new(0),
         }
     }
 
@@ -182,6 +185,7 @@ impl Task {
         (reply.error, reply.trace) = (None, None);
         *self.notify.get_mut() = Notify::Nobody;
         self.bell.reset();
+        self.turn.store(0, Ordering::Relaxed);
     }
 }
 

@@ -64,6 +64,7 @@ pub(super) fn lane_spec(
         waits: waits(config),
         execution_timeout: config.execution_timeout_us.map(nanoseconds),
         caller_runs: caller_runs(config, options, attributes),
+        is_ordered: config.dynamic_batching.as_ref().is_some_and(|batching| batching.preserve_ordering),
         is_thread_bound: attributes.contains(Attributes::INSTANCE_THREAD),
         credit_max: config.decoupled.then_some(config.response_credit_max),
         metric_tags: config.metric_tags.clone(),
@@ -119,7 +120,9 @@ fn port(spec: &TensorSpec, stated: &[TensorConfig], has_batch: bool) -> Port {
 }
 
 fn caller_runs(config: &ModelConfig, options: &Options, attributes: Attributes) -> CallerRuns {
-    if !attributes.contains(Attributes::CALLER_OK) {
+    let is_ordered = config.dynamic_batching.as_ref().is_some_and(|batching| batching.preserve_ordering);
+    // Whoever runs his own request would hold his answer on his own thread.
+    if !attributes.contains(Attributes::CALLER_OK) || is_ordered {
         return CallerRuns::Never;
     }
     match config.caller_runs.unwrap_or(options.caller_runs) {

@@ -92,7 +92,16 @@ impl Instance for TellingModel {
 #[cfg(feature = "capi")]
 fn of_sequence<'a>(mut request: Request<'a>, sequence: &'a Sequence) -> Request<'a> {
     let (id, priority, is_traced) = ("é", 0, false);
-    let said = Description { id, deadline_ns: 0, timeout_ns: 0, priority, is_traced, sequence, parameters: &[] };
+    let said = Description {
+        id,
+        deadline_ns: 0,
+        timeout_ns: 0,
+        queue_timeout_ns: 0,
+        priority,
+        is_traced,
+        sequence,
+        parameters: &[],
+    };
     request.describe(said);
     request
 }

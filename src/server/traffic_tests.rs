@@ -101,7 +101,16 @@ mod ids {
     fn of(sequence: &Sequence) -> Request<'_> {
         let mut request = Request::new().input("x", Tensor::from_vec(vec![1f32], [1]).unwrap());
         let (id, priority, is_traced) = ("", 0, false);
-        let said = Description { id, deadline_ns: 0, timeout_ns: 0, priority, is_traced, sequence, parameters: &[] };
+        let said = Description {
+            id,
+            deadline_ns: 0,
+            timeout_ns: 0,
+            queue_timeout_ns: 0,
+            priority,
+            is_traced,
+            sequence,
+            parameters: &[],
+        };
         request.describe(said);
         request
     }

@@ -80,7 +80,15 @@ fn alone(spec: &LaneSpec) -> LaneSpec {
         CallerRuns::Never => CallerRuns::Never,
         CallerRuns::OwnRequest | CallerRuns::Batch => CallerRuns::OwnRequest,
     };
-    LaneSpec { policy, queued_max: 1, levels: 0, waits: Waits::default(), caller_runs, ..spec.clone() }
+    LaneSpec {
+        policy,
+        queued_max: 1,
+        levels: 0,
+        waits: Waits::default(),
+        is_ordered: false,
+        caller_runs,
+        ..spec.clone()
+    }
 }
 
 fn execute(lane: &Arc<Lane>, request: Request<'_>) -> Result<(), Error> {

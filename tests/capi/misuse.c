@@ -94,6 +94,7 @@ static void null_is_refused_by_requests(void) {
   NULLED(inferlay_request_set_output(request, NULL, NULL, 0, NULL));
   NULLED(inferlay_request_set_output(request, "y", NULL, 8, NULL)), NULLED(inferlay_request_clear_outputs(NULL));
   NULLED(inferlay_request_set_deadline(NULL, 1)), NULLED(inferlay_request_set_timeout(NULL, 1));
+  NULLED(inferlay_request_set_queue_timeout(NULL, 1));
   NULLED(inferlay_request_set_priority(NULL, 1)), NULLED(inferlay_request_set_traced(NULL, true));
   NULLED(inferlay_request_set_sequence(NULL, 1, 0)), NULLED(inferlay_request_set_sequence_text(NULL, "x", 0));
   NULLED(inferlay_request_set_sequence_text(request, NULL, 0)), NULLED(inferlay_request_clear_parameters(NULL));

@@ -224,7 +224,7 @@ void a_model_sees_what_a_request_says(inferlay::server &server) {
     batch.fail(0, inferlay::error(code::already_exists, "seen"));
   });
   inferlay::request request(server, "curious");
-  request.copy_input("x", std::vector<float>{1}, {1, 1}).set_id("me").set_timeout(1h).set_traced(true);
+  request.copy_input("x", std::vector<float>{1}, {1, 1}).set_id("me").set_timeout(1h).set_queue_timeout(1min).set_traced(true);
   request.set_sequence(7, INFERLAY_SEQUENCE_START | INFERLAY_SEQUENCE_END);
   request.set_parameter("text", std::string("t")).set_parameter("view", std::string_view("v"));
   request.set_parameter("int", -3).set_parameter("double", 0.5).set_parameter("bool", true);

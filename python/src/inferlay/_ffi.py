@@ -369,6 +369,7 @@ class Functions:
         self.request_clear_outputs = declared(held.inferlay_request_clear_outputs, c_void_p, [c_void_p])
         self.request_set_deadline = declared(held.inferlay_request_set_deadline, c_void_p, [c_void_p, c_uint64])
         self.request_set_timeout = declared(held.inferlay_request_set_timeout, c_void_p, [c_void_p, c_uint64])
+        self.request_set_queue_timeout = declared(held.inferlay_request_set_queue_timeout, c_void_p, [c_void_p, c_uint64])
         self.request_set_priority = declared(held.inferlay_request_set_priority, c_void_p, [c_void_p, c_uint32])
         self.request_set_sequence = declared(held.inferlay_request_set_sequence, c_void_p, [c_void_p, c_uint64, c_uint32])
         self.request_set_sequence_text = declared(held.inferlay_request_set_sequence_text, c_void_p, [c_void_p, c_char_p, c_uint32])

@@ -157,13 +157,14 @@ class Call:
 
     def set_timeout(self, seconds: Optional[float]) -> None:
         """A deadline so long after the sending."""
-        try:
-            timeout_ns = 0 if seconds is None else max(1, nanoseconds(seconds))
-        except InvalidArgument as error:
-            raise InvalidArgument(f"timeout: {error.message}") from error
+        timeout_ns = 0 if seconds is None else some_time("timeout", seconds)
         if timeout_ns != self.timeout_ns:
             check(functions.request_set_timeout(self.request, timeout_ns))
             self.timeout_ns = timeout_ns
+
+    def set_queue_timeout(self, seconds: float) -> None:
+        """How long it may wait before its queue counts it as late."""
+        check(functions.request_set_queue_timeout(self.request, some_time("queue_timeout", seconds)))
 
     def set_out(self, out: Mapping[str, Any], kinds: Mapping[str, DataType]) -> None:
         """Memory of the caller for outputs of these types."""
@@ -209,3 +210,11 @@ def writable(name: str, value: Any, kind: Optional[DataType]) -> Tuple[int, int,
         raise InvalidArgument(f"out {name!r}: expected a buffer that is dense and may be written")
     held = Held(view, 1)
     return held.address, view.nbytes, held
+
+
+def some_time(name: str, seconds: float) -> int:
+    """A number of seconds in nanoseconds, at least one, as 0 means none to the library."""
+    try:
+        return max(1, nanoseconds(seconds))
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{name}: {error.message}") from error

@@ -55,6 +55,8 @@ class Asking(NamedTuple):
     response or a view of it does. ``timeout`` is in seconds. ``priority`` goes from 1, the most urgent; 0 is the
     model's default. ``sequence`` is a number or a text, ``sequence_start`` and ``sequence_end`` mark its ends.
     ``parameters`` go to the backend; ``traced`` keeps a trace of the request for :attr:`Server.traces`.
+    ``queue_timeout``, in seconds, is how long it may wait before its queue counts it as late: where the model's config has
+    ``allow_timeout_override``, and no shorter timeout.
 
     These are keywords of every way to ask.
 
@@ -72,6 +74,7 @@ class Asking(NamedTuple):
     sequence_end: bool = False
     parameters: Optional[Mapping[str, Union[str, int, float, bool]]] = None
     traced: bool = False
+    queue_timeout: Optional[float] = None
 
     def is_plain(self) -> bool:
         """Whether it says nothing that stays with a request.
@@ -81,6 +84,7 @@ class Asking(NamedTuple):
         """
         return not (
             self.priority
+            or self.queue_timeout is not None
             or self.id
             or self.sequence is not None
             or self.parameters
@@ -458,6 +462,8 @@ def describe(call: Call, wanted: Asking, model: Model) -> None:
         call.set_out(wanted.out, {name: port.dtype for name, port in model.outputs.items()})
     check(functions.request_set_id(request, encode("id", wanted.id)))
     check(functions.request_set_priority(request, whole("priority", wanted.priority, 32)))
+    if wanted.queue_timeout is not None:
+        call.set_queue_timeout(wanted.queue_timeout)
     check(functions.request_set_traced(request, wanted.traced))
     if wanted.sequence is not None:
         flags = bool(wanted.sequence_start) * 1 + bool(wanted.sequence_end) * 2
