@@ -136,7 +136,8 @@ impl Inner {
         failed.lane.stay_dozing(error);
         failed.end_stop();
         for (_, served) in back.iter().filter(|_| is_back) {
-            self.page_in(entry, served);
+            // Where there is no room yet, whoever asks in the lane has a job behind this one that tries again.
+            let _then = self.page_in(entry, served);
         }
     }
 
