@@ -34,7 +34,7 @@ pub(super) static CONFIG: Message = message(&[
     field("model_repository_agents", Kind::Message(&AGENTS), "Programs that prepare the model's files.").backend(),
     field("response_cache", Kind::Message(&RESPONSE_CACHE), "Whether equal requests are answered from memory.")
         .not_yet(),
-    field("model_metrics", Kind::Message(&METRICS), "How metrics of the model are gathered.").not_yet(),
+    field("model_metrics", Kind::Message(&METRICS), "How metrics of the model are gathered."),
     field("caller_runs", Choice(&["never", "own_request", "batch"]), "What threads that wait for an answer execute.")
         .own(),
     field("default_queue_policy", Kind::Message(&QUEUE_POLICY), "The queue of a model without dynamic batching.").own(),

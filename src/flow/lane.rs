@@ -138,7 +138,7 @@ impl Lane {
         let core = Core {
             room: Room::new(spec.levels),
             instances: Instances::default(),
-            tally: Tally::new(spec.rows_max),
+            tally: Tally::new(spec.rows_max, &spec.layout),
             saturation: Saturation::new(services.clock.now()),
         };
         let lane = Arc::new(Lane {
@@ -429,6 +429,7 @@ impl Lane {
         Bounds {
             instances: core.instances.len(),
             rows_max: self.spec.policy.rows_max.max(1),
+            layout: self.spec.layout.clone(),
             wait_ns_max: self.spec.timeout_default,
             queue_len: self.word.read().queued(),
             queue_len_max: self.spec.queued_max,

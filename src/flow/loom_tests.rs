@@ -146,6 +146,7 @@ impl Plan {
         let services = Arc::new(Services {
             clock: Clock::Manual(clock.clone()),
             workers: Workers::new(0, self.workers_max, log.clone()),
+            layout: Default::default(),
             timekeeper: Timekeeper::new(Clock::Manual(clock.clone())),
             messenger: Messenger::new(),
             blocks: BlockPool::new(),

@@ -698,6 +698,7 @@ mod tests {
     }
 
     fn y(rows: usize, len: usize) -> Tensor {
+            layout: Default::default(),
         Tensor::from_vec(vec![0i32; rows * len], [rows, len]).unwrap()
     }
 

@@ -1,6 +1,7 @@
 //! What a lane knows of its model: names, types, dims and limits. Checked once when the model loads; plain values.
 
 use super::batch::Policy;
+use crate::observe::Layout;
 use inferlay_backend_sdk::{DataType, Error, Shape};
 use std::collections::BTreeMap;
 
@@ -61,6 +62,8 @@ pub(crate) struct LaneSpec {
 impl LaneSpec {
     /// Whether the first dim is a batch.
     pub(crate) fn batches(&self) -> bool {
+    /// The bounds of its histograms.
+    pub(crate) layout: Layout,
         self.rows_max > 0
     }
 

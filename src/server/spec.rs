@@ -3,6 +3,7 @@
 use super::builder::Options;
 use crate::config::{self, InstanceGroup, InstanceKind, ModelConfig, TensorConfig};
 use crate::flow::{CallerRuns, INSTANCES_MAX, LaneSpec, Policy, Port, QUEUED_MAX};
+use crate::observe::Layout;
 use inferlay_backend_sdk::{Attributes, Device, Error, ErrorKind, Signature, TensorSpec};
 
 /// The model's own signature, or the config's where the model says nothing.
@@ -68,9 +69,17 @@ pub(super) fn lane_spec(
         credit_max: config.decoupled.then_some(config.response_credit_max),
         metric_tags: config.metric_tags.clone(),
     })
+        layout: layout(config),
 }
 
 fn port(spec: &TensorSpec, stated: &[TensorConfig], has_batch: bool) -> Port {
+/// The bounds of the histograms.
+fn layout(config: &ModelConfig) -> Layout {
+    let mut layout = Layout::default();
+    config.metrics.iter().for_each(|metric| layout.choose(&metric.family, &metric.buckets));
+    layout
+}
+
     let config = stated.iter().find(|config| config.name == spec.name);
     let own = || spec.dims.as_ref().map(|dims| dims.get(usize::from(has_batch)..).unwrap_or_default().to_vec());
     Port {
