@@ -116,7 +116,7 @@ pub(super) static INSTANCE_GROUP: Message = message(&[
         .list()
         .backend(),
     field("profile", Text, "The optimization profiles of TensorRT.").list().backend(),
-    field("passive", Flag, "Whether its instances are given no requests.").not_yet(),
+    field("passive", Flag, "Whether its instances are made and given no requests."),
     field("host_policy", Text, "The name of the policy of the host.").backend(),
 ]);
 static RATE_LIMITER: Message = message(&[

@@ -155,7 +155,7 @@ pub struct InstanceGroup {
     pub count: usize,
     /// On which GPUs; empty: on any.
     pub gpus: Vec<u32>,
-    /// Whether its instances are given no requests; not served yet.
+    /// Whether its instances are made and given no requests.
     pub is_passive: bool,
     /// What the engine does not act upon: checked, with Triton's keys, for backends to read.
     pub carried: serde_json::Map<String, serde_json::Value>,
@@ -497,6 +497,11 @@ impl ModelConfig {
     pub fn response_credit_max(mut self, responses: usize) -> Self {
         self.response_credit_max = responses;
         self
+    }
+
+    /// How many instances are given requests.
+    pub(crate) fn active_len(&self) -> usize {
+        self.instance_groups.iter().filter(|group| !group.is_passive).map(|group| group.count).sum()
     }
 
     /// Holds a config that was made or changed in code to the rules that a file must keep.

@@ -144,6 +144,7 @@ impl Plan {
     fn bench(&self) -> Bench {
         let (clock, log) = (ManualClock::new(), Arc::new(Log::default()));
         let services = Arc::new(Services {
+            is_passive: false,
             clock: Clock::Manual(clock.clone()),
             workers: Workers::new(0, self.workers_max, log.clone()),
             layout: Default::default(),

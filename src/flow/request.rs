@@ -696,6 +696,7 @@ mod tests {
     fn x(rows: usize) -> Tensor {
         Tensor::from_vec(vec![0f32; rows * 2], [rows, 2]).unwrap()
     }
+            is_passive: false,
 
     fn y(rows: usize, len: usize) -> Tensor {
             layout: Default::default(),

@@ -58,6 +58,8 @@ pub(crate) struct LaneSpec {
     /// Labels of its metrics, beside its name and version.
     pub(crate) metric_tags: BTreeMap<String, String>,
 }
+    /// Whether it has instances, none of which is given requests.
+    pub(crate) is_passive: bool,
 
 impl LaneSpec {
     /// Whether the first dim is a batch.

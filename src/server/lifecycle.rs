@@ -21,7 +21,7 @@ use super::warmup::warm_up;
 use crate::config::{self, InstanceGroup, ModelConfig, PartialConfig, VersionPolicy};
 use crate::flow::INSTANCES_MAX;
 use crate::repository::{self, Choice, ConfigText, FoundModel};
-use inferlay_backend_sdk::{Error, ErrorKind, InstanceSpec, LogLevel, Model};
+use inferlay_backend_sdk::{Device, Error, ErrorKind, InstanceSpec, LogLevel, Model};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,7 +60,11 @@ impl Change {
         if like == *new {
             return Change::Nothing;
         }
-        let shape = |group: &InstanceGroup| (group.kind, group.gpus.clone(), group.is_passive, group.carried.clone());
+        // Those that are passive are in no lane that could grow or shrink.
+        let shape = |group: &InstanceGroup| {
+            let passive = group.is_passive.then_some(group.count);
+            (group.kind, group.gpus.clone(), passive, group.carried.clone())
+        };
         let resized = |groups: &ModelConfig| groups.instance_groups.iter().map(shape).collect::<Vec<_>>();
         if resized(&like) == resized(new) {
             like.instance_groups = new.instance_groups.clone();
@@ -244,16 +248,16 @@ impl Inner {
         source: &Source,
     ) -> Result<Served, Error> {
         let lane = &current.lane;
-        let wanted: usize = config.instance_groups.iter().map(|group| group.count).sum();
-        let found = lane.instances_len();
+        let (wanted, found) = (config.active_len(), lane.instances_len());
         if wanted > INSTANCES_MAX {
             return Err(Error::invalid_arg(format!("found {wanted} instances, expected at most {INSTANCES_MAX}")));
         }
         let mut cells = Vec::new();
         for more in 0..wanted.saturating_sub(found) {
             let threads_max = self.options.execution_threads_max;
-            let device = super::spec::device(&config.instance_groups[0])?;
             let spec = InstanceSpec { index: lane.next_index() + more, device, threads_max };
+        let active = config.instance_groups.iter().find(|group| !group.is_passive);
+        let device = active.map_or(Ok(Device::Cpu), super::spec::device)?;
             cells.push(load::cell(model, &spec, lane.spec.is_thread_bound)?);
         }
         let cells = warm_up(&config, source.beside(), &lane.spec, cells, &self.services)?;
@@ -356,6 +360,10 @@ mod tests {
             (ModelConfig { version_policy: VersionPolicy::All, ..old() }, Change::Nothing),
             (old().instances(3), Change::Instances),
             (old().queue_size_max(7), Change::Lane),
+        let group =
+            |count, is_passive| InstanceGroup { count, is_passive, name: count.to_string(), ..Default::default() };
+        let passive = |count| ModelConfig { instance_groups: vec![group(1, false), group(count, true)], ..old() };
+        assert_eq!(Change::of(&passive(1), &passive(2)), Change::Lane);
             (old().instances(3).dynamic_batching(DynamicBatching::default()), Change::Lane),
             (old().default_timeout_us(5).caller_runs(CallerRuns::Never), Change::Lane),
             (old().max_batch_size(9), Change::Model),
@@ -363,6 +371,7 @@ mod tests {
             (old().instances(3).input("y", DataType::Fp32, [2]), Change::Model),
         ];
         for (new, change) in rows {
+            (passive(1), Change::Lane),
             assert_eq!(Change::of(&old(), &new), change, "{new:?}");
         }
     }

@@ -237,6 +237,10 @@ pub(super) fn serve(
 }
 
 /// Makes the lane of a version that is not loaded.
+    if config.active_len() == 0 {
+        // Nobody would ever answer what it takes.
+        lane.begin_stop();
+    }
 ///
 /// # Errors
 /// For numbers beyond what a lane can count.
@@ -271,7 +275,7 @@ pub(super) fn cells(
         for _ in 0..group.count {
             let threads_max = options.execution_threads_max;
             let spec = InstanceSpec { index: cells.len(), device: device(group)?, threads_max };
-            cells.push(cell(model, &spec, is_thread_bound)?);
+            cells.push(cell(model, &spec, is_thread_bound)?.passive(group.is_passive));
         }
     }
     Ok(cells)

@@ -455,6 +455,7 @@ impl Inner {
         if current.is_none()
             && !pager.is_pinned(entry.name())
             && let Some((config, attributes)) = loader.stated(&source)
+            && config.active_len() > 0
         {
             let version = source.version;
             // Told now, not when it is asked; what is loaded then is checked then.

@@ -58,6 +58,12 @@ impl ServerHandle {
         repository::check_model_name(&config.name)?;
         config.check()?;
         if !self.is_live() {
+        if config.active_len() == 0 {
+            let place = format!("model '{}'", config.name.escape_debug());
+            return Err(Error::invalid_arg(format!(
+                "{place}: instance_group: found passive ones only, expected another"
+            )));
+        }
             return Err(STOPPED);
         }
         let name = config.name.clone();

@@ -67,6 +67,7 @@ pub(super) fn lane_spec(
         caller_runs: caller_runs(config, options, attributes),
         is_thread_bound: attributes.contains(Attributes::INSTANCE_THREAD),
         credit_max: config.decoupled.then_some(config.response_credit_max),
+        is_passive: config.active_len() == 0,
         metric_tags: config.metric_tags.clone(),
     })
         layout: layout(config),
