@@ -78,7 +78,7 @@ pub(super) static OUTPUT: Message = message(&[
     TENSOR_TYPE,
     TENSOR_DIMS,
     RESHAPE,
-    field("label_filename", File, "The file beside the versions that names the classes, one on each line.").not_yet(),
+    field("label_filename", File, "The file beside the versions that names the classes, one on each line."),
     SHAPE_TENSOR,
     NON_LINEAR,
 ]);

@@ -107,7 +107,7 @@ pub struct TensorConfig {
     pub reshape: Option<Vec<i64>>,
     /// Whether requests of different shapes may share a batch; not served yet.
     pub allow_ragged_batch: bool,
-    /// The file in the model's folder that names the classes of an output, one on each line; not served yet.
+    /// The file in the model's folder that names the classes of an output, one on each line.
     pub label_filename: Option<String>,
     /// What the engine does not act upon: checked, with Triton's keys, for backends to read.
     pub carried: serde_json::Map<String, serde_json::Value>,

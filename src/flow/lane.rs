@@ -429,6 +429,7 @@ impl Lane {
             rows_max: self.spec.rows_max,
             is_decoupled: self.spec.credit_max.is_some(),
             load_ns: self.load_ns(),
+            layout: self.spec.layout.clone(),
         }
     }
 
@@ -436,7 +437,6 @@ impl Lane {
         Bounds {
             instances: core.instances.len(),
             rows_max: self.spec.policy.rows_max.max(1),
-            layout: self.spec.layout.clone(),
             wait_ns_max: self.spec.timeout_default,
             queue_len: self.word.read().queued(),
             queue_len_max: self.spec.queued_max,

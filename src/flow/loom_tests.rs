@@ -117,7 +117,14 @@ impl Default for Plan {
 }
 
 fn port(name: &str) -> Port {
-    Port { name: name.into(), dtype: DataType::Uint8, dims: Some(vec![1]), is_optional: false, is_offered: true }
+    Port {
+        name: name.into(),
+        dtype: DataType::Uint8,
+        dims: Some(vec![1]),
+        is_optional: false,
+        is_offered: true,
+        labels: None,
+    }
 }
 
 impl Plan {
@@ -137,17 +144,17 @@ impl Plan {
             caller_runs: self.caller_runs,
             is_thread_bound: false,
             credit_max: self.credit_max,
+            is_passive: false,
             metric_tags: Default::default(),
+            layout: Default::default(),
         }
     }
 
     fn bench(&self) -> Bench {
         let (clock, log) = (ManualClock::new(), Arc::new(Log::default()));
         let services = Arc::new(Services {
-            is_passive: false,
             clock: Clock::Manual(clock.clone()),
             workers: Workers::new(0, self.workers_max, log.clone()),
-            layout: Default::default(),
             timekeeper: Timekeeper::new(Clock::Manual(clock.clone())),
             messenger: Messenger::new(),
             blocks: BlockPool::new(),

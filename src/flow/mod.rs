@@ -79,6 +79,7 @@
 
 mod answer;
 mod batch;
+mod classes;
 mod doze;
 mod execute;
 mod execution;
@@ -111,6 +112,7 @@ mod worker;
 
 pub(crate) use answer::{cancel, outcome};
 pub(crate) use batch::Policy;
+pub use classes::Class;
 pub(crate) use doze::Demand;
 pub(crate) use instance::InstanceCell;
 pub(crate) use lane::{Lane, Manner};

@@ -666,7 +666,14 @@ mod tests {
     use inferlay_backend_sdk::DataType;
 
     fn port(name: &str, dtype: DataType, dims: &[i64]) -> Port {
-        Port { name: name.into(), dtype, dims: Some(dims.to_vec()), is_optional: name == "hint", is_offered: true }
+        Port {
+            name: name.into(),
+            dtype,
+            dims: Some(dims.to_vec()),
+            is_optional: name == "hint",
+            is_offered: true,
+            labels: None,
+        }
     }
 
     fn spec(rows_max: usize) -> LaneSpec {
@@ -689,17 +696,17 @@ mod tests {
             caller_runs: CallerRuns::OwnRequest,
             is_thread_bound: false,
             credit_max: None,
+            is_passive: false,
             metric_tags: Default::default(),
+            layout: Default::default(),
         }
     }
 
     fn x(rows: usize) -> Tensor {
         Tensor::from_vec(vec![0f32; rows * 2], [rows, 2]).unwrap()
     }
-            is_passive: false,
 
     fn y(rows: usize, len: usize) -> Tensor {
-            layout: Default::default(),
         Tensor::from_vec(vec![0i32; rows * len], [rows, len]).unwrap()
     }
 

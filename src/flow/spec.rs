@@ -4,6 +4,7 @@ use super::batch::Policy;
 use crate::observe::Layout;
 use inferlay_backend_sdk::{DataType, Error, Shape};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Who may execute a batch besides the workers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub(crate) struct Port {
     pub(crate) is_optional: bool,
     /// An output that the config offers.
     pub(crate) is_offered: bool,
+    /// The names of an output's classes.
+    pub(crate) labels: Option<Arc<[String]>>,
 }
 
 /// What a lane knows of its model.
@@ -55,17 +58,17 @@ pub(crate) struct LaneSpec {
     /// Of a model that may send any number of responses: how many of one request may be untaken before it is told to
     /// wait. `None`: it sends exactly one.
     pub(crate) credit_max: Option<usize>,
-    /// Labels of its metrics, beside its name and version.
-    pub(crate) metric_tags: BTreeMap<String, String>,
-}
     /// Whether it has instances, none of which is given requests.
     pub(crate) is_passive: bool,
+    /// Labels of its metrics, beside its name and version.
+    pub(crate) metric_tags: BTreeMap<String, String>,
+    /// The bounds of its histograms.
+    pub(crate) layout: Layout,
+}
 
 impl LaneSpec {
     /// Whether the first dim is a batch.
     pub(crate) fn batches(&self) -> bool {
-    /// The bounds of its histograms.
-    pub(crate) layout: Layout,
         self.rows_max > 0
     }
 
@@ -78,6 +81,12 @@ impl LaneSpec {
     pub(crate) fn offered(&self) -> u64 {
         let bits = self.outputs.iter().enumerate().filter(|(_, port)| port.is_offered);
         bits.fold(0, |mask, (index, _)| mask | bit(index))
+    }
+
+    /// The names of the classes of an output.
+    pub(crate) fn labels(&self, output: &str) -> &[String] {
+        let port = self.outputs.iter().find(|port| port.name == output);
+        port.and_then(|port| port.labels.as_deref()).unwrap_or_default()
     }
 
     /// Whether an output of a backend is what the model promises; `dtype` is `None` where there is no choice.

@@ -13,6 +13,7 @@
 
 use super::Inner;
 use super::catalog::Entry;
+use super::labels;
 use super::load::{self, Loader};
 use super::operation::Operation;
 use super::served::{Served, Source, Weights};
@@ -42,7 +43,7 @@ pub(super) struct Wish {
 }
 
 /// What a changed config means for what is loaded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Change {
     Nothing,
     /// Another number of instances.
@@ -207,7 +208,8 @@ impl Inner {
         if let Some(current) = healthy.filter(|current| same_files(current, &source))
             && let Some(served) = self.adapt(current, &source)?
         {
-            return Ok(if served.config == current.config { Loaded::Stays } else { Loaded::Serves(served) });
+            let is_as_before = served.is(current) && served.config == current.config;
+            return Ok(if is_as_before { Loaded::Stays } else { Loaded::Serves(served) });
         }
         self.load_anew(entry, source, healthy).map(Loaded::Serves)
     }
@@ -222,7 +224,10 @@ impl Inner {
         partial.decoupled.get_or_insert(model.is_decoupled());
         // One that does not fit what is loaded may fit what its backend makes of it anew, which else says why not.
         let Ok(config) = source.complete(partial, &current.config.backend, model.signature()) else { return Ok(None) };
-        match Change::of(&current.config, &config) {
+        // Labels are a lane's, and their file may change where the config does not.
+        let is_labelled = labels::are_those_of(&current.lane.spec, &labels::read(&config, source.around())?);
+        let least = if is_labelled { Change::Nothing } else { Change::Lane };
+        match Change::of(&current.config, &config).max(least) {
             Change::Nothing => Ok(Some(current.clone())),
             // What is paged is loaded by the config that it was loaded by: another one is for another load.
             _ if current.weights.source.is_some() => Ok(None),
@@ -231,7 +236,7 @@ impl Inner {
                 let weights =
                     Weights::counting(model, current.weights.attributes, source.mark(), current.weights.ledger.clone());
                 let served =
-                    load::serve(&self.services, &self.options, (config, source.version), weights, source.beside())?;
+                    load::serve(&self.services, &self.options, (config, source.version), weights, source.around())?;
                 served.lane.set_load_ns(current.lane.load_ns());
                 Ok(Some(served))
             }
@@ -252,12 +257,12 @@ impl Inner {
         if wanted > INSTANCES_MAX {
             return Err(Error::invalid_arg(format!("found {wanted} instances, expected at most {INSTANCES_MAX}")));
         }
+        let active = config.instance_groups.iter().find(|group| !group.is_passive);
+        let device = active.map_or(Ok(Device::Cpu), super::spec::device)?;
         let mut cells = Vec::new();
         for more in 0..wanted.saturating_sub(found) {
             let threads_max = self.options.execution_threads_max;
             let spec = InstanceSpec { index: lane.next_index() + more, device, threads_max };
-        let active = config.instance_groups.iter().find(|group| !group.is_passive);
-        let device = active.map_or(Ok(Device::Cpu), super::spec::device)?;
             cells.push(load::cell(model, &spec, lane.spec.is_thread_bound)?);
         }
         let cells = warm_up(&config, source.beside(), &lane.spec, cells, &self.services)?;
@@ -355,23 +360,23 @@ mod tests {
     #[test]
     fn a_changed_config_costs_no_more_than_it_must() {
         let old = || ModelConfig::new("m").input("x", DataType::Fp32, [2]).max_batch_size(8);
+        let group =
+            |count, is_passive| InstanceGroup { count, is_passive, name: count.to_string(), ..Default::default() };
+        let passive = |count| ModelConfig { instance_groups: vec![group(1, false), group(count, true)], ..old() };
+        assert_eq!(Change::of(&passive(1), &passive(2)), Change::Lane);
         let rows = [
             (old(), Change::Nothing),
             (ModelConfig { version_policy: VersionPolicy::All, ..old() }, Change::Nothing),
             (old().instances(3), Change::Instances),
             (old().queue_size_max(7), Change::Lane),
-        let group =
-            |count, is_passive| InstanceGroup { count, is_passive, name: count.to_string(), ..Default::default() };
-        let passive = |count| ModelConfig { instance_groups: vec![group(1, false), group(count, true)], ..old() };
-        assert_eq!(Change::of(&passive(1), &passive(2)), Change::Lane);
             (old().instances(3).dynamic_batching(DynamicBatching::default()), Change::Lane),
             (old().default_timeout_us(5).caller_runs(CallerRuns::Never), Change::Lane),
+            (passive(1), Change::Lane),
             (old().max_batch_size(9), Change::Model),
             (old().parameter("threads", "2"), Change::Model),
             (old().instances(3).input("y", DataType::Fp32, [2]), Change::Model),
         ];
         for (new, change) in rows {
-            (passive(1), Change::Lane),
             assert_eq!(Change::of(&old(), &new), change, "{new:?}");
         }
     }

@@ -14,6 +14,7 @@
 //! Runs on the thread that calls it, and blocks on the file system.
 
 use super::builder::{Options, ServerBuilder};
+use super::labels::{self, Around};
 use super::lifecycle::choice;
 use super::load::detect;
 use crate::config::{self, ConfigError, ConfigErrors, PartialConfig, default_file_names};
@@ -254,6 +255,10 @@ impl<'a> Look<'a> {
         for version in versions {
             let Some(files) = model.versions.get(version) else { continue };
             if let Err(error) = self.options.trust.admit(model, *version) {
+                self.told(Severity::Error, error.at(format_args!("version {version}")).message());
+            }
+            let around = Around { beside: model.beside.as_deref(), version: Some(&**files) };
+            for error in labels::faults(partial, around) {
                 self.told(Severity::Error, error.at(format_args!("version {version}")).message());
             }
             let Err(error) = self.model_file(&**files, partial) else { continue };

@@ -12,6 +12,7 @@ mod events;
 mod future;
 mod gate;
 mod jobs;
+mod labels;
 mod lifecycle;
 mod lint;
 mod load;

@@ -366,7 +366,7 @@ impl Inner {
             let version = source.version;
             let weights = Weights::paged(source.clone(), served.weights.attributes, served.weights.about());
             weights.come_back(model, room);
-            let other = load::serve(&self.services, &self.options, (config, version), weights, source.beside())?;
+            let other = load::serve(&self.services, &self.options, (config, version), weights, source.around())?;
             other.lane.set_load_ns(load_ns);
             self.settle(pager, entry, &other);
             if entry.replace(version, served, &other) {
@@ -446,7 +446,7 @@ impl Inner {
             let Opened { model, config, attributes, load_ns } = loader.open(&source)?;
             let weights = Weights::new(model, attributes, source.mark());
             let served =
-                load::serve(&self.services, &self.options, (config, source.version), weights, source.beside())?;
+                load::serve(&self.services, &self.options, (config, source.version), weights, source.around())?;
             served.lane.set_load_ns(load_ns);
             return Ok(served);
         };
@@ -473,10 +473,9 @@ impl Inner {
         let wanted = Wanted { model: entry.name(), about: about.clone(), beside: current, waits: &|| false };
         let room = pager.room(&wanted)?;
         let Opened { model, config, attributes, load_ns } = loader.open(&source)?;
-        let (version, beside) = (source.version, source.found.beside.clone());
-        let weights = Weights::paged(source, attributes, about);
+        let (version, weights) = (source.version, Weights::paged(source.clone(), attributes, about));
         weights.come_back(model, room);
-        let served = load::serve(&self.services, &self.options, (config, version), weights, beside.as_deref())?;
+        let served = load::serve(&self.services, &self.options, (config, version), weights, source.around())?;
         served.lane.set_load_ns(load_ns);
         self.settle(pager, entry, &served);
         Ok(served)

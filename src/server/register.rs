@@ -1,5 +1,6 @@
 //! Models of the application's own, registered while the server runs: functions, and queues that batches are pulled from.
 
+use super::labels::Around;
 use super::model::ModelHandle;
 use super::served::Weights;
 use super::{STOPPED, ServerHandle, load};
@@ -57,18 +58,19 @@ impl ServerHandle {
     ) -> Result<ModelHandle, Error> {
         repository::check_model_name(&config.name)?;
         config.check()?;
-        if !self.is_live() {
         if config.active_len() == 0 {
             let place = format!("model '{}'", config.name.escape_debug());
             return Err(Error::invalid_arg(format!(
                 "{place}: instance_group: found passive ones only, expected another"
             )));
         }
+        if !self.is_live() {
             return Err(STOPPED);
         }
         let name = config.name.clone();
         let weights = Weights::new(model, Attributes::CALLER_OK, None);
-        let mut served = load::serve(&self.inner.services, &self.inner.options, (config, 1), weights, None)?;
+        let mut served =
+            load::serve(&self.inner.services, &self.inner.options, (config, 1), weights, Around::default())?;
         served.line = line;
         let entry = self.inner.catalog.entry_or_new(&name);
         entry.put_first(1, served, &self.inner.catalog.events)?;

@@ -4,6 +4,7 @@
 //! the version retires or goes to make room, whoever still holds a handle.
 
 use super::budget::Use;
+use super::labels::Around;
 use super::paging::Room;
 use crate::backend::Line;
 use crate::config::{ConfigErrors, ModelConfig, PartialConfig};
@@ -76,6 +77,11 @@ impl Source {
     /// What lies beside the versions.
     pub(super) fn beside(&self) -> Option<&dyn ModelFiles> {
         self.found.beside.as_deref()
+    }
+
+    /// What labels and data for warming up are read from.
+    pub(super) fn around(&self) -> Around<'_> {
+        Around { beside: self.beside(), version: self.files() }
     }
 
     pub(super) fn files(&self) -> Option<&dyn ModelFiles> {

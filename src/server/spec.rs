@@ -69,11 +69,10 @@ pub(super) fn lane_spec(
         credit_max: config.decoupled.then_some(config.response_credit_max),
         is_passive: config.active_len() == 0,
         metric_tags: config.metric_tags.clone(),
-    })
         layout: layout(config),
+    })
 }
 
-fn port(spec: &TensorSpec, stated: &[TensorConfig], has_batch: bool) -> Port {
 /// The bounds of the histograms.
 fn layout(config: &ModelConfig) -> Layout {
     let mut layout = Layout::default();
@@ -81,6 +80,7 @@ fn layout(config: &ModelConfig) -> Layout {
     layout
 }
 
+fn port(spec: &TensorSpec, stated: &[TensorConfig], has_batch: bool) -> Port {
     let config = stated.iter().find(|config| config.name == spec.name);
     let own = || spec.dims.as_ref().map(|dims| dims.get(usize::from(has_batch)..).unwrap_or_default().to_vec());
     Port {
@@ -93,6 +93,7 @@ fn layout(config: &ModelConfig) -> Layout {
         },
         is_optional: config.map_or(spec.optional, |config| config.optional || spec.optional),
         is_offered: config.is_some(),
+        labels: None,
     }
 }
 

@@ -95,7 +95,6 @@ fn what_is_not_served_yet_is_warned_of_with_its_place_and_refused_by_a_strict_se
         ("input { name: 'x' dims: 1 reshape { } }", "1:27: input[0].reshape: is not served yet"),
         ("output { name: 'x' dims: 1 reshape { } }", "1:28: output[0].reshape: is not served yet"),
         ("input { name: 'x' allow_ragged_batch: true }", "1:19: input[0].allow_ragged_batch: is not served yet"),
-        ("output { name: 'x' label_filename: 'l' }", "1:20: output[0].label_filename: is not served yet"),
         ("batch_input { }", "1:1: batch_input: is not served yet"),
         ("batch_output { }", "1:1: batch_output: is not served yet"),
         ("sequence_batching { }", "1:1: sequence_batching: is not served yet"),
