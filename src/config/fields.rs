@@ -87,7 +87,7 @@ const TENSOR_TYPE: Field = field("data_type", DataType, "The type of its element
 const TENSOR_DIMS: Field =
     field("dims", DIM, "Its dims, -1 for one that varies; without the batch if the model batches.").list();
 const RESHAPE: Field =
-    field("reshape", Kind::Message(&SHAPE), "The dims by which the backend knows it, where they differ.").not_yet();
+    field("reshape", Kind::Message(&SHAPE), "The dims by which the backend knows it, where they differ.");
 const SHAPE_TENSOR: Field = field("is_shape_tensor", Flag, "Whether TensorRT takes it as a shape.").backend();
 const NON_LINEAR: Field =
     field("is_non_linear_format_io", Flag, "Whether TensorRT takes it in a layout of its own.").backend();

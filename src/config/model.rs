@@ -103,7 +103,7 @@ pub struct TensorConfig {
     pub dims: Vec<i64>,
     /// Whether a request may leave it out.
     pub optional: bool,
-    /// The dims by which the backend knows it, where they differ; not served yet.
+    /// The dims by which the backend knows it, where they differ.
     pub reshape: Option<Vec<i64>>,
     /// Whether requests of different shapes may share a batch; not served yet.
     pub allow_ragged_batch: bool,

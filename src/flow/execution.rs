@@ -61,6 +61,16 @@ impl Bench {
                 output.handed = OnceCell::from(Tensor::new(port.dtype, shape, buffer)?);
             }
         }
+        if spec.shaping.outputs { self.turn_outward(spec) } else { Ok(()) }
+    }
+
+    /// Gives outputs the dims that clients know.
+    fn turn_outward(&mut self, spec: &LaneSpec) -> Result<(), Error> {
+        for (index, output) in self.outputs.iter_mut().enumerate() {
+            if let Some(tensor) = output.handed.take() {
+                output.handed = OnceCell::from(spec.outward(index, tensor)?);
+            }
+        }
         Ok(())
     }
 

@@ -126,7 +126,7 @@ pub use request::{Refused, Request};
 pub(crate) use response::Answered;
 pub use response::Response;
 pub(crate) use services::{Services, Tuning};
-pub(crate) use spec::{CallerRuns, LaneSpec, Port};
+pub(crate) use spec::{CallerRuns, LaneSpec, Port, Shaping};
 pub(crate) use stream::{Delivery, Listener, Stream};
 #[cfg(feature = "capi")]
 pub(crate) use stream::{Listen, Untaken};

@@ -392,6 +392,9 @@ impl<'a> Request<'a> {
             }
         }
         ask.inputs.resize_with(spec.inputs.len(), || None);
+        if spec.shaping.inputs {
+            ask.inputs.iter_mut().enumerate().for_each(|(index, input)| spec.inward(index, input));
+        }
         // Most requests have none of these, and a look is cheaper than emptying an empty list.
         if !self.into.is_empty() {
             let memory = self.into.drain(..).zip(&checked.into);
@@ -670,6 +673,7 @@ mod tests {
             name: name.into(),
             dtype,
             dims: Some(dims.to_vec()),
+            backend_dims: Some(dims.to_vec()),
             is_optional: name == "hint",
             is_offered: true,
             labels: None,
@@ -686,6 +690,7 @@ mod tests {
                 port("hint", DataType::Bool, &[1]),
             ],
             outputs: vec![port("a", DataType::Fp32, &[2]), port("b", DataType::Fp32, &[2])],
+            shaping: Default::default(),
             rows_max,
             policy: Policy::default(),
             queued_max: 8,

@@ -2,7 +2,8 @@
 
 use super::batch::Policy;
 use crate::observe::Layout;
-use inferlay_backend_sdk::{DataType, Error, Shape};
+use crate::tensor::reshape::reshape;
+use inferlay_backend_sdk::{DataType, Error, Shape, Tensor};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -23,14 +24,25 @@ pub(crate) enum CallerRuns {
 pub(crate) struct Port {
     pub(crate) name: String,
     pub(crate) dtype: DataType,
-    /// Its dims without the batch; -1 varies. `None`: any rank.
+    /// The dims that requests and responses have, without the batch; -1 varies. `None`: any rank.
     pub(crate) dims: Option<Vec<i64>>,
+    /// Those by which the backend knows it.
+    pub(crate) backend_dims: Option<Vec<i64>>,
     /// An input that may be left out.
     pub(crate) is_optional: bool,
     /// An output that the config offers.
     pub(crate) is_offered: bool,
     /// The names of an output's classes.
     pub(crate) labels: Option<Arc<[String]>>,
+}
+
+/// What some of the inputs or outputs are like, looked up once per request or execution.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Shaping {
+    /// Whether an input has other dims for the backend than for clients.
+    pub(crate) inputs: bool,
+    /// Whether an output has.
+    pub(crate) outputs: bool,
 }
 
 /// What a lane knows of its model.
@@ -42,6 +54,7 @@ pub(crate) struct LaneSpec {
     pub(crate) inputs: Vec<Port>,
     /// As `inputs`.
     pub(crate) outputs: Vec<Port>,
+    pub(crate) shaping: Shaping,
     /// The most rows of one request, and of a batch; 0: the first dim is not a batch.
     pub(crate) rows_max: usize,
     pub(crate) policy: Policy,
@@ -114,7 +127,7 @@ impl LaneSpec {
             return Err(wrong(&format_args!("shape {shape}"), &format_args!("{rows} rows")));
         }
         let rest = if self.batches() { &shape[1..] } else { &shape[..] };
-        match &port.dims {
+        match &port.backend_dims {
             Some(dims) if !LaneSpec::fits(dims, rest) => {
                 Err(wrong(&format_args!("dims {rest:?}"), &format_args!("{dims:?}")))
             }
@@ -122,10 +135,41 @@ impl LaneSpec {
         }
     }
 
+    /// An input as the backend sees it, in place: the same memory under other dims.
+    pub(crate) fn inward(&self, index: usize, tensor: &mut Option<Tensor>) {
+        let Port { dims: Some(dims), backend_dims: Some(backend_dims), .. } = &self.inputs[index] else { return };
+        if dims != backend_dims {
+            // What it was checked for at the door cannot fail here.
+            *tensor = tensor.take().and_then(|tensor| reshape(tensor, self.batch_dims(), (dims, backend_dims)).ok());
+        }
+    }
+
+    /// An output as clients see it.
+    ///
+    /// # Errors
+    /// `INVALID_ARG` for one that was not checked.
+    pub(crate) fn outward(&self, index: usize, tensor: Tensor) -> Result<Tensor, Error> {
+        let Port { dims: Some(dims), backend_dims: Some(backend_dims), .. } = &self.outputs[index] else {
+            return Ok(tensor);
+        };
+        if dims == backend_dims { Ok(tensor) } else { reshape(tensor, self.batch_dims(), (backend_dims, dims)) }
+    }
+
+    fn batch_dims(&self) -> usize {
+        usize::from(self.batches())
+    }
+
     /// Whether dims agree with those of a port.
     pub(crate) fn fits(expected: &[i64], found: &[usize]) -> bool {
         let fit = |(expected, found): (&i64, &usize)| *expected < 0 || usize::try_from(*expected) == Ok(*found);
         expected.len() == found.len() && expected.iter().zip(found).all(fit)
+    }
+}
+
+impl Shaping {
+    pub(crate) fn of(inputs: &[Port], outputs: &[Port]) -> Self {
+        let is_reshaped = |port: &Port| port.dims != port.backend_dims;
+        Shaping { inputs: inputs.iter().any(is_reshaped), outputs: outputs.iter().any(is_reshaped) }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::builder::Options;
 use crate::config::{self, InstanceGroup, InstanceKind, ModelConfig, TensorConfig};
-use crate::flow::{CallerRuns, INSTANCES_MAX, LaneSpec, Policy, Port, QUEUED_MAX};
+use crate::flow::{CallerRuns, INSTANCES_MAX, LaneSpec, Policy, Port, QUEUED_MAX, Shaping};
 use crate::observe::Layout;
 use inferlay_backend_sdk::{Attributes, Device, Error, ErrorKind, Signature, TensorSpec};
 
@@ -52,11 +52,14 @@ pub(super) fn lane_spec(
     let levels = batching.map_or(0, |batching| batching.priority_levels as usize);
     let level_default = batching.map_or(0, |batching| (batching.default_priority_level as usize).saturating_sub(1));
     let has_batch = config.max_batch_size > 0;
+    let inputs: Vec<_> = signature.inputs.iter().map(|spec| port(spec, &config.inputs, has_batch)).collect();
+    let outputs: Vec<_> = signature.outputs.iter().map(|spec| port(spec, &config.outputs, has_batch)).collect();
     Ok(LaneSpec {
         model: config.name.clone(),
         version,
-        inputs: signature.inputs.iter().map(|spec| port(spec, &config.inputs, has_batch)).collect(),
-        outputs: signature.outputs.iter().map(|spec| port(spec, &config.outputs, has_batch)).collect(),
+        shaping: Shaping::of(&inputs, &outputs),
+        inputs,
+        outputs,
         rows_max: config.max_batch_size,
         policy,
         queued_max: config.queue_size_max.clamp(1, QUEUED_MAX),
@@ -83,14 +86,14 @@ fn layout(config: &ModelConfig) -> Layout {
 fn port(spec: &TensorSpec, stated: &[TensorConfig], has_batch: bool) -> Port {
     let config = stated.iter().find(|config| config.name == spec.name);
     let own = || spec.dims.as_ref().map(|dims| dims.get(usize::from(has_batch)..).unwrap_or_default().to_vec());
+    // Of a model that does not know its own rank, a config without dims says nothing either.
+    let stated = config.filter(|config| spec.dims.is_some() || !config.dims.is_empty());
+    let dims = stated.map_or_else(own, |config| Some(config.dims.clone()));
     Port {
         name: spec.name.clone(),
         dtype: spec.dtype,
-        // Of a model that does not know its own rank, a config without dims says nothing either.
-        dims: match config {
-            Some(config) if spec.dims.is_some() || !config.dims.is_empty() => Some(config.dims.clone()),
-            _ => own(),
-        },
+        backend_dims: stated.and_then(|config| config.reshape.clone()).or_else(|| dims.clone()),
+        dims,
         is_optional: config.map_or(spec.optional, |config| config.optional || spec.optional),
         is_offered: config.is_some(),
         labels: None,

@@ -219,6 +219,31 @@ impl Tensor {
         }
     }
 
+    /// The same elements in the same order, in another shape.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidArg`] when the shape has another number of elements.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::Tensor;
+    /// let flat = Tensor::from_vec(vec![1i32, 2, 3, 4], [4]).unwrap();
+    /// let square = flat.clone().reshaped([2, 2]).unwrap();
+    /// assert_eq!(square.rows(1, 1).unwrap().view().as_slice::<i32>().unwrap(), [3, 4]);
+    /// assert_eq!(square.data().pointer(), flat.data().pointer());
+    /// assert!(flat.reshaped([5]).is_err());
+    /// ```
+    pub fn reshaped(self, shape: impl Into<Shape>) -> Result<Self, Error> {
+        let shape = shape.into();
+        if shape.elements() != self.shape.elements() {
+            return Err(Error::invalid_arg(format!(
+                "found shape {shape}, expected as many elements as {}",
+                self.shape
+            )));
+        }
+        Ok(Tensor { shape, ..self })
+    }
+
     /// `rows` rows from `first` on, along the first dim, sharing the memory.
     ///
     /// # Errors
