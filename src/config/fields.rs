@@ -14,10 +14,8 @@ pub(super) static CONFIG: Message = message(&[
     field("max_batch_size", whole(&limits::BATCH_SIZE), "The largest batch; 0 for a model that does not batch."),
     field("input", Kind::Message(&INPUT), "The inputs.").list(),
     field("output", Kind::Message(&OUTPUT), "The outputs that are served.").list(),
-    field("batch_input", Kind::Message(&BATCH_INPUT), "Inputs that the batch itself determines.").list().not_yet(),
-    field("batch_output", Kind::Message(&BATCH_OUTPUT), "Outputs that are scattered by the shape of an input.")
-        .list()
-        .not_yet(),
+    field("batch_input", Kind::Message(&BATCH_INPUT), "Inputs that the batch itself determines.").list(),
+    field("batch_output", Kind::Message(&BATCH_OUTPUT), "Outputs that are scattered by the shape of an input.").list(),
     field("optimization", Kind::Message(&OPTIMIZATION), "How the framework optimizes and places the model.").backend(),
     field("dynamic_batching", Kind::Message(&DYNAMIC_BATCHING), "How requests are batched together."),
     field("sequence_batching", Kind::Message(&SEQUENCE_BATCHING), "How requests of one sequence are kept together.")
@@ -68,7 +66,7 @@ pub(super) static INPUT: Message = message(&[
     TENSOR_DIMS,
     RESHAPE,
     SHAPE_TENSOR,
-    field("allow_ragged_batch", Flag, "Whether requests of different shapes may share a batch.").not_yet(),
+    field("allow_ragged_batch", Flag, "Whether requests of different shapes may share a batch."),
     field("optional", Flag, "Whether a request may leave it out."),
     NON_LINEAR,
 ]);

@@ -43,9 +43,9 @@ pub struct ModelConfig {
     pub inputs: Vec<TensorConfig>,
     /// The outputs that are served, in the model's own order where the model names them.
     pub outputs: Vec<TensorConfig>,
-    /// The inputs of the model that each batch determines; not served yet.
+    /// The inputs of the model that each batch determines.
     pub batch_inputs: Vec<BatchInput>,
-    /// The outputs that are handed out by the shape of an input; not served yet.
+    /// The outputs that are handed out by the shape of an input.
     pub batch_outputs: Vec<BatchOutput>,
     /// Which instances execute; never empty.
     pub instance_groups: Vec<InstanceGroup>,
@@ -105,7 +105,7 @@ pub struct TensorConfig {
     pub optional: bool,
     /// The dims by which the backend knows it, where they differ.
     pub reshape: Option<Vec<i64>>,
-    /// Whether requests of different shapes may share a batch; not served yet.
+    /// Whether requests of different shapes may share a batch: the model gets the elements of all as one dim.
     pub allow_ragged_batch: bool,
     /// The file in the model's folder that names the classes of an output, one on each line.
     pub label_filename: Option<String>,

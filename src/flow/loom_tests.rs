@@ -122,6 +122,8 @@ fn port(name: &str) -> Port {
         dtype: DataType::Uint8,
         dims: Some(vec![1]),
         backend_dims: Some(vec![1]),
+        join: Default::default(),
+        scatter: None,
         is_optional: false,
         is_offered: true,
         labels: None,

@@ -1,10 +1,12 @@
 //! What a lane knows of its model: names, types, dims and limits. Checked once when the model loads; plain values.
 
 use super::batch::Policy;
+use crate::backend::joint::{Join, Scatter};
 use crate::observe::Layout;
 use crate::tensor::reshape::reshape;
 use inferlay_backend_sdk::{DataType, Error, Shape, Tensor};
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::sync::Arc;
 
 /// Who may execute a batch besides the workers.
@@ -28,6 +30,10 @@ pub(crate) struct Port {
     pub(crate) dims: Option<Vec<i64>>,
     /// Those by which the backend knows it.
     pub(crate) backend_dims: Option<Vec<i64>>,
+    /// How an input of a batch is made.
+    pub(crate) join: Join,
+    /// How an output is handed out, if not by rows.
+    pub(crate) scatter: Option<Scatter>,
     /// An input that may be left out.
     pub(crate) is_optional: bool,
     /// An output that the config offers.
@@ -41,8 +47,12 @@ pub(crate) struct Port {
 pub(crate) struct Shaping {
     /// Whether an input has other dims for the backend than for clients.
     pub(crate) inputs: bool,
-    /// Whether an output has.
+    /// Whether an output has, or is handed out otherwise than by rows.
     pub(crate) outputs: bool,
+    /// Whether an output is handed out otherwise than by rows.
+    pub(crate) scatters: bool,
+    /// Whether an input is one dim for the backend.
+    pub(crate) flat: bool,
 }
 
 /// What a lane knows of its model.
@@ -116,10 +126,7 @@ impl LaneSpec {
         let Some(port) = self.outputs.get(index) else {
             return Err(Error::not_found(format!("{}: output {index} of {}", self.place(), self.outputs.len())));
         };
-        let wrong = |found: &dyn std::fmt::Display, expected: &dyn std::fmt::Display| {
-            let place = self.place();
-            Error::invalid_arg(format!("{place}: output '{}': found {found}, expected {expected}", port.name))
-        };
+        let wrong = |found: &dyn Display, expected: &dyn Display| self.wrong_output(port, found, expected);
         if let Some(dtype) = dtype.filter(|dtype| *dtype != port.dtype) {
             return Err(wrong(&dtype, &port.dtype));
         }
@@ -133,6 +140,18 @@ impl LaneSpec {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Why an output is refused.
+    pub(super) fn wrong_output(&self, port: &Port, found: &dyn Display, expected: &dyn Display) -> Error {
+        let place = self.place();
+        Error::invalid_arg(format!("{place}: output '{}': found {found}, expected {expected}", port.name))
+    }
+
+    /// How an output is handed out, if not by rows.
+    #[inline]
+    pub(super) fn scatter(&self, index: usize) -> Option<&Scatter> {
+        if self.shaping.scatters { self.outputs.get(index)?.scatter.as_ref() } else { None }
     }
 
     /// An input as the backend sees it, in place: the same memory under other dims.
@@ -166,10 +185,25 @@ impl LaneSpec {
     }
 }
 
+impl Port {
+    /// Whether requests may differ in it that may not share a batch.
+    pub(super) fn is_open(&self) -> bool {
+        let is_any_rank = self.dims.is_none();
+        match self.join {
+            Join::Rows => self.is_optional || is_any_rank || self.dims.as_ref().is_some_and(|dims| dims.contains(&-1)),
+            Join::Flat => self.is_optional || is_any_rank,
+            Join::Told { .. } => false,
+        }
+    }
+}
+
 impl Shaping {
     pub(crate) fn of(inputs: &[Port], outputs: &[Port]) -> Self {
         let is_reshaped = |port: &Port| port.dims != port.backend_dims;
-        Shaping { inputs: inputs.iter().any(is_reshaped), outputs: outputs.iter().any(is_reshaped) }
+        let scatters = outputs.iter().any(|port| port.scatter.is_some());
+        let outputs = scatters || outputs.iter().any(is_reshaped);
+        let flat = inputs.iter().any(|port| port.join == Join::Flat);
+        Shaping { inputs: inputs.iter().any(is_reshaped), outputs, scatters, flat }
     }
 }
 

@@ -4,6 +4,7 @@ use super::labels::Around;
 use super::model::ModelHandle;
 use super::served::Weights;
 use super::{STOPPED, ServerHandle, load};
+use crate::backend::joint::Joints;
 use crate::backend::{BatchQueue, Line, PulledModel};
 use crate::config::ModelConfig;
 use crate::repository;
@@ -43,7 +44,9 @@ impl ServerHandle {
     pub fn register_pulled_model(&self, config: ModelConfig) -> Result<BatchQueue, Error> {
         let services = self.inner.services.clone();
         let small_output_len_max = services.tuning.small_output_len_max;
-        let line = Line::new(config.name.clone(), load::stated(&config), services, small_output_len_max);
+        let signature = load::stated(&config);
+        let joints = Joints::of(&config, &signature);
+        let line = Line::new(config.name.clone(), (signature, joints), services, small_output_len_max);
         let queue = BatchQueue::new(line.clone());
         self.register(config, Arc::new(PulledModel(line.clone())), Some(line))?;
         Ok(queue)

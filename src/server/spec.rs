@@ -1,6 +1,7 @@
 //! From a complete config and the model's own signature to what a lane must know. Pure.
 
 use super::builder::Options;
+use crate::backend::joint::{Join, Scatter};
 use crate::config::{self, InstanceGroup, InstanceKind, ModelConfig, TensorConfig};
 use crate::flow::{CallerRuns, INSTANCES_MAX, LaneSpec, Policy, Port, QUEUED_MAX, Shaping};
 use crate::observe::Layout;
@@ -51,9 +52,8 @@ pub(super) fn lane_spec(
     };
     let levels = batching.map_or(0, |batching| batching.priority_levels as usize);
     let level_default = batching.map_or(0, |batching| (batching.default_priority_level as usize).saturating_sub(1));
-    let has_batch = config.max_batch_size > 0;
-    let inputs: Vec<_> = signature.inputs.iter().map(|spec| port(spec, &config.inputs, has_batch)).collect();
-    let outputs: Vec<_> = signature.outputs.iter().map(|spec| port(spec, &config.outputs, has_batch)).collect();
+    let inputs: Vec<_> = signature.inputs.iter().map(|spec| input(spec, config, signature)).collect();
+    let outputs: Vec<_> = signature.outputs.iter().map(|spec| output(spec, config, signature)).collect();
     Ok(LaneSpec {
         model: config.name.clone(),
         version,
@@ -83,6 +83,20 @@ fn layout(config: &ModelConfig) -> Layout {
     layout
 }
 
+fn input(spec: &TensorSpec, config: &ModelConfig, signature: &Signature) -> Port {
+    let port = port(spec, &config.inputs, config.max_batch_size > 0);
+    match Join::of(&spec.name, config, signature) {
+        // Requests do not have it.
+        join @ Join::Told { .. } => Port { join, dims: None, backend_dims: None, is_optional: true, ..port },
+        join => Port { join, ..port },
+    }
+}
+
+fn output(spec: &TensorSpec, config: &ModelConfig, signature: &Signature) -> Port {
+    let port = port(spec, &config.outputs, config.max_batch_size > 0);
+    Port { scatter: Scatter::of(&spec.name, config, signature), ..port }
+}
+
 fn port(spec: &TensorSpec, stated: &[TensorConfig], has_batch: bool) -> Port {
     let config = stated.iter().find(|config| config.name == spec.name);
     let own = || spec.dims.as_ref().map(|dims| dims.get(usize::from(has_batch)..).unwrap_or_default().to_vec());
@@ -94,6 +108,8 @@ fn port(spec: &TensorSpec, stated: &[TensorConfig], has_batch: bool) -> Port {
         dtype: spec.dtype,
         backend_dims: stated.and_then(|config| config.reshape.clone()).or_else(|| dims.clone()),
         dims,
+        join: Join::Rows,
+        scatter: None,
         is_optional: config.map_or(spec.optional, |config| config.optional || spec.optional),
         is_offered: config.is_some(),
         labels: None,

@@ -328,6 +328,26 @@ impl<'a> TensorRef<'a> {
         self.shape
     }
 
+    /// The same elements in the same order, in another shape.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidArg`] when the shape has another number of elements.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{Error, Shape, Tensor};
+    /// let tensor = Tensor::from_vec(vec![1i32, 2, 3, 4], [2, 2])?;
+    /// let flat = Shape::from([4]);
+    /// assert_eq!(tensor.view().reshaped(&flat)?.as_slice::<i32>()?, [1, 2, 3, 4]);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn reshaped(self, shape: &'a Shape) -> Result<Self, Error> {
+        if shape.elements() == self.shape.elements() {
+            return Ok(TensorRef { shape, ..self });
+        }
+        Err(Error::invalid_arg(format!("found shape {shape}, expected as many elements as {}", self.shape)))
+    }
+
     /// The memory of the elements (of `BYTES`: of their contents).
     ///
     /// # Examples
