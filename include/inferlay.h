@@ -169,6 +169,12 @@ struct inferlay_abi_host;
 // All, when it starts, and whatever changes in the repositories afterwards.
 #define INFERLAY_MODEL_CONTROL_POLL 2
 
+// SHA-256, which every system can check: `sha256sum --check inferlay.manifest`.
+#define INFERLAY_SUM_SHA256 0
+
+// BLAKE3, a few times faster on large files.
+#define INFERLAY_SUM_BLAKE3 1
+
 // The request starts its sequence.
 #define INFERLAY_SEQUENCE_START 1
 
@@ -207,6 +213,12 @@ struct inferlay_abi_host;
 
 // A truth value.
 #define INFERLAY_PARAMETER_BOOL 4
+
+// YAML, and so may be JSON. The default.
+#define INFERLAY_CONFIG_FORMAT_YAML 0
+
+// The text format of protocol buffers, as `config.pbtxt` has it.
+#define INFERLAY_CONFIG_FORMAT_PBTXT 1
 
 // Known, and not asked to be loaded.
 #define INFERLAY_STATE_UNKNOWN 0
@@ -346,6 +358,32 @@ typedef struct {
   // The number of names; 0 when all are served as their folders are called.
   size_t names_len;
 } inferlay_repository;
+
+// A repository that lies elsewhere, and the folder that its copies are kept in. Set `struct_size` to
+// `sizeof(inferlay_source)`, and what is not used to 0.
+typedef struct {
+  // `sizeof(inferlay_source)`.
+  size_t struct_size;
+  // Where it lies: `file:///folder`, such as a drive of the network; or, of a library that was built with the feature
+  // `object-store`, `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`, or `https://host/folder`
+  // where WebDAV is spoken.
+  const char *url;
+  // The folder for copies. Several servers and processes may share it; only users who may change the models should be
+  // able to write into it.
+  const char *cache;
+  // Names of options of an object store, such as `aws_endpoint` and `aws_region`.
+  const char *const *option_names;
+  // Their values, one for each of `option_names`.
+  const char *const *option_values;
+  // The number of options.
+  size_t options_len;
+  // Whether the environment variables `AWS_*`, `AZURE_*` and `GOOGLE_*` are options, too; those that are given go
+  // first.
+  bool from_environment;
+} inferlay_source;
+
+// How the sum of a file is computed: one of `INFERLAY_SUM_*`.
+typedef uint32_t inferlay_sum;
 
 // The type of a tensor's elements: one of `INFERLAY_TYPE_*`, with the names of KServe v2 and the numbers of Triton.
 // Elements are little-endian; BOOL is one byte; FP16 and BF16 are raw 16 bits.
@@ -522,12 +560,15 @@ typedef struct {
   size_t string_len;
 } inferlay_parameter;
 
+// What the text of a config is: one of `INFERLAY_CONFIG_FORMAT_*`.
+typedef uint32_t inferlay_config_format;
+
 // How a model is to be loaded, where that is not what its folder says. Set `struct_size` to
 // `sizeof(inferlay_load_options)`, and what is not used to 0.
 typedef struct {
   // `sizeof(inferlay_load_options)`.
   size_t struct_size;
-  // In the place of the model's own config: YAML or JSON; NULL for its own.
+  // In the place of the model's own config: YAML or JSON, or what `config_format` says; NULL for its own.
   const char *config;
   // The versions to load, whatever the config's `version_policy` says; each must be there.
   const uint64_t *versions;
@@ -538,6 +579,8 @@ typedef struct {
   const inferlay_file *const *files;
   // The number of files; 0 for those of a repository.
   size_t files_len;
+  // What `config` is: one of INFERLAY_CONFIG_FORMAT_*.
+  inferlay_config_format config_format;
 } inferlay_load_options;
 
 // How a model is to be unloaded. Set `struct_size` to `sizeof(inferlay_unload_options)`, and what is not used to 0.
@@ -550,7 +593,8 @@ typedef struct {
 } inferlay_unload_options;
 
 // Told that an operation is over. `status`: how: NULL, or why it failed, which is then the function's to free. Called
-// once, on an engine thread with no engine lock held, unless the server stops before; it must not call what waits.
+// once, on an engine thread with no engine lock held; it must not call what waits. UNAVAILABLE: the server stopped
+// before the operation was over.
 typedef void (*inferlay_done_fn)(void *user_data, inferlay_status *status);
 
 // The state of a version of a model: one of `INFERLAY_STATE_*`.
@@ -660,16 +704,6 @@ inferlay_options *inferlay_options_new(void);
 // `options`: taken; NULL does nothing.
 void inferlay_options_free(inferlay_options *options);
 
-// Reads options from a text, YAML or JSON.                                               [one thread] [never blocks]
-//
-// Keys, all optional: `repositories`, `model_files` and `backend_directories` (lists of paths, which are added),
-// `backend_options` (by backend and name), `strict`, `caller_runs` (never, own_request, batch), `load_threads_max`,
-// `execution_threads_max`, `spin_max`, `small_output_len_max`, `trace_every`; they mean what the functions of these
-// names mean. `config_name` reads `configs/<name>.yaml` of each model that has it (also .yml, .json or .pbtxt) in the
-// place of its `config.yaml`. `text`: borrowed for the call. On failure (INVALID_ARG with every error and its line) the
-// options are as before.
-INFERLAY_MUST_USE inferlay_status *inferlay_options_set_text(inferlay_options *options, const char *text);
-
 // Adds a folder of models: `<folder>/<model>/<version>/<file>`.                          [one thread] [never blocks]
 //
 // `folder`: borrowed for the call. The folder is opened when a server starts.
@@ -761,6 +795,23 @@ inferlay_status *inferlay_options_set_log(inferlay_options *options,
                                           inferlay_log_fn sink,
                                           void *user_data,
                                           inferlay_log_level level_min);
+
+// Reads options from a text, YAML or JSON.                                               [one thread] [never blocks]
+//
+// Keys, all optional; they mean what the functions of these names mean, and times are in microseconds:
+// - lists, which are added to: `repositories` (paths, or mappings of `folders`, `namespace` and `serve_as`),
+//   `sources` (mappings of `url`, `cache`, `options` and `from_environment`), `model_files`, `backend_directories`,
+//   `load`, `pinned`, `trusted_keys`;
+// - mappings, which are added to: `backend_options` (by backend and name), `device_memory_budgets_bytes` (by device);
+// - `model_control` (none, explicit, poll), `settle_time_microseconds`, `poll_period_microseconds`,
+//   `poll_by_period_only`, `ready_marker`, `retry_after_microseconds`, `retire_timeout_microseconds`,
+//   `memory_budget_bytes`, `strict`, `require_manifest`, `require_signature`, `caller_runs` (never, own_request,
+//   batch), `load_threads_max`, `execution_threads_max`, `spin_max`, `small_output_len_max`, `trace_every`;
+// - `config_name`: reads `configs/<name>.yaml` of each model that has it (also .yml, .json or .pbtxt) in the place of
+//   its `config.yaml`.
+// `text`: borrowed for the call. On failure (INVALID_ARG with every error and its line; UNSUPPORTED for what this
+// library was built without) the options are as before.
+INFERLAY_MUST_USE inferlay_status *inferlay_options_set_text(inferlay_options *options, const char *text);
 
 // Trusts models whose manifest is signed with the secret half of an Ed25519 key. Several may be trusted; the signature
 // of one of them is enough. A manifest that is signed by others keeps its model from being loaded.
@@ -859,6 +910,48 @@ INFERLAY_MUST_USE
 inferlay_status *inferlay_server_remove_repository(const inferlay_server *server,
                                                    const char *const *folders,
                                                    size_t folders_len);
+
+// Adds a repository that lies elsewhere: what it lists is brought into its cache when a server starts, as far as it is
+// not there, and served from this copy.                                                  [one thread] [never blocks]
+//
+// A download that was interrupted goes on where it ended, also in the next process; a copy is seen only when it is
+// whole. `source` and all it points to: borrowed for the call. Fails with UNSUPPORTED for an object store when this
+// library was built without; what cannot be reached fails the start.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_options_add_source(inferlay_options *options,
+                                             const inferlay_source *source);
+
+// Seals the folder of one model: writes `inferlay.manifest`, which lists each of its files with size and sum, and
+// with a key `inferlay.manifest.sig`. From then on the model is loaded only as it is now, until it is sealed again
+// or the manifest is removed.                                                [any thread] [blocks: reads all files]
+//
+// `folder`, `secret_key`: borrowed for the call. `sum`: one of INFERLAY_SUM_*. `secret_key`: 64 hexadecimal
+// digits, as of `inferlay_signing_key_new`; NULL for no signature. `json`: where `{"files": 3, "bytes": 4096}`
+// goes, which is then the caller's, to be freed with `inferlay_text_free`; NULL if nobody wants to know. Fails
+// with NOT_FOUND or UNAVAILABLE when a folder or file cannot be read or written, with FAILED_PRECONDITION for a
+// file whose name no manifest can hold, and with UNSUPPORTED when this library was built without seals.
+INFERLAY_MUST_USE
+inferlay_status *inferlay_seal(const char *folder,
+                               inferlay_sum sum,
+                               const char *secret_key,
+                               char **json);
+
+// Makes a key of Ed25519, with which models are signed.                                  [any thread] [never blocks]
+//
+// `secret_key`, `public_key`: where its halves go, 64 hexadecimal digits each, which are then the caller's, to be
+// freed with `inferlay_text_free`. Keep the secret one where only whoever makes models can read it; give the
+// public one to `inferlay_options_add_trusted_key`. Fails with UNSUPPORTED when this library was built without
+// seals.
+INFERLAY_MUST_USE inferlay_status *inferlay_signing_key_new(char **secret_key, char **public_key);
+
+// Finds what is wrong with the repositories, files and models in memory of options, without loading any model:
+// errors of configs, missing files, what is not as it was sealed.    [any thread] [blocks: reads what is looked at]
+//
+// `options`: borrowed for the call. `json`: where a list of `{"severity", "model", "file", "line", "column",
+// "message"}` goes, empty when all is well: `severity` is "error", "warning" or "note"; what is about no model,
+// file or line has null there. It is then the caller's, to be freed with `inferlay_text_free`. Fails for a folder
+// that is not one.
+INFERLAY_MUST_USE inferlay_status *inferlay_options_lint(const inferlay_options *options, char **json);
 
 // Starts a server: loads everything the options name, and serves.             [any thread] [blocks: loads the models]
 //
@@ -1680,18 +1773,18 @@ inferlay_status *inferlay_server_pin_model(const inferlay_server *server,
 // "evictions", "thrashes", "exhausted"}`; all 0 without a memory budget.                 [any thread] [never blocks]
 INFERLAY_MUST_USE inferlay_status *inferlay_server_paging(const inferlay_server *server, char **json);
 
-// How many times the state of any version of any model has changed: who keeps what it has been told of models asks
-// again when this is another number. Costs next to nothing.                              [any thread] [never blocks]
-//
-// 0 for NULL, and in the child of a fork.
-uint64_t inferlay_server_change_count(const inferlay_server *server);
+// Where it is counted how many times the state of any version of any model has changed: who keeps what it has been told
+// of models reads this, atomically, before each use, and asks again when it is another number.
+//                                                                                        [any thread] [never blocks]
+// Read-only, and good for ever, also when the server was freed. NULL for NULL, and in the child of a fork.
+const uint64_t *inferlay_server_change_counter(const inferlay_server *server);
 
 // Waits until an operation is over, and says how it ended.          [any thread] [blocks for `timeout_ns` at most]
 //
 // `timeout_ns`: how long to wait; 0 for not at all, UINT64_MAX for ever. Fails with what the operation failed with:
-// what served before serves still. CANCELLED: a later operation on the same model, or a stop, came before its end.
-// Fails with TIMEOUT when it is under way still, then `inferlay_operation_is_done` is false; and with
-// FAILED_PRECONDITION when it would wait inside a callback or an execution.
+// what served before serves still. CANCELLED: a later operation on the same model came before its end. UNAVAILABLE: the
+// server stopped before. Fails with TIMEOUT when it is under way still, then `inferlay_operation_is_done` is false; and
+// with FAILED_PRECONDITION when it would wait inside a callback or an execution.
 INFERLAY_MUST_USE inferlay_status *inferlay_operation_wait(const inferlay_operation *operation, uint64_t timeout_ns);
 
 // Whether an operation is over.                                                          [any thread] [never blocks]
@@ -1701,8 +1794,9 @@ bool inferlay_operation_is_done(const inferlay_operation *operation);
 
 // Has `on_done` called when an operation is over, see `inferlay_done_fn`; soon, if it is.
 //                                                                                        [any thread] [never blocks]
-// `on_done`: not NULL; each one that is given is called. `user_data`: comes back with the call; borrowed until then, or
-// until the server has stopped. The operation may be freed before. Fails with UNAVAILABLE when the server has stopped.
+// `on_done`: not NULL; each one that is given is called once, before a stop of the server is over. `user_data`: comes
+// back with the call; borrowed until then. The operation may be freed before. Fails with UNAVAILABLE when the server
+// has stopped; then it is not called.
 INFERLAY_MUST_USE
 inferlay_status *inferlay_operation_on_done(const inferlay_operation *operation,
                                             inferlay_done_fn on_done,

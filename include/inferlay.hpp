@@ -1406,7 +1406,10 @@ class server {
 
   // What paging has done, as JSON; and how many times any state has changed.
   std::string paging() const { return detail::json(inferlay_server_paging, raw()); }
-  std::uint64_t change_count() const noexcept { return inferlay_server_change_count(raw()); }
+  std::uint64_t change_count() const noexcept {
+    const std::uint64_t *count = inferlay_server_change_counter(raw());
+    return count == nullptr ? 0 : __atomic_load_n(count, __ATOMIC_ACQUIRE);
+  }
 
   // Has `on_change(const change &)` called with every change of a version's state, in order, one call at a time, on a
   // thread of the library, until the subscription is destroyed. It waits for nothing, throws nothing, and is destroyed

@@ -1129,7 +1129,8 @@ typedef struct inferlay_abi_backend {
     // unless the user's config says otherwise.
     struct inferlay_abi_text (*model_config)(void *model);
 
-    // About how much memory a model will use, before it is loaded.
+    // About how much memory a model will use, before it is loaded, so that room can be made. Called as `model_new` is,
+    // and quicker. NULL, a status, or nothing reported: unknown, which is taken for the size of the files.
     const struct inferlay_abi_status *(*model_memory_estimate)(void *backend,
                                                                const struct inferlay_abi_source *source,
                                                                inferlay_abi_memory_fn report,

@@ -118,18 +118,44 @@ fn an_expired_request_never_reaches_a_batch() {
 }
 
 #[test]
-fn the_default_timeout_of_a_model_is_for_requests_that_say_nothing() {
+fn the_timeout_of_a_queue_ends_every_wait_that_is_longer_and_no_execution() {
     finishes(|| {
         let (gate, (clock, server)) = (Gate::new(), server());
         let model = server.register_model(doubling("m").default_timeout_us(2_000), gated(&gate)).unwrap();
-        let first = model.infer_async(ask(0.0).timeout(99 * MS)).unwrap();
+        let runs = model.infer_async(ask(0.0)).unwrap();
         gate.await_come(1);
-        let silent = model.infer_async(ask(1.0)).unwrap();
-        let patient = model.infer_async(ask(2.0).timeout(99 * MS)).unwrap();
-        clock.advance(past(2));
-        assert_eq!(silent.wait().unwrap_err().kind(), ErrorKind::Timeout);
+        let (silent, patient) = (model.infer_async(ask(1.0)).unwrap(), ask(2.0).timeout(99 * MS));
+        let (patient, hasty) = (model.infer_async(patient).unwrap(), ask(3.0).timeout(MS));
+        let hasty = model.infer_async(hasty).unwrap();
+        clock.advance(past(1));
+        assert_eq!(hasty.wait().unwrap_err().message(), "the deadline passed");
+        assert!(!silent.is_ready() && !patient.is_ready());
+        clock.advance(past(1));
+        for late in [silent, patient] {
+            let error = late.wait().unwrap_err();
+            assert_eq!(
+                (error.kind(), error.message()),
+                (ErrorKind::Timeout, "the timeout of the model's queue passed")
+            );
+        }
         gate.open();
-        assert!(first.wait().is_ok() && patient.wait().is_ok());
+        assert_eq!(runs.wait().unwrap().slice::<f32>("y").unwrap(), answer(0.0));
+        assert_eq!(model.statistics().unwrap().expired_count, 3);
+    });
+}
+
+#[test]
+fn a_request_that_has_left_the_queue_in_time_still_has_its_own_deadline() {
+    finishes(|| {
+        let (gate, (clock, server)) = (Gate::new(), server());
+        let model = server.register_model(doubling("m").default_timeout_us(2_000), gated(&gate)).unwrap();
+        let runs = model.infer_async(ask(0.0).timeout(5 * MS)).unwrap();
+        gate.await_come(1);
+        clock.advance(past(4));
+        assert!(!runs.is_ready());
+        clock.advance(past(1));
+        assert_eq!(runs.wait().unwrap_err().message(), "the deadline passed");
+        gate.open();
     });
 }
 

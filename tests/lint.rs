@@ -59,6 +59,42 @@ fn what_only_the_folder_shows_is_found_at_its_place_too() {
 }
 
 #[test]
+fn files_of_labels_and_warm_ups_must_be_there_and_hold_what_they_are_named_for() {
+    let labelled = WHOLE.replace("output: {name: x,", "output: {name: x, label_filename: labels.txt,");
+    let found = |files: &[(&str, &str)]| lint(&[&[("config.yaml", &*labelled)], files].concat());
+    let errors = |found: Vec<String>| found.into_iter().filter(|one| one.starts_with("error")).collect::<Vec<_>>();
+    let missing = errors(found(&[("1/m", "")]));
+    let expected =
+        "error: 4:35: output[0].label_filename: found no file 'labels.txt' in the folder of the model, expected one";
+    assert_eq!(missing, [expected]);
+    // Beside the versions, or in one.
+    assert!(errors(found(&[("1/m", ""), ("labels.txt", "cat\ndog\n")])).is_empty());
+    assert!(errors(found(&[("1/labels.txt", "cat\ndog\n")])).is_empty());
+    let warming = |data_type: &str| {
+        format!(
+            "{WHOLE}model_warmup: {{name: w, inputs: {{x: {{data_type: {data_type}, dims: 2, input_data_file: row}}}}}}"
+        )
+        .replace("FP32, dims: 2}\no", &format!("{data_type}, dims: 2}}\no"))
+    };
+    let numbers = warming("FP32");
+    check(
+        &[("config.yaml", &numbers)],
+        &["error: 5:81: model_warmup[0].inputs.x.input_data_file: found no file 'warmup/row' in the folder"],
+    );
+    check(&[("config.yaml", &numbers), ("1/m", ""), ("warmup/row", "12345678")], &[]);
+    check(
+        &[("config.yaml", &numbers), ("1/m", ""), ("warmup/row", "1234567")],
+        &["error: 5:81: model_warmup[0].inputs.x.input_data_file: found a file of 7 bytes, expected 8"],
+    );
+    let words = warming("BYTES");
+    check(&[("config.yaml", &words), ("1/m", ""), ("warmup/row", "\u{1}\0\0\0a\0\0\0\0")], &[]);
+    check(
+        &[("config.yaml", &words), ("1/m", ""), ("warmup/row", "\u{1}\0\0\0a\u{9}\0\0\0")],
+        &["error: 5:82: model_warmup[0].inputs.x.input_data_file: tensor of BYTES"],
+    );
+}
+
+#[test]
 fn what_is_not_served_yet_is_a_warning() {
     let config = format!("{WHOLE}response_cache: {{enable: true}}");
     check(&[("config.yaml", &config)], &["warning: 5:1: response_cache: is not served yet"]);

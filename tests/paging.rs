@@ -4,42 +4,14 @@
 
 mod common;
 
+use common::paged::{answers, ask, config, server};
 use common::scale::{HELD, Scale};
 use common::{Chance, PATIENCE, eventually, finishes};
-use inferlay::{ErrorKind, LoadOptions, ManualClock, ModelState, Request, ServerBuilder, ServerHandle, Tensor};
+use inferlay::{ErrorKind, LoadOptions, ManualClock, ModelState, ServerHandle};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
-
-/// All that there is to say of a model of the backend, which uses 10 bytes; and more.
-fn config(more: &str) -> String {
-    let parameters = format!("parameters: {{bytes: \"10\"{more}}}");
-    let ports = "input: {name: x, data_type: FP32, dims: 1}\noutput: {name: y, data_type: FP32, dims: 1}";
-    format!("backend: scale\nmax_batch_size: 8\n{ports}\n{parameters}\n")
-}
-
-/// Models `m0`, `m1` and so on, which multiply by 1, 2 and so on, and a server with room for so many of them.
-fn server(models: usize, room: u64) -> (ServerBuilder, Scale) {
-    let scale = Scale::default();
-    let builder = ServerHandle::builder().backend(Arc::new(scale.clone())).memory_budget(10 * room);
-    let model = |builder: ServerBuilder, index: usize| {
-        let factor = format!("{:<10}", index + 1);
-        let files = [("config.yaml", config("").into_bytes()), ("factor.txt", factor.into_bytes())];
-        builder.model_in_memory(format!("m{index}"), files)
-    };
-    ((0..models).fold(builder, model), scale)
-}
-
-fn ask(value: f32) -> Request<'static> {
-    Request::new().input("x", Tensor::from_vec(vec![value], [1, 1]).unwrap())
-}
-
-#[track_caller]
-fn answers(server: &ServerHandle, model: usize) {
-    let answer = server.infer(&format!("m{model}"), ask(2.0)).unwrap();
-    assert_eq!(answer.slice::<f32>("y").unwrap(), [2.0 * (model + 1) as f32]);
-}
 
 #[test]
 fn a_model_is_loaded_by_its_first_request_and_the_least_recently_used_goes() {
@@ -198,30 +170,6 @@ fn a_model_that_cannot_be_loaded_answers_who_waits_and_tries_again_with_the_next
 }
 
 #[test]
-fn a_swap_without_room_fails_while_the_old_version_serves() {
-    finishes(|| {
-        let (builder, scale) = server(2, 2);
-        let server = builder.start().unwrap();
-        let load = |name: &str, factor: &str| {
-            let options = LoadOptions::new().files([("1/factor.txt", factor.as_bytes().to_vec())]).config(config(""));
-            server.load_model_with(name, options).wait_for(PATIENCE).unwrap()
-        };
-        answers(&server, 0);
-        answers(&server, 1);
-        // The other one is idle and goes.
-        load("m0", "7         ").unwrap();
-        assert_eq!(server.infer("m0", ask(1.0)).unwrap().slice::<f32>("y").unwrap(), [7.0]);
-        eventually("the old version is freed", || scale.models() == 1);
-        server.pin_model("m1", true);
-        answers(&server, 1);
-        let error = load("m0", "8         ").unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::ResourceExhausted);
-        assert_eq!(server.infer("m0", ask(1.0)).unwrap().slice::<f32>("y").unwrap(), [7.0]);
-        assert!(server.is_ready() && server.paging().used_bytes_max <= 20);
-    });
-}
-
-#[test]
 fn a_model_whose_config_changed_comes_back_as_it_is_now() {
     finishes(|| {
         let (builder, scale) = server(2, 1);
@@ -318,5 +266,50 @@ fn a_stop_answers_who_waits_for_a_model() {
         assert_eq!(busy.wait().unwrap_err().kind(), ErrorKind::Unavailable);
         scale.gate.open();
         eventually("everything is freed", || scale.models() == 0);
+    });
+}
+
+/// The files of a model that says nothing of its memory but this.
+fn saying(parameters: &str) -> [(&'static str, Vec<u8>); 2] {
+    let config = config("").replace("bytes: \"10\"", parameters);
+    [("config.yaml", config.into_bytes()), ("factor.txt", b"3".to_vec())]
+}
+
+#[test]
+fn room_is_taken_by_the_estimate_of_a_backend_and_corrected_by_its_report() {
+    finishes(|| {
+        let (builder, scale) = server(2, 2);
+        let builder = builder.model_in_memory("grows", saying("estimate: \"11\", bytes: \"3\""));
+        let builder = builder.model_in_memory("too_large", saying("estimate: \"21\", bytes: \"3\""));
+        let builder = builder.model_in_memory("unknown", saying("estimate: \"many\", bytes: \"3\""));
+        let server = builder.start().unwrap();
+        let factor = |name: &str| server.infer(name, ask(1.0)).map(|answer| answer.slice::<f32>("y").unwrap()[0]);
+        [0, 1].into_iter().for_each(|model| answers(&server, model));
+        assert_eq!(factor("grows").unwrap(), 3.0);
+        assert_eq!((server.paging().evictions, server.paging().used_bytes, scale.models()), (2, 3, 1));
+        let error = factor("too_large").unwrap_err();
+        assert!(error.message().contains("no room for about 21 bytes"), "{error}");
+        // What cannot be told is taken for the size of the files.
+        assert_eq!(factor("unknown").unwrap(), 3.0);
+        assert_eq!((server.paging().used_bytes, server.paging().used_bytes_max), (6, 20));
+    });
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[test]
+fn what_no_backend_reports_is_measured() {
+    const LEN: u64 = 1 << 30;
+    finishes(|| {
+        let holds = saying(&format!("holds: \"{LEN}\""));
+        let builder = ServerHandle::builder().backend(Arc::new(Scale::default())).memory_budget(LEN + LEN / 2);
+        let builder = builder.model_in_memory("a", holds.clone()).model_in_memory("b", holds);
+        let server = builder.start().unwrap();
+        for name in ["a", "b"] {
+            assert_eq!(server.infer(name, ask(1.0)).unwrap().slice::<f32>("y").unwrap(), [3.0]);
+            // Other tests run beside this one; what they allocate meanwhile is small beside it.
+            let used = server.paging().used_bytes;
+            assert!((LEN / 4 * 3..LEN / 4 * 5).contains(&used), "{used}");
+        }
+        assert_eq!(server.paging().evictions, 1, "there is room for one");
     });
 }

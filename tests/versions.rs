@@ -100,6 +100,58 @@ fn a_label_is_put_at_versions_that_serve_and_stays_when_they_do_not() {
 }
 
 #[test]
+fn a_config_directs_requests_until_it_is_directed_live_and_again_when_it_changes() {
+    finishes(|| {
+        let (server, scale) = serving(&[(1, "1"), (2, "2"), (3, "3")]);
+        let with = |keys: &str| {
+            let config = format!("version_policy: all\nmax_batch_size: 8\n{keys}");
+            load(&server, all(&[(1, "1"), (2, "2"), (3, "3")]).config(config))
+        };
+        let directed = || {
+            let labels: Vec<_> = server.labels("m").unwrap().into_values().collect();
+            (labels, server.traffic("m").unwrap(), server.shadow("m").unwrap())
+        };
+        let loads = scale.loads();
+        with("version_labels: {canary: 2, stable: 1}\ntraffic: {1: 9, 2: 1}\nshadow: 3").unwrap();
+        assert_eq!(directed(), (vec![2, 1], vec![(1, 9), (2, 1)], Some(3)));
+        let (stable, any) = (server.model_labelled("m", "stable").unwrap(), server.model("m").unwrap());
+        assert_eq!(stable.infer(ask(1.0)).unwrap().version(), 1);
+        let asked: u64 = (0..10).map(|_| any.infer(ask(1.0)).unwrap().version()).sum();
+        assert_eq!(asked, 9 + 2);
+        assert_eq!(any.config().unwrap().shadow, Some(3));
+        // What is said live counts for as long as the config says what it said.
+        server.set_label("m", "stable", 2).unwrap();
+        server.clear_traffic("m").unwrap();
+        with("version_labels: {canary: 2, stable: 1}\ntraffic: {1: 9, 2: 1}\nshadow: 3\ncaller_runs: never").unwrap();
+        assert_eq!(directed(), (vec![2, 2], vec![], Some(3)));
+        with("version_labels: {stable: 3}\ntraffic: {1: 9, 2: 1}\ncaller_runs: never").unwrap();
+        assert_eq!(directed(), (vec![3], vec![], None));
+        assert_eq!(stable.infer(ask(1.0)).unwrap().version(), 3);
+        // A config that cannot be taken in directs nothing; nothing of all this has loaded anything.
+        let config = "version_policy: all\nmax_batch_size: 8\nversion_labels: {stable: 1}";
+        load(&server, all(&[(1, "1"), (2, "2"), (3, "3"), (4, "broken")]).config(config)).unwrap_err();
+        assert_eq!(directed().0, [3]);
+        assert_eq!(scale.loads(), loads + 1);
+    });
+}
+
+#[test]
+fn a_config_may_name_versions_that_are_not_there_yet() {
+    finishes(|| {
+        let (server, _) = serving(&[(1, "1")]);
+        let config = "version_policy: all\nmax_batch_size: 8\nversion_labels: {canary: 2}\ntraffic: {1: 1, 2: 1}";
+        load(&server, all(&[(1, "1")]).config(config)).unwrap();
+        let error = server.model_labelled("m", "canary").unwrap_err();
+        assert_eq!(error.message(), "model 'm' label 'canary', which is version 2, not found; known: 1");
+        assert_eq!(server.infer("m", ask(1.0)).unwrap().version(), 1);
+        load(&server, all(&[(1, "1"), (2, "2")]).config(config)).unwrap();
+        assert_eq!(server.model_labelled("m", "canary").unwrap().infer(ask(1.0)).unwrap().version(), 2);
+        let asked: u64 = (0..4).map(|_| server.infer("m", ask(1.0)).unwrap().version()).sum();
+        assert_eq!(asked, 6);
+    });
+}
+
+#[test]
 fn traffic_is_split_exactly_whoever_asks_and_however() {
     finishes(|| {
         let (server, _) = serving(&[(1, "1"), (2, "2"), (3, "3")]);

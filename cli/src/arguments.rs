@@ -6,7 +6,11 @@ use std::path::{Path, PathBuf};
 
 /// Checks, migrates, lists and asks repositories of models.
 #[derive(Parser)]
-#[command(version, after_help = "Exit codes: 0 all is well, 1 problems were found, 2 the command line is wrong.")]
+#[command(
+    name = "inferlay",
+    version,
+    after_help = "Exit codes: 0 all is well, 1 problems were found, 2 the command line is wrong."
+)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -78,7 +78,7 @@ def test_arrays_go_in_and_come_out(repository: Path, tmp_path: Path) -> None:
     source, target = str(tmp_path / "input.npz"), str(tmp_path / "output.npz")
     numpy.savez(source, x=numpy.array([1, 2], numpy.float32), s=numpy.array(["a"]))
     assert main(["run", str(repository), "echo", source, "--output", target]) == 0
-    with numpy.load(target, allow_pickle=True) as found:
+    with numpy.load(target) as found:
         assert found["x"].tolist() == [1, 2] and found["s"].tolist() == [b"a"]
     config = repository / "echo" / "config.yaml"
     config.write_text('backend: "null"\ninput: [{ name: x, data_type: TYPE_FP32, dims: [2] }]\n')

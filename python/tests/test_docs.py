@@ -20,10 +20,19 @@ MODULES = ["inferlay", "inferlay.cli", "inferlay.onnx_backend"]
 
 def missing_examples(module: types.ModuleType) -> List[str]:
     """Public items of a module without an example that runs."""
-    public = {name for item in module.__all__ for name in names(getattr(module, item))}
-    homes = {getattr(module, item).__module__ for item in module.__all__}
+    items = [getattr(module, name) for name in module.__all__]
+    # What a class is made of is shown where it is used: by its methods.
+    parts = [(item, list(names(item))) for item in items] + [(one, list(names(one))[1:]) for one in bases(items)]
+    public = {name for _, shown in parts for name in shown}
+    homes = {item.__module__ for item, _ in parts}
     shown: Set[str] = set().union(*(examples(sys.modules[home]) for home in homes))
     return sorted(public - shown)
+
+
+def bases(items: List[Any]) -> List[Any]:
+    """The classes of this package that others of it are made of."""
+    lines = [inspect.getmro(item)[1:] for item in items if inspect.isclass(item)]
+    return [base for line in lines for base in line if base.__module__.startswith("inferlay.")]
 
 
 def names(item: Any) -> Iterator[str]:

@@ -141,3 +141,14 @@ def test_an_interrupt_ends_a_program_that_waits_for_answers(way: str) -> None:
         assert process.stdout is not None and process.stdout.readline() == "asked\n"
         process.send_signal(signal.SIGINT)
         check_end(process, -signal.SIGINT)
+
+
+def test_the_interpreter_ends_though_a_function_that_is_told_never_does() -> None:
+    code = """
+server.subscribe(lambda change: threading.Event().wait())
+server.remove("slow")
+while model.is_ready:
+    pass
+"""
+    for _ in range(RUNS):
+        check_end(start(PROGRAM + code), 0)

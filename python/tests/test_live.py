@@ -147,6 +147,49 @@ def test_a_task_that_no_longer_awaits_leaves_the_operation_alone(gate: Gate) -> 
     assert asyncio.run(leave()).is_done
 
 
+def test_an_operation_that_a_stop_overtakes_is_told_of_once(tmp_path: Path) -> None:
+    options: Any = {"settle_time": 3600.0, "poll_period": 3600.0, "progress": False}
+    server = inferlay.Server(tmp_path, model_control="poll", **options)
+    write(tmp_path, "pair")
+    operation = server.poll(wait=False)
+    told: "queue.Queue[Any]" = queue.Queue()
+    operation.on_done(told.put)
+    operation.on_done(told.put)
+
+    async def wait() -> None:
+        waiting = asyncio.ensure_future(ended())
+        await asyncio.sleep(0)
+        await asyncio.get_running_loop().run_in_executor(None, server.close)
+        with pytest.raises(inferlay.Unavailable):
+            await waiting
+
+    async def ended() -> None:
+        await operation
+
+    with pytest.raises(inferlay.Timeout):
+        operation.wait(timeout=0.0)
+    asyncio.run(wait())
+    assert [type(told.get(timeout=WAIT_S)) for _ in range(2)] == [inferlay.Unavailable] * 2
+    notices.notices().catch_up()
+    assert told.empty()
+    with pytest.raises(inferlay.Unavailable):
+        operation.wait()
+    with pytest.raises(inferlay.Unavailable):
+        server.load("pair", wait=False).wait()
+
+
+def test_a_config_of_its_own_is_given_in_either_format(empty: inferlay.Server) -> None:
+    text = "backend: 'null' input { name: 'x' data_type: TYPE_FP32 dims: 2 }"
+    files = {"1/weights": b""}
+    assert empty.load("pair", files=files, config=text, config_format="pbtxt").inputs["x"].shape == (2,)
+    # A mapping is the same in both.
+    assert empty.load("pair", files=files, config=PAIR["config.yaml"], config_format="pbtxt").is_ready
+    with pytest.raises(inferlay.InvalidArgument, match="config"):
+        empty.load("pair", files=files, config=text)
+    with pytest.raises(inferlay.InvalidArgument, match="config_format: found 'toml', expected one of 'yaml', 'pbtxt'"):
+        empty.load("pair", files=files, config=text, config_format="toml")
+
+
 def test_changes_are_told_to_functions_and_threads(empty: inferlay.Server) -> None:
     told: "queue.Queue[inferlay.Change]" = queue.Queue()
     found: List[str] = []
@@ -189,11 +232,64 @@ def test_what_nobody_refers_to_is_subscribed_no_more(empty: inferlay.Server) -> 
     assert len(notices.notices().listeners) == before
 
 
+def test_changes_of_a_server_that_was_closed_end_at_once() -> None:
+    server = inferlay.Server(progress=False)
+    server.close()
+    assert list(server.changes()) == []
+    server.subscribe(print).close()
+
+
+def test_changes_keep_the_server_that_they_are_of() -> None:
+    changes = inferlay.Server(models={"pair": PAIR}, progress=False).changes()
+    gc.collect()
+    with pytest.raises(inferlay.Timeout):
+        changes.take(timeout=0.0)
+    changes.close()
+    assert list(changes) == []
+
+
+def test_tasks_that_no_longer_wait_for_a_change_leave_nothing_behind(empty: inferlay.Server) -> None:
+    async def wait() -> None:
+        for _ in range(100):
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(changes.__anext__(), 0.0001)
+
+    changes = empty.changes()
+    asyncio.run(wait())
+    assert changes._waiters == []
+
+
+def test_a_function_that_does_not_come_back_keeps_nobody_from_closing(empty: inferlay.Server) -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def stay(_: inferlay.Change) -> None:
+        begun.set()
+        go.wait(WAIT_S)
+
+    subscription, changes = empty.subscribe(stay), empty.changes()
+    empty.load("pair", files=PAIR)
+    assert begun.wait(WAIT_S)
+    empty.close()
+    assert not go.is_set()
+    go.set()
+    subscription.close()
+    changes.close()
+
+
+def test_the_end_of_an_operation_is_told_to_functions_alone(empty: inferlay.Server) -> None:
+    with pytest.raises(inferlay.InvalidArgument, match="found int, expected a function"):
+        empty.unload("nobody", wait=False).on_done(5)  # type: ignore[arg-type]
+
+
 def test_repositories_come_and_go_under_names_of_their_own(tmp_path: Path) -> None:
     one, two = write(tmp_path / "one", "pair"), write(tmp_path / "two", "rows")
-    both = inferlay.Repository([one, two], prefix="lab", served_as={"pair": "twins"})
-    with inferlay.Server(both, model_control="explicit", load=["lab/twins"], progress=False) as server:
+    # Several of each, which must all live until the library has read them.
+    more = [write(tmp_path / f"more{index}", f"more{index}") for index in range(3)]
+    names = {"pair": "twins", "more0": "a", "more1": "b", "more2": "c"}
+    both = inferlay.Repository([one, two, *more], prefix="lab", served_as=names)
+    with inferlay.Server(both, model_control="explicit", load=["lab/twins", "lab/c"], progress=False) as server:
         assert server.load("lab/rows").versions == [1] and server.model("lab/twins").is_ready
+        assert [server.load(f"lab/{name}").versions for name in "abc"] == [[1]] * 3
         server.remove_repository(both)
         with pytest.raises(inferlay.NotFound):
             server.load("lab/rows")

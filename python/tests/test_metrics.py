@@ -158,5 +158,4 @@ def ask(address: str, query: str, is_it: Callable[[float], bool]) -> None:
             pass  # It has not opened its port yet.
         if found and is_it(float(found[0]["value"][1])):
             return
-        time.sleep(0.02)
     raise AssertionError(f"{query}: found {found}")

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import threading
+import time
 import weakref
 from typing import Any, Dict, Iterator, List
 
@@ -164,8 +165,9 @@ def test_a_function_that_keeps_an_input_is_told_of(empty: inferlay.Server, caplo
     with caplog.at_level(logging.WARNING, logger="inferlay"):
         future = model.submit([1, 2])
         assert future.result()["y"].tolist() == [1, 2]
+        end = time.monotonic() + 120
         while "keeps an input" not in caplog.text:
-            pass
+            assert time.monotonic() < end, "nobody was warned"
     assert kept[0].tolist() == [1, 2]
     kept.clear()
 

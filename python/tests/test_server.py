@@ -181,7 +181,8 @@ def test_a_function_that_leaves_on_progress_leaves_nothing_behind() -> None:
 
 def test_nothing_of_this_process_is_pickled_or_copied(server: inferlay.Server) -> None:
     response = server.infer("pair", [1, 2])
-    for thing in (server, server.model("pair"), response, response.tensor("x")):
+    operation, changes = server.unload("nobody", wait=False), server.changes()
+    for thing in (server, server.model("pair"), response, response.tensor("x"), operation, changes):
         for attempt in (pickle.dumps, copy.copy, copy.deepcopy):
             with pytest.raises(TypeError, match="pickled"):
                 attempt(thing)

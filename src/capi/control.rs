@@ -22,14 +22,14 @@ pub const INFERLAY_MODEL_CONTROL_POLL: u32 = 2;
 /// What a server is told of the lives of its models, until it starts.
 #[derive(Default)]
 pub(super) struct Control {
-    kind: ControlNumber,
-    wanted: Vec<String>,
+    pub(super) kind: ControlNumber,
+    pub(super) wanted: Vec<String>,
     poll: PollOptions,
-    repositories: Vec<Repository>,
-    retire_timeout: Option<Duration>,
-    memory_budget: Option<u64>,
-    device_budgets: Vec<(u32, u64)>,
-    pinned: Vec<String>,
+    pub(super) repositories: Vec<Repository>,
+    pub(super) retire_timeout: Option<Duration>,
+    pub(super) memory_budget: Option<u64>,
+    pub(super) device_budgets: Vec<(u32, u64)>,
+    pub(super) pinned: Vec<String>,
 }
 
 impl Control {
@@ -55,7 +55,7 @@ impl Control {
         self.pinned.iter().fold(builder, |builder, model| builder.pin(model))
     }
 
-    fn poll(&mut self, change: impl FnOnce(PollOptions) -> PollOptions) {
+    pub(super) fn poll(&mut self, change: impl FnOnce(PollOptions) -> PollOptions) {
         self.poll = change(std::mem::take(&mut self.poll));
     }
 }

@@ -9,6 +9,14 @@ use super::status::Status;
 use crate::server::{self, ServerHandle};
 use inferlay_backend_sdk::Error;
 use std::ffi::c_char;
+use std::ptr;
+
+/// What the text of a config is: one of `INFERLAY_CONFIG_FORMAT_*`.
+pub type ConfigFormat = u32;
+/// YAML, and so may be JSON. The default.
+pub const INFERLAY_CONFIG_FORMAT_YAML: u32 = 0;
+/// The text format of protocol buffers, as `config.pbtxt` has it.
+pub const INFERLAY_CONFIG_FORMAT_PBTXT: u32 = 1;
 
 /// How a model is to be loaded, where that is not what its folder says. Set `struct_size` to
 /// `sizeof(inferlay_load_options)`, and what is not used to 0.
@@ -16,7 +24,7 @@ use std::ffi::c_char;
 pub struct LoadOptions {
     /// `sizeof(inferlay_load_options)`.
     pub struct_size: usize,
-    /// In the place of the model's own config: YAML or JSON; NULL for its own.
+    /// In the place of the model's own config: YAML or JSON, or what `config_format` says; NULL for its own.
     pub config: *const c_char,
     /// The versions to load, whatever the config's `version_policy` says; each must be there.
     pub versions: *const u64,
@@ -27,6 +35,8 @@ pub struct LoadOptions {
     pub files: *const *const File,
     /// The number of files; 0 for those of a repository.
     pub files_len: usize,
+    /// What `config` is: one of INFERLAY_CONFIG_FORMAT_*.
+    pub config_format: ConfigFormat,
 }
 
 /// How a model is to be unloaded. Set `struct_size` to `sizeof(inferlay_unload_options)`, and what is not used to 0.
@@ -49,7 +59,14 @@ impl LoadOptions {
         check_size::<Self>("options", said.struct_size)?;
         if !said.config.is_null() {
             // SAFETY: the caller's promise.
-            made = made.config(unsafe { utf8(said.config, "options: config") }?);
+            let text = unsafe { utf8(said.config, "options: config") }?;
+            made = match said.config_format {
+                INFERLAY_CONFIG_FORMAT_YAML => made.config(text),
+                INFERLAY_CONFIG_FORMAT_PBTXT => made.config_pbtxt(text),
+                other => {
+                    return Err(Error::invalid_arg(format!("options: config_format: found {other}, expected 0 or 1")));
+                }
+            };
         }
         if said.versions_len > 0 {
             // SAFETY: the caller's promise.
@@ -178,12 +195,12 @@ pub unsafe extern "C" fn inferlay_server_paging(server: *const Server, json: *mu
     unsafe { tell(server, json, |server| json_of(&server.paging())) }
 }
 
-/// How many times the state of any version of any model has changed: who keeps what it has been told of models asks
-/// again when this is another number. Costs next to nothing.                              [any thread] [never blocks]
-///
-/// 0 for NULL, and in the child of a fork.
+/// Where it is counted how many times the state of any version of any model has changed: who keeps what it has been told
+/// of models reads this, atomically, before each use, and asks again when it is another number.
+///                                                                                        [any thread] [never blocks]
+/// Read-only, and good for ever, also when the server was freed. NULL for NULL, and in the child of a fork.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn inferlay_server_change_count(server: *const Server) -> u64 {
+pub unsafe extern "C" fn inferlay_server_change_counter(server: *const Server) -> *const u64 {
     // SAFETY: the caller's promise; a server's stone is never freed.
-    quiet_door(0, || Ok(unsafe { borrow(server, "server") }?.change_count()))
+    quiet_door(ptr::null(), || Ok(unsafe { borrow(server, "server") }?.change_counter()))
 }

@@ -5,8 +5,9 @@
 //!   handle.rs    who owns a handle, as a type; how pointers of the caller become references
 //!   types.rs     numbers and structs that cross         status.rs text.rs clock.rs library.rs
 //!   options.rs   server.rs   model.rs   callback.rs     one file per noun
-//!   trust.rs                                            options that are about seals
-//!   control.rs   repository.rs                          options of models that come and go, and their folders
+//!   trust.rs     seal.rs                                options that are about seals; keys and seals themselves
+//!   control.rs   repository.rs  source.rs               options of models that come and go, and where they lie
+//!   options_text.rs                                     options as a text
 //!   live.rs      operation.rs   subscription.rs         models that come and go, and what is told of that
 //!   request.rs   input.rs   output.rs   parameter.rs    a request and its setters
 //!   infer.rs     submission.rs                          the three ways to ask; the flight of one request
@@ -42,6 +43,7 @@ mod model;
 mod notice;
 mod operation;
 mod options;
+mod options_text;
 mod output;
 mod parameter;
 mod queue;
@@ -49,8 +51,10 @@ mod repository;
 mod request;
 mod responder;
 mod response;
+mod seal;
 mod server;
 mod signal;
+mod source;
 mod status;
 mod submission;
 mod subscription;

@@ -33,15 +33,16 @@ impl Operation {
 }
 
 /// Told that an operation is over. `status`: how: NULL, or why it failed, which is then the function's to free. Called
-/// once, on an engine thread with no engine lock held, unless the server stops before; it must not call what waits.
+/// once, on an engine thread with no engine lock held; it must not call what waits. UNAVAILABLE: the server stopped
+/// before the operation was over.
 pub type DoneFn = Option<unsafe extern "C" fn(user_data: *mut c_void, status: *mut Status)>;
 
 /// Waits until an operation is over, and says how it ended.          [any thread] [blocks for `timeout_ns` at most]
 ///
 /// `timeout_ns`: how long to wait; 0 for not at all, UINT64_MAX for ever. Fails with what the operation failed with:
-/// what served before serves still. CANCELLED: a later operation on the same model, or a stop, came before its end.
-/// Fails with TIMEOUT when it is under way still, then `inferlay_operation_is_done` is false; and with
-/// FAILED_PRECONDITION when it would wait inside a callback or an execution.
+/// what served before serves still. CANCELLED: a later operation on the same model came before its end. UNAVAILABLE: the
+/// server stopped before. Fails with TIMEOUT when it is under way still, then `inferlay_operation_is_done` is false; and
+/// with FAILED_PRECONDITION when it would wait inside a callback or an execution.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn inferlay_operation_wait(operation: *const Operation, timeout_ns: u64) -> *mut Status {
@@ -60,8 +61,9 @@ pub unsafe extern "C" fn inferlay_operation_is_done(operation: *const Operation)
 
 /// Has `on_done` called when an operation is over, see `inferlay_done_fn`; soon, if it is.
 ///                                                                                        [any thread] [never blocks]
-/// `on_done`: not NULL; each one that is given is called. `user_data`: comes back with the call; borrowed until then, or
-/// until the server has stopped. The operation may be freed before. Fails with UNAVAILABLE when the server has stopped.
+/// `on_done`: not NULL; each one that is given is called once, before a stop of the server is over. `user_data`: comes
+/// back with the call; borrowed until then. The operation may be freed before. Fails with UNAVAILABLE when the server
+/// has stopped; then it is not called.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn inferlay_operation_on_done(

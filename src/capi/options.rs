@@ -5,11 +5,12 @@ use super::door::{door, free_door, quiet_door};
 use super::handle::{Boxed, UserData, borrow, borrow_mut, check_size, slice, utf8};
 use super::notice;
 use super::queue::Queue;
+use super::source;
 use super::status::Status;
 use super::text::intern;
 use super::trust::TrustOptions;
 use crate::backend::{HOST, TrustedTable};
-use crate::config::CallerRuns;
+use crate::config::{CallerRuns, SourceOptions};
 use crate::server::{Progress, ServerBuilder, ServerHandle};
 use inferlay_backend_sdk::abi::{inferlay_abi_backend, inferlay_abi_entry_fn, inferlay_abi_host};
 use inferlay_backend_sdk::{Error, LogLevel};
@@ -22,19 +23,20 @@ use std::sync::Arc;
 #[derive(Default)]
 pub struct Options {
     repositories: Vec<PathBuf>,
-    backend_directories: Vec<PathBuf>,
+    pub(super) backend_directories: Vec<PathBuf>,
     backends: Vec<inferlay_abi_entry_fn>,
-    backend_options: Vec<[String; 3]>,
-    files: Vec<PathBuf>,
+    pub(super) backend_options: Vec<[String; 3]>,
+    pub(super) files: Vec<PathBuf>,
     in_memory: Vec<(String, Files)>,
-    is_strict: bool,
-    config_name: Option<String>,
-    caller_runs: Option<CallerRuns>,
-    load_threads_max: Option<usize>,
-    execution_threads_max: Option<usize>,
-    spin_max: Option<u32>,
-    small_output_len_max: Option<usize>,
-    trace_every: u32,
+    pub(super) is_strict: bool,
+    pub(super) config_name: Option<String>,
+    pub(super) caller_runs: Option<CallerRuns>,
+    pub(super) load_threads_max: Option<usize>,
+    pub(super) execution_threads_max: Option<usize>,
+    pub(super) spin_max: Option<u32>,
+    pub(super) small_output_len_max: Option<usize>,
+    pub(super) trace_every: u32,
+    pub(super) sources: Vec<SourceOptions>,
     pub(super) trust: TrustOptions,
     pub(super) control: Control,
     pub(super) progress: Option<(ProgressTo, UserData)>,
@@ -134,6 +136,7 @@ impl Options {
         for folder in &self.repositories {
             builder = builder.repository(folder);
         }
+        builder = self.sources.iter().fold(builder, |builder, said| source::apply(builder, said));
         for file in &self.files {
             builder = builder.model_file(file);
         }
@@ -191,23 +194,6 @@ impl Options {
         }
         builder
     }
-
-    fn read(&mut self, source: &str) -> Result<(), Error> {
-        let said = crate::config::parse_server("options", source)?;
-        self.repositories.extend(said.repositories.into_iter().map(PathBuf::from));
-        self.backend_directories.extend(said.backend_directories.into_iter().map(PathBuf::from));
-        self.backend_options.extend(said.backend_options);
-        self.files.extend(said.model_files.into_iter().map(PathBuf::from));
-        self.is_strict = said.strict.unwrap_or(self.is_strict);
-        self.config_name = said.config_name.or_else(|| self.config_name.take());
-        self.caller_runs = said.caller_runs.or(self.caller_runs);
-        self.load_threads_max = said.load_threads_max.or(self.load_threads_max);
-        self.execution_threads_max = said.execution_threads_max.or(self.execution_threads_max);
-        self.spin_max = said.spin_max.or(self.spin_max);
-        self.small_output_len_max = said.small_output_len_max.or(self.small_output_len_max);
-        self.trace_every = said.trace_every.unwrap_or(self.trace_every);
-        Ok(())
-    }
 }
 
 fn tell(report: Reporter, user_data: UserData, progress: &Progress<'_>) {
@@ -249,25 +235,6 @@ pub extern "C" fn inferlay_options_new() -> *mut Options {
 pub unsafe extern "C" fn inferlay_options_free(options: *mut Options) {
     // SAFETY: the caller's promise.
     free_door(|| drop(unsafe { Options::from_handle(options) }));
-}
-
-/// Reads options from a text, YAML or JSON.                                               [one thread] [never blocks]
-///
-/// Keys, all optional: `repositories`, `model_files` and `backend_directories` (lists of paths, which are added),
-/// `backend_options` (by backend and name), `strict`, `caller_runs` (never, own_request, batch), `load_threads_max`,
-/// `execution_threads_max`, `spin_max`, `small_output_len_max`, `trace_every`; they mean what the functions of these
-/// names mean. `config_name` reads `configs/<name>.yaml` of each model that has it (also .yml, .json or .pbtxt) in the
-/// place of its `config.yaml`. `text`: borrowed for the call. On failure (INVALID_ARG with every error and its line) the
-/// options are as before.
-#[must_use]
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn inferlay_options_set_text(options: *mut Options, text: *const c_char) -> *mut Status {
-    door(|| {
-        // SAFETY: the caller's promise.
-        let options = unsafe { borrow_mut(options, "options") }?;
-        // SAFETY: the caller's promise.
-        options.read(unsafe { utf8(text, "text") }?)
-    })
 }
 
 /// Adds a folder of models: `<folder>/<model>/<version>/<file>`.                          [one thread] [never blocks]

@@ -63,7 +63,11 @@ impl RepositoryOf {
 ///
 /// # Safety
 /// `pointer` is NULL or good for reading `len` texts, which stay as they are during the call.
-unsafe fn texts<'a>(pointer: *const *const c_char, len: usize, parameter: &'static str) -> Result<Vec<&'a str>, Error> {
+pub(super) unsafe fn texts<'a>(
+    pointer: *const *const c_char,
+    len: usize,
+    parameter: &'static str,
+) -> Result<Vec<&'a str>, Error> {
     // SAFETY: the caller's promise.
     let all = unsafe { slice(pointer, len, parameter) }?;
     // SAFETY: the caller's promise.

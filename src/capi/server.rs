@@ -42,9 +42,9 @@ impl Server {
         if self.is_live.load(Ordering::Acquire) { Ok(()) } else { Err(FREED) }
     }
 
-    /// How many times the state of any version has changed.
-    pub(super) fn change_count(&self) -> u64 {
-        self.changes.now()
+    /// Where it is counted how many times the state of any version has changed.
+    pub(super) fn change_counter(&self) -> *const u64 {
+        self.changes.place()
     }
 
     /// The server behind the handle.

@@ -9,7 +9,7 @@ use inferlay_backend_sdk::Error;
 use std::ffi::c_char;
 
 /// What is asked, as far as this library can check it.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct TrustOptions {
     #[cfg(feature = "integrity")]
     keys: Vec<crate::repository::PublicKey>,
@@ -47,6 +47,27 @@ impl TrustOptions {
 
     fn supported() -> Result<(), Error> {
         Err(Error::unsupported("seals: found a build without the feature `integrity`, expected one with it"))
+    }
+}
+
+impl TrustOptions {
+    /// These, and what a text says.
+    ///
+    /// # Errors
+    /// `INVALID_ARG` for what is no key, `UNSUPPORTED` in a build without seals.
+    pub(super) fn with(
+        &self,
+        keys: &[String],
+        (requires_manifest, requires_signature): (Option<bool>, Option<bool>),
+    ) -> Result<TrustOptions, Error> {
+        let mut made = self.clone();
+        keys.iter().try_for_each(|key| made.add_key(key))?;
+        if requires_manifest.or(requires_signature).is_some() {
+            Self::supported()?;
+        }
+        made.requires_manifest = requires_manifest.unwrap_or(made.requires_manifest);
+        made.requires_signature = requires_signature.unwrap_or(made.requires_signature);
+        Ok(made)
     }
 }
 

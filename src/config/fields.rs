@@ -36,12 +36,21 @@ pub(super) static CONFIG: Message = message(&[
     field("caller_runs", Choice(&["never", "own_request", "batch"]), "What threads that wait for an answer execute.")
         .own(),
     field("default_queue_policy", Kind::Message(&QUEUE_POLICY), "The queue of a model without dynamic batching.").own(),
+    field("swap", Choice(&["overlap", "replace"]), "What becomes of an old version when there is no room beside it.")
+        .own(),
     field(
         "execution_timeout_microseconds",
         MICROSECONDS,
         "How long an execution may take before it counts as hanging.",
     )
     .own(),
+    field("version_labels", whole(&limits::VERSION), "Names that stand for a version, such as stable and canary.")
+        .map()
+        .own(),
+    field("traffic", whole(&limits::WEIGHT), "The weights of versions, by which requests that name none are split.")
+        .number_map()
+        .own(),
+    field("shadow", from(0, &limits::VERSION), "The version that gets a copy of what others answer; 0 for none.").own(),
 ])
 .one_of(&["dynamic_batching", "sequence_batching", "ensemble_scheduling"]);
 
@@ -177,21 +186,27 @@ pub(super) static DYNAMIC_BATCHING: Message = message(&[
     field("priority_levels", whole(&limits::PRIORITY_LEVELS), "Priorities are 1, served first, to this."),
     field("default_priority_level", whole(&limits::PRIORITY_LEVELS), "The priority of a request without one."),
     field("default_queue_policy", Kind::Message(&QUEUE_POLICY), "How requests wait."),
-    field("priority_queue_policy", Kind::Message(&QUEUE_POLICY), "How requests of one priority wait.")
-        .number_map()
-        .not_yet(),
+    field(
+        "priority_queue_policy",
+        Kind::Message(&QUEUE_POLICY),
+        "How requests of one priority wait, in place of that.",
+    )
+    .number_map(),
 ]);
 /// How requests wait.
 pub(super) static QUEUE_POLICY: Message = message(&[
     field(
         "timeout_action",
         Choice(&["REJECT", "DELAY"]),
-        "What happens to a request whose time is up; DELAY is not yet.",
-    )
-    .not_yet(),
+        "What happens to a request that has waited for too long: it fails, or goes behind those in time.",
+    ),
     field("default_timeout_microseconds", MICROSECONDS, "How long a request may wait; 0 for ever."),
     field("allow_timeout_override", Flag, "Whether a request may shorten its time.").not_yet(),
-    field("max_queue_size", from(0, &limits::QUEUE_SIZE), "How many requests may wait; 0 for the default."),
+    field(
+        "max_queue_size",
+        from(0, &limits::QUEUE_SIZE),
+        "How many requests may wait; 0 for the default, or of one priority for the places that it shares with others.",
+    ),
 ]);
 
 static SEQUENCE_BATCHING: Message = message(&[

@@ -3,10 +3,10 @@
 //! Invariant: the JSON is a config file. Parsed and completed, it gives the same config again.
 
 use super::batch_io::{BatchInput, BatchOutput};
-use super::keys::{BATCH_INPUT_KINDS, CALLER_RUNS, KINDS, TIMEOUT_ACTIONS};
+use super::keys::{BATCH_INPUT_KINDS, CALLER_RUNS, KINDS, SWAPS, TIMEOUT_ACTIONS};
 use super::limits;
 use super::metric::MetricConfig;
-use super::model::{DynamicBatching, InstanceGroup, ModelConfig, VersionPolicy};
+use super::model::{DynamicBatching, InstanceGroup, ModelConfig, Swap, VersionPolicy};
 use super::partial::{PartialConfig, PartialTensor};
 use super::queue::{QueuePolicy, TimeoutAction};
 use super::warmup::{Warmup, WarmupData, WarmupInput};
@@ -45,6 +45,9 @@ impl PartialConfig {
             ("platform", self.platform.as_ref().map(|platform| json!(platform))),
             ("backend", self.backend.as_ref().map(|backend| json!(backend))),
             ("version_policy", self.version_policy.as_ref().map(version_policy)),
+            ("version_labels", (!self.version_labels.is_empty()).then(|| json!(self.version_labels))),
+            ("traffic", (!self.traffic.is_empty()).then(|| json!(self.traffic))),
+            ("shadow", self.shadow.map(Value::from)),
             ("max_batch_size", self.max_batch_size.map(Value::from)),
             ("input", Some(tensors(&self.inputs, input).unwrap_or(json!([])))),
             ("output", Some(tensors(&self.outputs, tensor).unwrap_or(json!([])))),
@@ -58,6 +61,7 @@ impl PartialConfig {
             ("model_metrics", list(&self.metrics, metric).map(|controls| json!({ "metric_control": controls }))),
             ("execution_timeout_microseconds", self.execution_timeout_us.map(Value::from)),
             ("caller_runs", self.caller_runs.map(|runs| name_of(&CALLER_RUNS, &runs))),
+            ("swap", self.swap.filter(|swap| *swap != Swap::default()).map(|swap| name_of(&SWAPS, &swap))),
             ("model_transaction_policy", self.transaction_policy()),
             ("dynamic_batching", self.dynamic_batching.as_ref().map(|batching| self.batching(batching))),
             ("default_queue_policy", self.dynamic_batching.is_none().then(|| self.queue_policy()).flatten()),

@@ -28,6 +28,12 @@ pub(super) const PRIORITY_LEVELS: RangeInclusive<u64> = 0..=1024;
 pub(super) const MICROSECONDS: RangeInclusive<u64> = 0..=365 * 24 * 3_600 * 1_000_000;
 /// The number of a version.
 pub(super) const VERSION: RangeInclusive<u64> = 1..=u64::MAX;
+/// The weight of a version in a split of the traffic.
+pub(super) const WEIGHT: RangeInclusive<u64> = 0..=u32::MAX as u64;
+/// What the weights of a split may come to in their lowest terms: shares go down to 0.01 %.
+pub(super) const WEIGHTS_SUM_MAX: u64 = 10_000;
+/// Bytes of the label of a version.
+pub(super) const LABEL_LEN_MAX: usize = 64;
 /// `num_versions` of the version policy.
 pub(super) const VERSIONS: RangeInclusive<u64> = 1..=0x7fff_ffff;
 /// `count` of a warm-up, which is how often each instance executes it.

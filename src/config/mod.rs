@@ -26,9 +26,10 @@
 //! # Ok::<(), inferlay::config::ConfigErrors>(())
 //! ```
 //!
-//! Four keys are not Triton's: `caller_runs` (`never`, `own_request`, `batch`), `execution_timeout_microseconds`,
-//! `response_credit_max` within `model_transaction_policy`, and `default_queue_policy` at the top for a model without
-//! dynamic batching. What Triton serves and this version does not yet is checked, carried and warned of:
+//! Eight keys are not Triton's: `caller_runs` (`never`, `own_request`, `batch`), `execution_timeout_microseconds`,
+//! `swap` (`overlap`, `replace`), `response_credit_max` within `model_transaction_policy`, `default_queue_policy` at the top
+//! for a model without dynamic batching, and `version_labels`, `traffic` and `shadow`, which direct requests to versions.
+//! What Triton serves and this version does not yet is checked, carried and warned of:
 //! [`PartialConfig::warnings`]. `docs/config.schema.json` is a JSON Schema, for editors.
 //!
 //! A single value stands for a list of one. Where Triton takes 0 for "no limit" or "default", so do these keys.
@@ -49,6 +50,7 @@ mod keys;
 mod limits;
 mod metric;
 mod model;
+mod named;
 mod nearest;
 mod partial;
 mod path;
@@ -64,14 +66,20 @@ mod yaml;
 
 pub use batch_io::{BatchInput, BatchInputKind, BatchOutput};
 pub use check::check_model_name;
+pub(crate) use check::{label_fault, lowest_terms, weights_fault};
 pub use error::{ConfigError, ConfigErrors};
 pub use metric::MetricConfig;
-pub use model::{CallerRuns, DynamicBatching, InstanceGroup, InstanceKind, ModelConfig, TensorConfig, VersionPolicy};
+pub use model::{
+    CallerRuns, DynamicBatching, InstanceGroup, InstanceKind, ModelConfig, Swap, TensorConfig, VersionPolicy,
+};
+pub(crate) use named::{Content, NamedFile};
 pub use partial::{PartialConfig, PartialTensor};
 pub(crate) use platforms::default_file_names;
 pub use queue::{QueuePolicy, TimeoutAction};
+#[cfg(all(feature = "capi", test))]
+pub(crate) use server::server_keys;
 #[cfg(feature = "capi")]
-pub(crate) use server::parse_server;
+pub(crate) use server::{ControlOptions, ModelControl, RepositoryOptions, SourceOptions, parse_server};
 pub use warmup::{Warmup, WarmupData, WarmupInput};
 #[doc(hidden)]
 pub use yaml::to_yaml;

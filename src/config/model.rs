@@ -53,6 +53,13 @@ pub struct ModelConfig {
     pub dynamic_batching: Option<DynamicBatching>,
     /// Which versions are served.
     pub version_policy: VersionPolicy,
+    /// Names that stand for a version, such as `stable`; see [`crate::ServerHandle::set_label`].
+    pub version_labels: BTreeMap<String, u64>,
+    /// Versions and their weights, by which requests are split that name no version; see
+    /// [`crate::ServerHandle::set_traffic`].
+    pub traffic: BTreeMap<u64, u32>,
+    /// The version that gets a copy of what others answer; see [`crate::ServerHandle::set_shadow`].
+    pub shadow: Option<u64>,
     /// What the backend is told, as it stands in the file.
     pub parameters: BTreeMap<String, String>,
     /// How many requests may wait; one more is refused.
@@ -67,6 +74,8 @@ pub struct ModelConfig {
     pub execution_timeout_us: Option<u64>,
     /// What blocking callers may execute themselves; `None`: as the server is set.
     pub caller_runs: Option<CallerRuns>,
+    /// What becomes of an old version when there is no room for a new one beside it.
+    pub swap: Swap,
     /// Whether a request may get any number of responses, none among them, instead of exactly one.
     pub decoupled: bool,
     /// How many responses of one request may be on their way before its model is told to wait; past 16 times as many,
@@ -260,6 +269,27 @@ pub enum CallerRuns {
     Batch,
 }
 
+/// What becomes of the version that serves when a new one is to take its place, and a memory budget has no room for both,
+/// even if all models go that are idle; see [`crate::ServerBuilder::memory_budget`].
+///
+/// # Examples
+/// ```
+/// use inferlay::config::{Swap, parse};
+/// assert_eq!(parse("config.yaml", "swap: replace")?.swap, Some(Swap::Replace));
+/// assert_eq!(Swap::default(), Swap::Overlap);
+/// # Ok::<(), inferlay::config::ConfigErrors>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Swap {
+    /// `overlap`: it serves on, and the new one fails with `RESOURCE_EXHAUSTED`.
+    #[default]
+    Overlap,
+    /// `replace`: it finishes what it has and goes first, and requests wait for the new one. Should that fail, the old one
+    /// is loaded again.
+    Replace,
+}
+
 impl ModelConfig {
     /// The config of a model that is a closure: no inputs, no outputs, no batching, one instance. The methods below
     /// add to it.
@@ -284,6 +314,9 @@ impl ModelConfig {
             instance_groups: vec![InstanceGroup::default().complete(&name, 0)],
             dynamic_batching: None,
             version_policy: VersionPolicy::default(),
+            version_labels: BTreeMap::new(),
+            traffic: BTreeMap::new(),
+            shadow: None,
             parameters: BTreeMap::new(),
             queue_size_max: limits::QUEUE_SIZE_DEFAULT,
             default_timeout_us: None,
@@ -291,6 +324,7 @@ impl ModelConfig {
             allow_timeout_override: false,
             execution_timeout_us: None,
             caller_runs: None,
+            swap: Swap::default(),
             decoupled: false,
             response_credit_max: limits::RESPONSE_CREDIT_DEFAULT,
             warmups: Vec::new(),
@@ -547,6 +581,9 @@ impl From<ModelConfig> for PartialConfig {
             instance_groups: config.instance_groups,
             dynamic_batching: config.dynamic_batching,
             version_policy: Some(config.version_policy),
+            version_labels: config.version_labels,
+            traffic: config.traffic,
+            shadow: config.shadow,
             parameters: config.parameters,
             queue_size_max: Some(config.queue_size_max),
             default_timeout_us: config.default_timeout_us,
@@ -554,6 +591,7 @@ impl From<ModelConfig> for PartialConfig {
             allow_timeout_override: config.allow_timeout_override,
             execution_timeout_us: config.execution_timeout_us,
             caller_runs: config.caller_runs,
+            swap: Some(config.swap),
             decoupled: Some(config.decoupled),
             response_credit_max: Some(config.response_credit_max),
             warmups: config.warmups,

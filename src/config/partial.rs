@@ -6,7 +6,7 @@
 use super::batch_io::{BatchInput, BatchOutput};
 use super::error::{ConfigError, ConfigErrors, Report, Source};
 use super::metric::MetricConfig;
-use super::model::{CallerRuns, DynamicBatching, InstanceGroup, VersionPolicy};
+use super::model::{CallerRuns, DynamicBatching, InstanceGroup, Swap, VersionPolicy};
 use super::queue::TimeoutAction;
 use super::tree::Node;
 use super::warmup::Warmup;
@@ -52,6 +52,12 @@ pub struct PartialConfig {
     pub dynamic_batching: Option<DynamicBatching>,
     /// `None`: the highest version.
     pub version_policy: Option<VersionPolicy>,
+    /// See [`super::ModelConfig::version_labels`].
+    pub version_labels: BTreeMap<String, u64>,
+    /// See [`super::ModelConfig::traffic`].
+    pub traffic: BTreeMap<u64, u32>,
+    /// See [`super::ModelConfig::shadow`].
+    pub shadow: Option<u64>,
     /// See [`super::ModelConfig::parameters`].
     pub parameters: BTreeMap<String, String>,
     /// `None`: 4096.
@@ -66,6 +72,8 @@ pub struct PartialConfig {
     pub execution_timeout_us: Option<u64>,
     /// See [`super::ModelConfig::caller_runs`].
     pub caller_runs: Option<CallerRuns>,
+    /// See [`super::ModelConfig::swap`].
+    pub swap: Option<Swap>,
     /// `None`: it is not.
     pub decoupled: Option<bool>,
     /// `None`: 64.

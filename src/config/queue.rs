@@ -1,6 +1,6 @@
 //! How requests wait. Pure data, any thread.
 
-/// How the requests of one priority wait, where that differs from the queue as a whole.
+/// How the requests of one priority wait. It takes the place of the queue's own policy as a whole.
 ///
 /// # Examples
 /// ```
@@ -17,13 +17,14 @@
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueuePolicy {
-    /// How many requests may wait; `None`: as many as in the queue as a whole.
+    /// How many requests of this priority alone may wait; `None`: it shares the queue's places with others that have none
+    /// for themselves.
     pub queue_size_max: Option<usize>,
-    /// How long a request without a deadline of its own may wait, in microseconds; `None`: for ever.
+    /// How long a request may wait, in microseconds, whatever its own deadline; `None`: for ever.
     pub default_timeout_us: Option<u64>,
     /// What happens to a request whose time is up.
     pub timeout_action: TimeoutAction,
-    /// Whether a request may state a timeout that is shorter.
+    /// Whether a request may state a timeout that is shorter ([`crate::Request::queue_timeout`]).
     pub allow_timeout_override: bool,
 }
 
@@ -37,9 +38,9 @@ pub struct QueuePolicy {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TimeoutAction {
-    /// `REJECT`: it fails.
+    /// `REJECT`: it fails, with [`crate::ErrorKind::Timeout`].
     #[default]
     Reject,
-    /// `DELAY`: it waits until all that are not late have been served.
+    /// `DELAY`: it goes behind all of its priority that are in time. It is answered in the end.
     Delay,
 }

@@ -16,6 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
 const EXPIRED: Error = Error::fixed(ErrorKind::Timeout, "the deadline passed");
+const OUTWAITED: Error = Error::fixed(ErrorKind::Timeout, "the timeout of the model's queue passed");
 const CANCELLED: Error = Error::fixed(ErrorKind::Cancelled, "the request was cancelled");
 pub(super) const ABANDONED: Error =
     Error::fixed(ErrorKind::Unavailable, "the server stopped while the backend was executing");
@@ -39,6 +40,16 @@ pub(crate) enum On {
 /// The deadline of a request passed.
 pub(crate) fn expire(ticket: &Ticket, on: On) {
     give_up(ticket, EXPIRED, |refusals| refusals.expired.add_one(), on);
+}
+
+/// A request has waited for as long as it may: for the deadline of its caller, or for the timeout of its queue. Nothing
+/// happens to one that runs.
+pub(super) fn outwait(ticket: &Ticket, on: On) {
+    if ticket.state.win_queued() {
+        let is_late = |deadline| deadline <= ticket.home().now();
+        let cause = |ask: &Ask| if ask.deadline.is_some_and(is_late) { EXPIRED } else { OUTWAITED };
+        leave_queue(ticket, cause, |refusals| refusals.expired.add_one(), on);
+    }
 }
 
 /// The caller no longer wants the answer.
@@ -84,24 +95,7 @@ pub(crate) fn sweep(lane: &Lane) {
 /// it counted.
 fn give_up(ticket: &Ticket, error: Error, count: impl FnOnce(&Refusals), on: On) {
     if ticket.state.win_queued() {
-        ticket.home().leave_queue();
-        // Nobody will run it: its inputs go now, not when the leader comes across it.
-        let timer = {
-            let mut ask = ticket.ask.lock();
-            let timer = ask.timer.take();
-            if ask.is_traced {
-                trace(ticket, &ask, TraceEnd::NotRun);
-            }
-            contain(&ticket.home().services, || ask.clear());
-            timer
-        };
-        if let Some(key) = timer {
-            ticket.home().services.timekeeper.disarm(key);
-        }
-        count(&ticket.home().refusals);
-        ticket.reply.lock().error = Some(error);
-        publish(ticket, true);
-        return tell(ticket.clone(), on, &ticket.home().services);
+        return leave_queue(ticket, |_| error, count, on);
     }
     ticket.state.give_up();
     if ticket.state.win_running_early() {
@@ -110,6 +104,32 @@ fn give_up(ticket: &Ticket, error: Error, count: impl FnOnce(&Refusals), on: On)
         publish(ticket, false);
         tell(ticket.clone(), on, &ticket.home().services);
     }
+}
+
+/// Answers a request that was won from the queue.
+fn leave_queue(ticket: &Ticket, error: impl FnOnce(&Ask) -> Error, count: impl FnOnce(&Refusals), on: On) {
+    let lane = ticket.home();
+    lane.leave_queue();
+    // Nobody will run it: its inputs go now, not when the leader comes across it.
+    let (error, timer) = {
+        let mut ask = ticket.ask.lock();
+        let (error, timer) = (error(&ask), ask.timer.take());
+        if let Some(places) = &lane.places {
+            places.leave(ask.level);
+        }
+        if ask.is_traced {
+            trace(ticket, &ask, TraceEnd::NotRun);
+        }
+        contain(&lane.services, || ask.clear());
+        (error, timer)
+    };
+    if let Some(key) = timer {
+        lane.services.timekeeper.disarm(key);
+    }
+    count(&lane.refusals);
+    ticket.reply.lock().error = Some(error);
+    publish(ticket, true);
+    tell(ticket.clone(), on, &lane.services);
 }
 
 /// Keeps the trace of a request that no batch answers.

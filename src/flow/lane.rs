@@ -10,16 +10,19 @@
 //! a callback; inside it only a pool's free list and an instance's flights may be locked.
 
 use super::answer;
+use super::check::{Checked, check};
 use super::doze::Demand;
 use super::instance::{InstanceCell, Instances};
 use super::ledger::Ledger;
+use super::places::Places;
 use super::queue::{Entry, Room};
-use super::request::{Checked, Refused, Request, check};
+use super::request::{Refused, Request};
 use super::services::Services;
 use super::slowness;
 use super::spec::LaneSpec;
 use super::task::{Notify, Task, Ticket};
 use super::timekeeper::Timed;
+use super::wait::Until;
 use super::word::{Refusal, Word};
 use crate::observe::{Bounds, ModelMetrics, Saturation, Tally, Totals};
 use crate::sync::{
@@ -46,6 +49,10 @@ pub(crate) struct Lane {
     pub(super) missing: AtomicI64,
     /// Where a leader waits out a delay.
     pub(super) bell: Arc<Doorbell>,
+    /// Whether the queue may end a wait by itself: then what leaves it for a batch has a timer to be changed.
+    pub(super) ends_waits: bool,
+    /// Of priorities that have bounds of their own.
+    pub(super) places: Option<Places>,
     pub(super) core: Mutex<Core>,
     pub(super) tasks: Pool<Lane>,
     pub(crate) refusals: Refusals,
@@ -138,7 +145,7 @@ impl Lane {
     /// One that counts together with others: those whose place it takes.
     pub(crate) fn counting(spec: LaneSpec, services: Arc<Services>, ledger: Arc<Ledger>) -> Arc<Self> {
         let core = Core {
-            room: Room::new(spec.levels),
+            room: if spec.waits.can_delay() { Room::delaying(spec.levels) } else { Room::new(spec.levels) },
             instances: Instances::default(),
             tally: Tally::new(spec.rows_max, &spec.layout),
             saturation: Saturation::new(services.clock.now()),
@@ -149,6 +156,8 @@ impl Lane {
             inbox: Inbox::new(spec.queued_max + spec.queued_max / 4 + 1),
             missing: AtomicI64::new(0),
             bell: Arc::new(Doorbell::new()),
+            ends_waits: spec.waits.can_end(),
+            places: Places::new(&spec),
             core: Mutex::new(core),
             tasks: Pool::new(2 * spec.queued_max),
             refusals: Refusals::default(),
@@ -247,22 +256,25 @@ impl Lane {
             self.refusals.expired.add_one();
             return Err(Refused { error: LATE, request });
         }
-        if let Err(refusal) = self.word.reserve(self.spec.queued_max) {
+        let until = self.spec.waits.of(checked.level).until(now, deadline, request.queue_timeout_ns());
+        if let Err(refusal) = self.reserve(checked.level) {
             return Err(Refused { error: self.refusal(refusal), request });
         }
         let token = request.take_cancel_token();
         let ticket = self.fill(&mut request, &checked, (now, deadline), notify());
         ticket.state.queue(checked.is_lent, manner == Manner::Blocking);
-        if let Some(deadline) = deadline {
+        if until.ends < u64::MAX {
+            let is_deadline = deadline == Some(until.ends);
+            let timed = if is_deadline { Timed::Deadline } else { Timed::Wait };
             // The key must be in its place before anybody can answer, and the answer looks for it there.
             let mut ask = ticket.ask.lock();
-            ask.timer = Some(self.services.timekeeper.arm(deadline, Timed::Deadline(ticket.clone())));
+            ask.timer = Some(self.services.timekeeper.arm(until.ends, timed(ticket.clone())));
         }
         if token.is_some_and(|token| !token.watch(&ticket)) {
             answer::cancel(&ticket);
         }
-        let deadline = deadline.unwrap_or(u64::MAX);
-        Ok(Entry { rows: checked.rows, key: checked.key, level: checked.level, arrived: now, deadline, item: ticket })
+        let (Checked { rows, key, level, .. }, Until { ends, late }) = (checked, until);
+        Ok(Entry { rows, key, level, arrived: now, ends, late, item: ticket })
     }
 
     fn enqueue(self: &Arc<Self>, entry: Entry<Ticket>, manner: Manner) -> bool {
@@ -271,8 +283,17 @@ impl Lane {
         self.publish(rows, manner)
     }
 
+    /// A place in the queue.
+    fn reserve(&self, level: usize) -> Result<(), Refusal> {
+        let Some(places) = &self.places else { return self.word.reserve(self.spec.queued_max) };
+        if !places.enter(level) {
+            return Err(if self.is_stopping() { Refusal::Stopping } else { Refusal::Full });
+        }
+        self.word.reserve(self.spec.queued_max).inspect_err(|_| places.leave(level))
+    }
+
     pub(super) fn due(&self, request: &Request<'_>, now: u64) -> Option<u64> {
-        request.due(now, self.spec.timeout_default, |at| self.services.clock.reading(at))
+        request.due(now, |at| self.services.clock.reading(at))
     }
 
     /// A task with the parts of a request.
@@ -437,7 +458,7 @@ impl Lane {
         Bounds {
             instances: core.instances.len(),
             rows_max: self.spec.policy.rows_max.max(1),
-            wait_ns_max: self.spec.timeout_default,
+            wait_ns_max: self.spec.waits.of(self.spec.level_default).timeout,
             queue_len: self.word.read().queued(),
             queue_len_max: self.spec.queued_max,
         }

@@ -2,12 +2,13 @@
 
 use super::answer::{self, On};
 use super::batch::Step;
+use super::check::check;
 use super::execute;
 use super::execution::Bench;
 use super::instance::InstanceCell;
 use super::lane::{Core, Lane, Manner};
 use super::queue::Entry;
-use super::request::{Refused, Request, check};
+use super::request::{Refused, Request};
 use super::seat::Seat;
 use super::slowness;
 use super::spec::CallerRuns;
@@ -87,7 +88,7 @@ impl Scratch {
 
     /// A waiting request becomes part of the batch, if nobody answered it meanwhile. How many rows it brings.
     fn claim(&mut self, entry: Entry<Ticket>, now: u64) -> usize {
-        if entry.deadline <= now {
+        if entry.ends <= now {
             self.late.push(entry.item);
             return 0;
         }
@@ -154,6 +155,9 @@ impl Lane {
         self.admit(&mut core);
         // The policy decides by the living alone.
         self.purge(&mut core);
+        if core.room.delays() {
+            core.room.delay(self.now());
+        }
         let view = core.room.view(self.spec.policy.rows_max.max(1));
         if seen.idle() == 0 || view.len == 0 {
             drop(core);
@@ -188,20 +192,35 @@ impl Lane {
         (now, why): (u64, Cut),
         scratch: &mut Scratch,
     ) -> Next {
-        core.room.take(rows, |entry| scratch.claim(entry, now));
+        core.room.take(rows, now, |entry| scratch.claim(entry, now));
         let cell = match scratch.seats.as_slice() {
             [] => None,
             seats => core.instances.depart(now, seats.iter().map(Seat::ticket)),
         };
         drop(core);
         for ticket in scratch.late.drain(..) {
-            answer::expire(&ticket, On::Service);
+            answer::outwait(&ticket, On::Service);
+        }
+        if let Some(places) = &self.places {
+            scratch.seats.iter().for_each(|seat| places.leave(seat.ask.level));
+        }
+        if self.ends_waits {
+            scratch.seats.iter_mut().for_each(|seat| self.end_wait(seat));
         }
         let Some(cell) = cell else { return Next::Again };
         if self.word.depart(scratch.seats.len()) == Lead::Kept {
             self.services.workers.lead(self.clone());
         }
         Next::Run { cell, started: now, why }
+    }
+
+    /// A request has left the queue for a batch: from now on only its own deadline counts.
+    fn end_wait(&self, seat: &mut Seat) {
+        if let Some(key) = seat.ask.timer.take() {
+            self.services.timekeeper.disarm(key);
+        }
+        let arm = |deadline| self.services.timekeeper.arm(deadline, Timed::Deadline(seat.ticket().clone()));
+        seat.ask.timer = seat.ask.deadline.map(arm);
     }
 
     /// Holds the lead, but no instance, until more has come or the delay is over.

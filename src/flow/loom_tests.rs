@@ -143,7 +143,7 @@ impl Plan {
             queued_max: 2,
             levels: 0,
             level_default: 0,
-            timeout_default: None,
+            waits: Default::default(),
             execution_timeout: None,
             caller_runs: self.caller_runs,
             is_thread_bound: false,

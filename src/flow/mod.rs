@@ -3,7 +3,7 @@
 //! ```text
 //!   infer, infer_async, infer_callback, infer_stream
 //!     |
-//!   check            names, types, shapes against the lane's spec; a refusal gives the request back     request, spec
+//!   check            names, types, shapes against the lane's spec; a refusal gives the request back    check, spec
 //!     |-- blocking, an instance free, nothing before it ----------------------------------------.
 //!   reserve          a place in the queue, or the refusal: full, stopping                  word  |
 //!   fill             a pooled task; the deadline is armed                       task, timekeeper |
@@ -42,7 +42,8 @@
 //! 8. **A late request does not run**: the leader looks at deadlines too, so that a late timekeeper is slow, never
 //!    wrong.
 //! 9. **Refused is given back.** Whoever is not let in has the request again, whole.
-//! 10. **The queue is bounded by what is alive**: the bound counts requests that wait, not places in a channel.
+//! 10. **The queue is bounded by what is alive**: the bound counts requests that wait, not places in a channel. A priority
+//!     may have a bound of its own.
 //!
 //! # Threads
 //!
@@ -79,6 +80,7 @@
 
 mod answer;
 mod batch;
+mod check;
 mod classes;
 mod doze;
 mod execute;
@@ -92,6 +94,7 @@ pub(crate) mod loom_tests;
 mod messenger;
 mod overdue;
 mod permit;
+mod places;
 mod queue;
 mod request;
 mod response;
@@ -107,6 +110,7 @@ mod taken;
 mod task;
 mod timekeeper;
 mod timer;
+mod wait;
 mod word;
 mod worker;
 
@@ -135,5 +139,6 @@ pub use task::CancelToken;
 pub(crate) use task::{HeldReply, Sequence};
 pub(crate) use task::{Notify, Outcome, Ticket};
 pub(crate) use timekeeper::Timekeeper;
+pub(crate) use wait::{Late, Wait, Waits};
 pub(crate) use word::{INSTANCES_MAX, QUEUED_MAX};
 pub(crate) use worker::Workers;

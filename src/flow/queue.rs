@@ -1,8 +1,12 @@
 //! The waiting room of a lane: requests in order, by priority. Pure data: no thread, no clock, no lock.
 //!
-//! Invariants: 1. within a priority, order is arrival order; a smaller level goes first. 2. `take` begins with the head
-//! and goes on with entries of the head's key, in order, while their rows fit; entries of other keys keep their places.
-//! 3. Every entry leaves once, through `take`, `retain` or `drain`. 4. `rows` is the sum over all entries.
+//! Invariants: 1. a smaller level goes first; within a level, those in time go before those that are late, and among
+//! either, order is arrival order. 2. `take` begins with the head and goes on with entries of the head's key, in order,
+//! while their rows fit; entries of other keys keep their places. 3. Every entry leaves once, through `take`, `retain` or
+//! `drain`; one that is late changes its place once. 4. `rows` is the sum over all entries.
+//!
+//! Who is late is looked at where it matters, at the head and on the way of `take`: each entry is moved at most once, and
+//! a room whose entries are never late has no second rank.
 
 use std::collections::VecDeque;
 
@@ -21,8 +25,10 @@ pub(crate) struct Entry<T> {
     pub(crate) level: usize,
     /// When it was submitted.
     pub(crate) arrived: u64,
-    /// When its answer is worthless; `u64::MAX` for never.
-    pub(crate) deadline: u64,
+    /// When it no longer waits; `u64::MAX` for never.
+    pub(crate) ends: u64,
+    /// When it is late, and those in time go first; `u64::MAX` for never.
+    pub(crate) late: u64,
 }
 
 /// What the batch policy needs to know.
@@ -38,7 +44,9 @@ pub(crate) struct View {
 
 /// Requests waiting for a batch.
 pub(crate) struct Room<T> {
-    levels: Vec<VecDeque<Entry<T>>>,
+    /// One for each level; if entries may be late, two: those in time, and behind them those that are late.
+    ranks: Vec<VecDeque<Entry<T>>>,
+    ranks_per_level: usize,
     len: usize,
     rows: usize,
     /// Whether entries of different keys may be waiting.
@@ -48,8 +56,17 @@ pub(crate) struct Room<T> {
 impl<T> Room<T> {
     /// A room for `levels` priorities, at least one.
     pub(crate) fn new(levels: usize) -> Self {
-        let levels = (0..levels.max(1)).map(|_| VecDeque::new()).collect();
-        Room { levels, len: 0, rows: 0, mixed: false }
+        Self::with_ranks(levels, 1)
+    }
+
+    /// As `new`, where entries may be late.
+    pub(crate) fn delaying(levels: usize) -> Self {
+        Self::with_ranks(levels, 2)
+    }
+
+    fn with_ranks(levels: usize, ranks_per_level: usize) -> Self {
+        let ranks = (0..levels.max(1) * ranks_per_level).map(|_| VecDeque::new()).collect();
+        Room { ranks, ranks_per_level, len: 0, rows: 0, mixed: false }
     }
 
     /// Adds an entry behind those of its level; levels beyond the last count as the last.
@@ -60,36 +77,53 @@ impl<T> Room<T> {
         };
         self.len += 1;
         self.rows += entry.rows;
-        let level = entry.level.min(self.levels.len() - 1);
-        self.levels[level].push_back(entry);
+        let rank = (entry.level * self.ranks_per_level).min(self.ranks.len() - self.ranks_per_level);
+        self.ranks[rank].push_back(entry);
+    }
+
+    /// Whether entries may be late.
+    pub(crate) fn delays(&self) -> bool {
+        self.ranks_per_level > 1
+    }
+
+    /// Moves those at the head of their levels that are late by now behind those in time, so that the head is not late
+    /// unless its level is.
+    pub(crate) fn delay(&mut self, now: u64) {
+        for rank in (0..self.ranks.len()).step_by(self.ranks_per_level) {
+            while self.delays() && self.ranks[rank].front().is_some_and(|entry| entry.late <= now) {
+                self.fall_behind(rank, 0);
+            }
+        }
     }
 
     /// What waits, as seen from the head; rows are counted up to `rows_max`.
     pub(crate) fn view(&self, rows_max: usize) -> View {
         let Some(head) = self.head() else { return View::default() };
-        let oldest = self.levels.iter().filter_map(VecDeque::front).map(|entry| entry.arrived).min();
+        let oldest = self.ranks.iter().filter_map(VecDeque::front).map(|entry| entry.arrived).min();
         let rows = if self.mixed { self.rows_like(head.key, rows_max) } else { self.rows.min(rows_max) };
         View { rows, oldest: oldest.unwrap_or(head.arrived), len: self.len }
     }
 
-    /// Passes the head and what batches with it to `accept`, as many as fit `rows_max`, but the head in any case.
-    /// `accept` says how many rows an entry brought: 0 for one that turned out to be answered already.
-    pub(crate) fn take(&mut self, rows_max: usize, mut accept: impl FnMut(Entry<T>) -> usize) {
+    /// Passes the head and what batches with it to `accept`, as many as fit `rows_max`, but the head in any case; what
+    /// is late by `now` goes last of its level. `accept` says how many rows an entry brought: 0 for one that turned out
+    /// to be answered already.
+    pub(crate) fn take(&mut self, rows_max: usize, now: u64, mut accept: impl FnMut(Entry<T>) -> usize) {
+        self.delay(now);
         let Some(key) = self.head().map(|head| head.key) else { return };
-        let mut room = Taking { left: rows_max, first: true, skipped: 0, key };
-        for level in 0..self.levels.len() {
-            self.take_level(level, &mut room, &mut accept);
+        let mut room = Taking { left: rows_max, first: true, skipped: 0, key, now };
+        for rank in 0..self.ranks.len() {
+            self.take_rank(rank, &mut room, &mut accept);
         }
         self.mixed &= self.len > 1;
     }
 
     /// Keeps the entries that `is_alive` says yes to, in their places.
     pub(crate) fn retain(&mut self, is_alive: impl Fn(&T) -> bool) {
-        for level in &mut self.levels {
-            level.retain(|entry| is_alive(&entry.item));
+        for rank in &mut self.ranks {
+            rank.retain(|entry| is_alive(&entry.item));
         }
-        self.len = self.levels.iter().map(VecDeque::len).sum();
-        self.rows = self.levels.iter().flatten().map(|entry| entry.rows).sum();
+        self.len = self.ranks.iter().map(VecDeque::len).sum();
+        self.rows = self.ranks.iter().flatten().map(|entry| entry.rows).sum();
     }
 
     /// How many entries there are.
@@ -100,16 +134,16 @@ impl<T> Room<T> {
     /// Passes every entry on, in order.
     pub(crate) fn drain(&mut self, accept: impl FnMut(Entry<T>)) {
         (self.len, self.rows, self.mixed) = (0, 0, false);
-        self.levels.iter_mut().flat_map(|level| level.drain(..)).for_each(accept);
+        self.ranks.iter_mut().flat_map(|rank| rank.drain(..)).for_each(accept);
     }
 
     fn head(&self) -> Option<&Entry<T>> {
-        self.levels.iter().find_map(VecDeque::front)
+        self.ranks.iter().find_map(VecDeque::front)
     }
 
     fn rows_like(&self, key: u64, rows_max: usize) -> usize {
         let mut rows = 0;
-        for entry in self.levels.iter().flatten().take(LOOKAHEAD).filter(|entry| entry.key == key) {
+        for entry in self.ranks.iter().flatten().take(LOOKAHEAD).filter(|entry| entry.key == key) {
             rows += entry.rows;
             if rows >= rows_max {
                 return rows_max;
@@ -118,15 +152,20 @@ impl<T> Room<T> {
         rows
     }
 
-    fn take_level(&mut self, level: usize, taking: &mut Taking, accept: &mut impl FnMut(Entry<T>) -> usize) {
+    fn take_rank(&mut self, rank: usize, taking: &mut Taking, accept: &mut impl FnMut(Entry<T>) -> usize) {
         let mut index = 0;
-        while let Some(entry) = self.levels[level].get(index) {
+        let in_time = rank.is_multiple_of(self.ranks_per_level);
+        while let Some(entry) = self.ranks[rank].get(index) {
+            if self.delays() && in_time && entry.late <= taking.now && taking.goes_on() {
+                self.fall_behind(rank, index);
+                continue;
+            }
             match taking.judge(entry.key, entry.rows) {
                 Judgement::Stop => return,
                 Judgement::Skip => index += 1,
                 Judgement::Take => {
                     // `remove(0)` is `pop_front`; further in, the few skipped entries move, not the long tail.
-                    let Some(entry) = self.levels[level].remove(index) else { return };
+                    let Some(entry) = self.ranks[rank].remove(index) else { return };
                     self.len -= 1;
                     self.rows -= entry.rows;
                     let rows = accept(entry);
@@ -136,6 +175,14 @@ impl<T> Room<T> {
             }
         }
     }
+
+    /// An entry of those in time is late: it goes where it arrived among the late ones, which is mostly at their end.
+    fn fall_behind(&mut self, rank: usize, index: usize) {
+        let Some(entry) = self.ranks[rank].remove(index) else { return };
+        let late = &mut self.ranks[rank + 1];
+        let place = late.partition_point(|other| other.arrived <= entry.arrived);
+        late.insert(place, entry);
+    }
 }
 
 struct Taking {
@@ -143,6 +190,7 @@ struct Taking {
     first: bool,
     skipped: usize,
     key: u64,
+    now: u64,
 }
 
 enum Judgement {
@@ -152,8 +200,12 @@ enum Judgement {
 }
 
 impl Taking {
+    fn goes_on(&self) -> bool {
+        self.left > 0 && self.skipped < LOOKAHEAD
+    }
+
     fn judge(&mut self, key: u64, rows: usize) -> Judgement {
-        if self.left == 0 || self.skipped == LOOKAHEAD {
+        if !self.goes_on() {
             Judgement::Stop
         } else if key != self.key {
             self.skipped += 1;
@@ -174,15 +226,19 @@ mod tests {
     fn room(entries: &[(u32, usize, u64, usize)]) -> Room<u32> {
         let mut room = Room::new(2);
         for (arrived, (item, rows, key, level)) in entries.iter().enumerate() {
-            let (arrived, deadline) = (arrived as u64, u64::MAX);
-            room.push(Entry { item: *item, rows: *rows, key: *key, level: *level, arrived, deadline });
+            let (arrived, ends, late) = (arrived as u64, u64::MAX, u64::MAX);
+            room.push(Entry { item: *item, rows: *rows, key: *key, level: *level, arrived, ends, late });
         }
         room
     }
 
     fn take(room: &mut Room<u32>, rows_max: usize) -> Vec<u32> {
+        take_at(room, rows_max, 0)
+    }
+
+    fn take_at(room: &mut Room<u32>, rows_max: usize, now: u64) -> Vec<u32> {
         let mut taken = Vec::new();
-        room.take(rows_max, |entry| {
+        room.take(rows_max, now, |entry| {
             taken.push(entry.item);
             entry.rows
         });
@@ -233,7 +289,7 @@ mod tests {
     fn an_entry_that_brings_no_rows_makes_room_for_the_next() {
         let mut room = room(&[(1, 1, 0, 0), (2, 1, 0, 0), (3, 1, 0, 0)]);
         let mut alive = Vec::new();
-        room.take(1, |entry| {
+        room.take(1, 0, |entry| {
             let rows = usize::from(entry.item != 1);
             alive.extend((rows > 0).then_some(entry.item));
             rows
@@ -241,7 +297,68 @@ mod tests {
         assert_eq!((alive, room.view(9).len), (vec![2], 1));
     }
 
+    /// Entries of one row and key: item, level, and when it is late.
+    fn delaying(entries: &[(u32, usize, u64)]) -> Room<u32> {
+        let mut room = Room::delaying(2);
+        for (arrived, (item, level, late)) in entries.iter().enumerate() {
+            let (arrived, ends) = (arrived as u64, u64::MAX);
+            room.push(Entry { item: *item, rows: 1, key: 0, level: *level, arrived, ends, late: *late });
+        }
+        room
+    }
+
+    #[test]
+    fn what_is_late_goes_behind_what_is_in_time_but_before_the_next_level() {
+        let entries = [(1, 0, 10), (2, 0, 30), (3, 1, 5), (4, 0, 20), (5, 1, 90), (6, 0, u64::MAX)];
+        let rows: &[(u64, &[u32])] = &[
+            (0, &[1, 2, 4, 6, 3, 5]),
+            (9, &[1, 2, 4, 6, 5, 3]),
+            (10, &[2, 4, 6, 1, 5, 3]),
+            (20, &[2, 6, 1, 4, 5, 3]),
+            (30, &[6, 1, 2, 4, 5, 3]),
+            (99, &[6, 1, 2, 4, 3, 5]),
+        ];
+        for (now, expected) in rows {
+            assert_eq!(take_at(&mut delaying(&entries), 9, *now), *expected, "at {now}");
+        }
+    }
+
+    #[test]
+    fn late_ones_are_served_when_no_others_wait_and_stay_late() {
+        let mut room = delaying(&[(1, 0, 10), (2, 0, 90), (3, 0, 10)]);
+        assert_eq!(take_at(&mut room, 1, 50), [2]);
+        room.push(Entry { item: 4, rows: 1, key: 0, level: 0, arrived: 9, ends: u64::MAX, late: 90 });
+        assert_eq!(take_at(&mut room, 1, 50), [4]);
+        assert_eq!(room.view(9), View { rows: 2, oldest: 0, len: 2 });
+        assert_eq!(take_at(&mut room, 1, 50), [1]);
+        assert_eq!((take_at(&mut room, 9, 0), room.len()), (vec![3], 0), "however the clock is read");
+    }
+
+    #[test]
+    fn the_head_is_in_time_when_anything_of_its_level_is() {
+        let mut room = Room::delaying(1);
+        for (item, key, late) in [(1, 7, 10), (2, 8, u64::MAX), (3, 7, u64::MAX)] {
+            room.push(Entry { item, rows: 1, key, level: 0, arrived: u64::from(item), ends: u64::MAX, late });
+        }
+        assert_eq!(room.view(9).rows, 2, "the two of the first key");
+        room.delay(10);
+        assert_eq!(room.view(9), View { rows: 1, oldest: 1, len: 3 });
+        assert_eq!((take_at(&mut room, 9, 10), take_at(&mut room, 9, 10)), (vec![2], vec![3, 1]));
+    }
+
     proptest::proptest! {
+        #[test]
+        fn delays_lose_nobody_and_order_by_level_lateness_and_arrival(
+            entries in proptest::collection::vec((0usize..2, 0u64..20), 1..40), now in 0u64..20) {
+            let numbered: Vec<_> =
+                entries.iter().enumerate().map(|(item, entry)| (item as u32, entry.0, entry.1)).collect();
+            let mut expected = numbered.clone();
+            expected.sort_by_key(|(item, level, late)| (*level, *late <= now, *item));
+            let expected: Vec<_> = expected.into_iter().map(|(item, ..)| item).collect();
+            assert_eq!(take_at(&mut delaying(&numbered), usize::MAX, now), expected);
+        }
+
+
         #[test]
         fn every_entry_leaves_once(entries in proptest::collection::vec((1usize..5, 0u64..3, 0usize..2), 0..60),
             rows_max in 1usize..9) {

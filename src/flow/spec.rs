@@ -1,6 +1,7 @@
 //! What a lane knows of its model: names, types, dims and limits. Checked once when the model loads; plain values.
 
 use super::batch::Policy;
+use super::wait::Waits;
 use crate::backend::joint::{Join, Scatter};
 use crate::observe::Layout;
 use crate::tensor::reshape::reshape;
@@ -71,8 +72,8 @@ pub(crate) struct LaneSpec {
     pub(crate) queued_max: usize,
     pub(crate) levels: usize,
     pub(crate) level_default: usize,
-    /// Nanoseconds after submission at which a request without a deadline expires.
-    pub(crate) timeout_default: Option<u64>,
+    /// How requests wait, by level.
+    pub(crate) waits: Waits,
     /// Nanoseconds after which an execution counts as stuck.
     pub(crate) execution_timeout: Option<u64>,
     pub(crate) caller_runs: CallerRuns,

@@ -16,6 +16,8 @@ use std::sync::{Arc, Weak};
 pub(crate) enum Timed {
     /// The answer to a request.
     Deadline(Ticket),
+    /// A request that waits.
+    Wait(Ticket),
     /// An execution on instance `index`, the `serial`-th of it.
     Execution { lane: Weak<Lane>, index: usize, serial: u64 },
     /// The answers to requests of one batch, which its backend has taken.
@@ -121,6 +123,7 @@ impl Timed {
     fn fire(self) {
         match self {
             Timed::Deadline(ticket) => answer::expire(&ticket, On::Service),
+            Timed::Wait(ticket) => answer::outwait(&ticket, On::Service),
             Timed::Execution { lane, index, serial } => {
                 if let Some(lane) = lane.upgrade() {
                     lane.execution_is_late(index, serial);

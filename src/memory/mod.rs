@@ -4,11 +4,13 @@
 //! immutable), whose last owner brings the memory home. [`WriteOnce`] lends the memory of one output to a backend.
 //! [`Lent`] is memory of a blocked caller. In the steady state nothing is allocated.
 
+mod allocated;
 mod block;
 mod lent;
 mod trim;
 mod write_once;
 
+pub(crate) use allocated::allocated;
 pub(crate) use block::{Block, BlockPool};
 pub(crate) use lent::{Lent, borrow};
 pub(crate) use trim::trim;

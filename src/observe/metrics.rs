@@ -77,7 +77,7 @@ const fn simple(name: &'static str, kind: Kind, help: &'static str, read: fn(&Mo
     Simple { name, kind, help, read }
 }
 
-const SIMPLE: [Simple; 14] = {
+const SIMPLE: [Simple; 15] = {
     use Kind::{Counter, Gauge};
     [
         simple("nv_inference_request_success", Counter, "Requests that were answered well, of any batch size", |of| {
@@ -119,6 +119,9 @@ const SIMPLE: [Simple; 14] = {
         ),
         simple("inferlay_responses_total", Counter, "Responses that were sent", |of| {
             of.statistics.response_count as f64
+        }),
+        simple("inferlay_shadow_dropped_total", Counter, "Copies of requests that a shadow was not given", |of| {
+            of.statistics.shadow_dropped_count as f64
         }),
         simple("inferlay_copied_bytes_total", Counter, "Bytes that were copied into and out of batches", |of| {
             of.statistics.bytes_copied as f64
@@ -311,6 +314,7 @@ mod tests {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into();
         (of.statistics.success.ns, of.statistics.other_count) = (1_234_567, 7);
+        of.statistics.shadow_dropped_count = 9;
         (of.statistics.refused_count, of.statistics.expired_count) = (1, 2);
         of.statistics.batch_sizes = [(1, 5), (3, 2), (6, 1)].into();
         of.statistics.cuts = [("full", 4)].into();
@@ -322,6 +326,7 @@ mod tests {
             ("nv_inference_request_failure", ",reason=\"REJECTED\"", "3"),
             ("nv_model_load_duration_secs", "", "1.5"),
             ("inferlay_model_saturation", "", "0.25"),
+            ("inferlay_shadow_dropped_total", "", "9"),
             ("inferlay_batch_cuts_total", ",reason=\"full\"", "4"),
             ("inferlay_batch_rows_bucket", ",le=\"2\"", "5"),
             ("inferlay_batch_rows_bucket", ",le=\"8\"", "8"),

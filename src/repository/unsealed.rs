@@ -49,6 +49,10 @@ impl Trust {
     }
 
     pub(crate) fn admit(&self, model: &FoundModel, _version: u64) -> Result<(), Error> {
+        self.admit_unread(model)
+    }
+
+    pub(crate) fn admit_unread(&self, model: &FoundModel) -> Result<(), Error> {
         match model.sealing {
             Sealing::Own | Sealing::Missing => Ok(()),
         }

@@ -7,6 +7,7 @@ use super::events::Events;
 use super::gate::OpenGate;
 use super::jobs::Jobs;
 use super::metrics::Metrics;
+use super::operation::Operations;
 use super::paging::Pager;
 use super::retire::Retiring;
 use super::source::Origin;
@@ -644,6 +645,7 @@ impl ServerBuilder {
             stopper: Mutex::new(false),
             serial: Mutex::new(()),
             metrics: Metrics::default(),
+            operations: Operations::default(),
             options: self.options,
             services,
         });

@@ -23,7 +23,7 @@ use super::status::{ModelState, ModelStatus};
 use super::version::{Loaded, Version, unloaded};
 use crate::sync::{AtomicU64, Mutex, Ordering};
 use inferlay_backend_sdk::{Error, ErrorKind};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// How a version must be of which something is said.
@@ -52,6 +52,8 @@ struct State {
     barrier: u64,
     /// What was said about the versions, whether or not they are there.
     plan: Plan,
+    /// What the config says of that, as it was last taken in.
+    stated: Plan,
     /// Where requests go that make no choice, as found at a generation: whoever has no handle asks for each request.
     course: Option<(u64, Arc<Course>)>,
 }
@@ -209,6 +211,12 @@ impl Entry {
 }
 
 impl State {
+    /// Takes in what the config says of versions.
+    fn read(&mut self, stated: &Plan) {
+        let before = std::mem::replace(&mut self.stated, stated.clone());
+        self.plan.take_in(&before, stated);
+    }
+
     /// Why a version takes no requests.
     fn refusal(&self, number: u64, place: &str) -> Error {
         if let Some(version) = self.versions.get(&number) {
@@ -225,7 +233,12 @@ impl Entry {
     ///
     /// # Errors
     /// `NOT_FOUND` or `UNAVAILABLE` for a version that is not as it must be; nothing was said then.
-    pub(super) fn say(&self, named: &[u64], must: Must, change: impl FnOnce(&mut Plan)) -> Result<(), Error> {
+    pub(super) fn say(
+        &self,
+        (named, must): (&[u64], Must),
+        events: &Events,
+        change: impl FnOnce(&mut Plan),
+    ) -> Result<(), Error> {
         let mut state = self.state.lock();
         for number in named {
             let version = state.versions.get(number);
@@ -235,6 +248,7 @@ impl Entry {
         }
         change(&mut state.plan);
         self.generation.fetch_add(1, Ordering::Release);
+        events.directed();
         Ok(())
     }
 
@@ -274,12 +288,18 @@ impl Entry {
     /// Nothing of it can be loaded.
     pub(super) fn fail(&self, number: u64, error: &Error, events: &Events) {
         let turn = self.turn();
-        self.commit(turn, vec![(number, Loaded::Failed(error.clone()))], events);
+        self.commit(turn, vec![(number, Loaded::Failed(error.clone()))], None, events);
     }
 
     /// Puts what was loaded in its place, and takes out what it replaces. When a version failed, nothing is taken out but
-    /// what has another of the same number in its place.
-    pub(super) fn commit(&self, turn: u64, loaded: Vec<(u64, Loaded)>, events: &Events) -> Committed {
+    /// what has another of the same number in its place, and what the config says of versions waits with the rest of it.
+    pub(super) fn commit(
+        &self,
+        turn: u64,
+        loaded: Vec<(u64, Loaded)>,
+        stated: Option<&Plan>,
+        events: &Events,
+    ) -> Committed {
         let mut committed = Committed::default();
         let mut state = self.state.lock();
         if turn < state.barrier {
@@ -288,6 +308,10 @@ impl Entry {
         }
         committed.counted = true;
         let has_failed = loaded.iter().any(|(_, loaded)| matches!(loaded, Loaded::Failed(_)));
+        if let Some(stated) = stated.filter(|_| !has_failed || state.versions.values().all(|own| own.served.is_none()))
+        {
+            state.read(stated);
+        }
         let kept: Vec<_> = loaded.iter().map(|(number, _)| *number).collect();
         for (number, loaded) in loaded {
             let version = state.versions.entry(number).or_default();
@@ -324,6 +348,7 @@ impl Entry {
             return Err(Error::new(ErrorKind::AlreadyExists, format!("model '{}' is there already", self.name)));
         }
         state.versions.clear();
+        state.read(&Plan::from(&*served.config));
         let version = state.versions.entry(number).or_default();
         version.settle(Loaded::Serves(served), turn);
         events.tell(|| version.status(&self.name, number));
@@ -380,6 +405,43 @@ impl Entry {
         true
     }
 
+    /// Puts what was there before in the place of a version that replaced it and failed. Whether nothing later was asked for.
+    pub(super) fn restore(
+        &self,
+        turn: u64,
+        (number, failed): (u64, &Served),
+        error: &Error,
+        back: &[(u64, Served)],
+        events: &Events,
+    ) -> bool {
+        let mut state = self.state.lock();
+        let is_it = |version: &Version| version.served.as_ref().is_some_and(|served| served.is(failed));
+        if turn < state.barrier || !state.versions.get(&number).is_some_and(is_it) {
+            return false;
+        }
+        let version = state.versions.entry(number).or_default();
+        version.served = None;
+        version.put(ModelState::Unavailable, Some(error.clone()), turn);
+        for (number, served) in back {
+            let version = state.versions.entry(*number).or_default();
+            version.served = Some(served.clone());
+            version.put(ModelState::Ready, Some(error.clone()), turn);
+        }
+        let changed = back.iter().map(|(number, _)| *number).chain([number]).collect::<BTreeSet<_>>();
+        for number in changed {
+            let version = state.versions.entry(number).or_default();
+            events.tell(|| version.status(&self.name, number));
+        }
+        self.generation.fetch_add(1, Ordering::Release);
+        true
+    }
+
+    /// Whether this lane serves.
+    pub(super) fn has(&self, served: &Served) -> bool {
+        let state = self.state.lock();
+        state.versions.values().any(|version| version.served.as_ref().is_some_and(|own| own.is(served)))
+    }
+
     /// A version that is paged could not be brought into memory.
     pub(super) fn ails(&self, served: &Served, error: &Error, events: &Events) {
         self.of_lane(served, |number, version| {
@@ -392,7 +454,7 @@ impl Entry {
     /// It is there.
     pub(super) fn recovers(&self, served: &Served, events: &Events) {
         self.of_lane(served, |number, version| {
-            if version.state == Some(ModelState::Unavailable) {
+            if matches!(version.state, Some(ModelState::Unavailable | ModelState::Loading)) {
                 let turn = version.turn;
                 version.put(ModelState::Ready, None, turn);
                 events.tell(|| version.status(&self.name, number));
@@ -413,7 +475,7 @@ impl Entry {
         let mut state = self.state.lock();
         state.versions.retain(|_, version| version.served.is_some() || version.state == Some(ModelState::Loading));
         if state.versions.is_empty() {
-            state.plan = Plan::default();
+            (state.plan, state.stated) = (Plan::default(), Plan::default());
         }
     }
 }

@@ -9,6 +9,7 @@ use super::paging::PagingStatistics;
 use super::status::{ModelStatus, Progress};
 use super::watching::{Known, PollOptions};
 use super::{Inner, STOPPED, ServerHandle, Subscription};
+use crate::config::Swap;
 use crate::repository::{self, ConfigText, Found, FoundModel};
 use crate::sync::{AtomicUsize, Mutex, Ordering, thread};
 use inferlay_backend_sdk::{Error, LogLevel};
@@ -42,9 +43,29 @@ pub(super) enum Control {
 #[derive(Clone, Debug, Default)]
 #[must_use = "nothing happens before it is given to `load_model_with`"]
 pub struct LoadOptions {
-    config: Option<String>,
+    config: Option<GivenConfig>,
     versions: Option<Vec<u64>>,
     files: Option<Vec<(String, Vec<u8>)>>,
+    swap: Option<Swap>,
+}
+
+/// A config in the place of a model's own.
+#[derive(Clone, Debug)]
+enum GivenConfig {
+    Yaml(String),
+    Pbtxt(String),
+}
+
+impl GivenConfig {
+    fn text(self, model: &str) -> ConfigText {
+        match self {
+            GivenConfig::Yaml(text) => ConfigText { label: format!("the config given for '{model}'"), text },
+            // The end of the label says the format.
+            GivenConfig::Pbtxt(text) => {
+                ConfigText { label: format!("the config given for '{model}': config.pbtxt"), text }
+            }
+        }
+    }
 }
 
 impl LoadOptions {
@@ -74,7 +95,24 @@ impl LoadOptions {
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn config(mut self, text: impl Into<String>) -> Self {
-        self.config = Some(text.into());
+        self.config = Some(GivenConfig::Yaml(text.into()));
+        self
+    }
+
+    /// As [`LoadOptions::config`], of a text as a `config.pbtxt` has it; of the two the last one counts.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{LoadOptions, ServerHandle};
+    /// # let server = ServerHandle::builder().explicit([""; 0]).start()?;
+    /// let text = r#"backend: "null" input { name: "x" data_type: TYPE_FP32 dims: [ 2 ] }"#;
+    /// let options = LoadOptions::new().config_pbtxt(text).files([("1/weights.bin", vec![1])]);
+    /// server.load_model_with("echo", options).wait()?;
+    /// assert_eq!(server.model("echo")?.config()?.inputs[0].dims, [2]);
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn config_pbtxt(mut self, text: impl Into<String>) -> Self {
+        self.config = Some(GivenConfig::Pbtxt(text.into()));
         self
     }
 
@@ -109,6 +147,23 @@ impl LoadOptions {
     /// ```
     pub fn files<N: Into<String>>(mut self, files: impl IntoIterator<Item = (N, Vec<u8>)>) -> Self {
         self.files = Some(files.into_iter().map(|(name, content)| (name.into(), content)).collect());
+        self
+    }
+
+    /// With this in place of the config's `swap`, which says what becomes of the version that serves when there is no room
+    /// for the new one beside it.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay::{LoadOptions, ServerHandle};
+    /// use inferlay::config::Swap;
+    /// # let server = ServerHandle::builder().explicit([""; 0]).start()?;
+    /// let operation = server.load_model_with("large", LoadOptions::new().swap(Swap::Replace));
+    /// # assert!(operation.wait().is_err());
+    /// # Ok::<(), inferlay::Error>(())
+    /// ```
+    pub fn swap(mut self, swap: Swap) -> Self {
+        self.swap = Some(swap);
         self
     }
 }
@@ -182,7 +237,7 @@ impl ServerHandle {
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn load_model_with(&self, name: &str, options: LoadOptions) -> Operation {
-        let operation = Operation::new(self.inner.services.clock.clone());
+        let operation = self.inner.operations.begin(self.inner.services.clock.clone());
         if let Err(error) = name.split('/').try_for_each(repository::check_model_name) {
             operation.end(Err(error));
             return operation;
@@ -193,9 +248,10 @@ impl ServerHandle {
         let inner = self.inner.shared();
         let name_of_job = name.to_owned();
         self.inner.jobs.push(name, move || {
+            let swap = options.swap;
             let result = inner.find(&name_of_job, options).and_then(|(found, config, versions)| {
                 let found = Arc::new(found);
-                let outcomes = inner.bring_and_tell(&entry, &Wish { found, config, versions, turn });
+                let outcomes = inner.bring_and_tell(&entry, &Wish { found, config, versions, swap, turn });
                 first_error(&name_of_job, outcomes)
             });
             ending.end(result);
@@ -261,12 +317,12 @@ impl Inner {
         if self.is_stopping() {
             return Err(STOPPED);
         }
-        let LoadOptions { config, versions, files } = options;
+        let LoadOptions { config, versions, files, swap: _ } = options;
         let found = match files {
             Some(files) => repository::in_memory(name, files, self.repositories.lock().config_name())?,
             None => self.find_in_repositories(name)?,
         };
-        let config = config.map(|text| ConfigText { label: format!("the config given for '{name}'"), text });
+        let config = config.map(|config| config.text(name));
         Ok((found, config, versions))
     }
 
@@ -368,7 +424,7 @@ impl Inner {
                 }
                 let entry = self.catalog.entry_or_new(&found.name);
                 let turn = entry.turn();
-                let wish = Wish { found: Arc::new(found), config: None, versions: None, turn };
+                let wish = Wish::of(Arc::new(found), turn);
                 let (brought, known_now) = self.bring_at_start(&entry, &wish);
                 known.lock().extend(known_now);
                 course.finish(&wish.found.name, &brought);

@@ -24,8 +24,9 @@ pub(crate) struct ChangeCount(Arc<AtomicU64>);
 
 #[cfg(feature = "capi")]
 impl ChangeCount {
-    pub(crate) fn now(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
+    /// Where the number lies, as long as this or a clone of it lives.
+    pub(crate) fn place(&self) -> *const u64 {
+        self.0.as_ptr()
     }
 }
 
@@ -46,6 +47,11 @@ impl Events {
     #[cfg(feature = "capi")]
     pub(super) fn count(&self) -> ChangeCount {
         self.count.clone()
+    }
+
+    /// Requests go elsewhere than before, which changes no state.
+    pub(super) fn directed(&self) {
+        self.count.0.fetch_add(1, Ordering::Release);
     }
 
     /// Something has changed. The order of calls is the order of telling. Under the lock of what has changed, so that who

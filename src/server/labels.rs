@@ -4,7 +4,7 @@
 //! A file lies beside the versions, where Triton has it, or else among the files of the version. `files` resolve names
 //! beneath the folder of the model, so that none leads out.
 
-use crate::config::{ModelConfig, PartialConfig};
+use crate::config::ModelConfig;
 use crate::flow::LaneSpec;
 use inferlay_backend_sdk::{Error, ErrorKind, ModelFiles};
 use std::sync::Arc;
@@ -28,12 +28,6 @@ pub(crate) type Labels = Arc<[String]>;
 pub(super) fn read(config: &ModelConfig, around: Around<'_>) -> Result<Vec<(String, Labels)>, Error> {
     let named = config.outputs.iter().filter_map(|output| Some((&output.name, output.label_filename.as_deref()?)));
     named.map(|(output, file)| Ok((output.clone(), lines(output, file, around)?))).collect()
-}
-
-/// What is wrong with the files that a config names, which may lack the rest.
-pub(super) fn faults(config: &PartialConfig, around: Around<'_>) -> Vec<Error> {
-    let named = config.outputs.iter().filter_map(|output| Some((&output.name, output.label_filename.as_deref()?)));
-    named.filter_map(|(output, file)| lines(output, file, around).err()).collect()
 }
 
 /// Gives the outputs of a lane their classes.

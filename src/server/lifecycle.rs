@@ -16,17 +16,18 @@ use super::catalog::Entry;
 use super::labels;
 use super::load::{self, Loader};
 use super::operation::Operation;
+use super::route::Plan;
 use super::served::{Served, Source, Weights};
 use super::version::Loaded;
 use super::warmup::warm_up;
-use crate::config::{self, InstanceGroup, ModelConfig, PartialConfig, VersionPolicy};
+use crate::config::{self, InstanceGroup, ModelConfig, PartialConfig, Swap, VersionPolicy};
 use crate::flow::INSTANCES_MAX;
 use crate::repository::{self, Choice, ConfigText, FoundModel};
 use inferlay_backend_sdk::{Device, Error, ErrorKind, InstanceSpec, LogLevel, Model};
 use std::sync::Arc;
 use std::time::Duration;
 
-const OVERTAKEN: Error =
+pub(super) const OVERTAKEN: Error =
     Error::fixed(ErrorKind::Cancelled, "the model was unloaded, or asked for anew, before it was loaded");
 
 const CHANGED: Error = Error::fixed(ErrorKind::Unavailable, "its files changed while they were loaded");
@@ -38,8 +39,17 @@ pub(super) struct Wish {
     pub(super) config: Option<ConfigText>,
     /// In place of those that the version policy chooses.
     pub(super) versions: Option<Vec<u64>>,
+    /// In place of the config's.
+    pub(super) swap: Option<Swap>,
     /// The number that the load was asked at.
     pub(super) turn: u64,
+}
+
+impl Wish {
+    /// As the model's folder says.
+    pub(super) fn of(found: Arc<FoundModel>, turn: u64) -> Self {
+        Wish { found, config: None, versions: None, swap: None, turn }
+    }
 }
 
 /// What a changed config means for what is loaded.
@@ -58,6 +68,9 @@ impl Change {
     fn of(old: &ModelConfig, new: &ModelConfig) -> Self {
         let mut like = old.clone();
         like.version_policy = new.version_policy.clone();
+        like.version_labels = new.version_labels.clone();
+        (like.traffic, like.shadow) = (new.traffic.clone(), new.shadow);
+        like.swap = new.swap;
         if like == *new {
             return Change::Nothing;
         }
@@ -105,12 +118,14 @@ impl Inner {
     /// Loads what is wished for and puts it in the place of what serves, if what was read `is_still_so`. What became of each
     /// version.
     pub(super) fn bring(self: &Arc<Self>, entry: &Arc<Entry>, wish: &Wish, is_still_so: &dyn Fn() -> bool) -> Brought {
-        let (partial, chosen) = match self.choose(&wish.found, wish.config.as_ref(), wish.versions.as_deref()) {
+        let (config, versions) = (wish.config.as_ref(), wish.versions.as_deref());
+        let (partial, chosen) = match self.choose(&wish.found, config, versions, wish.swap) {
             Ok(chosen) => chosen,
             Err(error) => {
                 let last = wish.found.versions.keys().last().copied().unwrap_or(0);
                 let outcomes = vec![(last, Some(error.clone()))];
-                self.commit(entry, wish.turn, vec![(last, Loaded::Failed(error))], &[]);
+                let committed = self.commit(entry, (wish.turn, None), vec![(last, Loaded::Failed(error))], &[]);
+                drop(committed);
                 return Brought { outcomes, is_stale: !is_still_so() };
             }
         };
@@ -119,9 +134,11 @@ impl Inner {
         }
         let serving = entry.served();
         let load = |version: u64| {
+            let goes = |number: &u64| *number == version || !chosen.contains(number);
+            let olds: Vec<_> = serving.iter().filter(|(number, _)| goes(number)).map(|(_, served)| served).collect();
             let current = serving.iter().find(|(number, _)| *number == version).map(|(_, served)| served);
             let source = Source { found: wish.found.clone(), version, partial: partial.clone() };
-            let loaded = load::contained(|| self.bring_version(entry, source, current));
+            let loaded = load::contained(|| self.bring_version(entry, source, current, &olds));
             (version, loaded.unwrap_or_else(Loaded::Failed))
         };
         let mut loaded: Vec<_> = chosen.iter().map(|version| load(*version)).collect();
@@ -129,9 +146,16 @@ impl Inner {
         if is_stale {
             loaded.iter_mut().for_each(|(_, loaded)| discard(loaded, &serving));
         }
-        let outcomes = loaded.iter().map(|(version, loaded)| (*version, loaded.error())).collect();
-        if !self.commit(entry, wish.turn, loaded, &serving) {
+        let mut outcomes: Vec<_> = loaded.iter().map(|(version, loaded)| (*version, loaded.error())).collect();
+        let replacing: Vec<_> = loaded.iter().filter_map(replaces).collect();
+        let stated = Plan::from(&partial);
+        let Some(olds) = self.commit(entry, (wish.turn, Some(&stated)), loaded, &serving) else {
             return Brought { outcomes: all(&chosen, &OVERTAKEN), is_stale };
+        };
+        for (version, served) in &replacing {
+            let result = self.finish_replacing(entry, (wish.turn, *version), served, &olds);
+            let of_it = outcomes.iter_mut().filter(|(number, _)| number == version);
+            of_it.for_each(|(_, error)| *error = result.clone().err());
         }
         match self.give_up_if_stopping(entry) {
             Ok(()) => Brought { outcomes, is_stale },
@@ -144,15 +168,23 @@ impl Inner {
     /// # Errors
     /// Whatever keeps it from serving.
     pub(super) fn load_only(self: &Arc<Self>, entry: &Arc<Entry>, found: FoundModel) -> Result<(u64, Served), Error> {
-        let (partial, chosen) = self.choose(&found, None, None)?;
+        let (partial, chosen) = self.choose(&found, None, None, None)?;
         let version = chosen.last().copied().ok_or_else(|| Error::not_found("no version to be loaded"))?;
         let source = Source { found: Arc::new(found), version, partial };
-        let served = load::contained(|| self.load_anew(entry, source, None))?;
+        let loaded = load::contained(|| self.load_anew(entry, source, &[]))?;
+        let served = loaded.served().ok_or_else(|| Error::internal("what was loaded does not serve"))?;
         Ok((version, served))
     }
 
-    /// Puts what was loaded beside what was `serving` in its place. Whether it counted.
-    fn commit(&self, entry: &Entry, turn: u64, loaded: Vec<(u64, Loaded)>, serving: &[(u64, Served)]) -> bool {
+    /// Puts what was loaded beside what was `serving` in its place, with what its config says of versions. What had to go
+    /// for it, if it counted.
+    fn commit(
+        &self,
+        entry: &Entry,
+        (turn, stated): (u64, Option<&Plan>),
+        loaded: Vec<(u64, Loaded)>,
+        serving: &[(u64, Served)],
+    ) -> Option<Vec<(u64, Served)>> {
         let name = entry.name();
         for (version, loaded) in &loaded {
             if let Loaded::Failed(error) = loaded {
@@ -160,16 +192,16 @@ impl Inner {
                 self.services.log.write(LogLevel::Error, error.message());
             }
         }
-        let committed = entry.commit(turn, loaded, &self.catalog.events);
+        let committed = entry.commit(turn, loaded, stated, &self.catalog.events);
         // Nobody has ever seen it, unless it is a lane that was resized, and drains by now.
         for served in committed.overtaken.iter().filter(|served| !serving.iter().any(|(_, own)| own.is(served))) {
             served.lane.begin_stop();
             served.end_stop();
         }
-        for (version, served) in committed.retired {
-            self.retire(entry, (version, turn), served, false);
+        for (version, served) in &committed.retired {
+            self.retire(entry, (*version, turn), served.clone(), false);
         }
-        committed.counted
+        committed.counted.then_some(committed.retired)
     }
 
     /// Lets a version go that is out of the catalog. What is told when it is free.
@@ -203,6 +235,7 @@ impl Inner {
         entry: &Arc<Entry>,
         source: Source,
         current: Option<&Served>,
+        olds: &[&Served],
     ) -> Result<Loaded, Error> {
         let healthy = current.filter(|current| !current.lane.is_stuck());
         if let Some(current) = healthy.filter(|current| same_files(current, &source))
@@ -211,7 +244,7 @@ impl Inner {
             let is_as_before = served.is(current) && served.config == current.config;
             return Ok(if is_as_before { Loaded::Stays } else { Loaded::Serves(served) });
         }
-        self.load_anew(entry, source, healthy).map(Loaded::Serves)
+        self.load_anew(entry, source, olds)
     }
 
     /// The same files under a config that may have changed: what is loaded is kept, where that will do.
@@ -228,9 +261,10 @@ impl Inner {
         let is_labelled = labels::are_those_of(&current.lane.spec, &labels::read(&config, source.around())?);
         let least = if is_labelled { Change::Nothing } else { Change::Lane };
         match Change::of(&current.config, &config).max(least) {
-            Change::Nothing => Ok(Some(current.clone())),
             // What is paged is loaded by the config that it was loaded by: another one is for another load.
+            Change::Nothing if current.weights.source.is_some() => Ok(Some(current.clone())),
             _ if current.weights.source.is_some() => Ok(None),
+            Change::Nothing => Ok(Some(Served { config: Arc::new(config), ..current.clone() })),
             Change::Instances => self.resize(current, &model, config, source).map(Some),
             Change::Lane => {
                 let weights =
@@ -279,7 +313,7 @@ impl Inner {
     /// As [`Inner::unload`], in so long at most.
     pub(super) fn unload_within(&self, entry: &Entry, within: Duration, stays: bool) -> Operation {
         let (turn, removed) = entry.take_out(&self.catalog.events);
-        let operation = Operation::new(self.services.clock.clone());
+        let operation = self.operations.begin(self.services.clock.clone());
         let retire = |(version, served)| self.retire_within(entry, (version, turn), served, (within, stays));
         let parts: Vec<_> = removed.into_iter().map(retire).collect();
         operation.end_with(parts);
@@ -298,12 +332,14 @@ impl Inner {
         found: &FoundModel,
         config: Option<&ConfigText>,
         versions: Option<&[u64]>,
+        swap: Option<Swap>,
     ) -> Result<(PartialConfig, Vec<u64>), Error> {
         let text = config.or(found.config.as_ref());
         let mut partial = match text {
             Some(text) => config::parse(&text.label, &text.text)?,
             None => PartialConfig::new(),
         };
+        partial.swap = swap.or(partial.swap);
         if self.options.is_strict {
             partial = partial.strict()?;
         }
@@ -314,8 +350,12 @@ impl Inner {
             Some(versions) => Choice::Specific(versions.to_vec()),
             None => choice(&partial),
         };
-        let found: Vec<_> = found.versions.keys().copied().collect();
+        let (name, found): (_, Vec<_>) = (&found.name, found.versions.keys().copied().collect());
         let chosen = repository::choose(&found, &choice)?;
+        for astray in Plan::from(&partial).astray(&chosen) {
+            let message = format!("model '{}': {astray}", name.escape_debug());
+            self.services.log.write(LogLevel::Warning, &message);
+        }
         Ok((partial, chosen))
     }
 }
@@ -337,13 +377,21 @@ fn same_files(current: &Served, source: &Source) -> bool {
     }
 }
 
+/// A version that is loaded when others have gone.
+fn replaces((version, loaded): &(u64, Loaded)) -> Option<(u64, Served)> {
+    match loaded {
+        Loaded::Replaces(served) => Some((*version, served.clone())),
+        _ => None,
+    }
+}
+
 fn all(versions: &[u64], error: &Error) -> Vec<Outcome> {
     versions.iter().map(|version| (*version, Some(error.clone()))).collect()
 }
 
 /// What was loaded is not what lies there now.
 fn discard(loaded: &mut Loaded, serving: &[(u64, Served)]) {
-    if let Loaded::Serves(served) = std::mem::replace(loaded, Loaded::Failed(CHANGED))
+    if let Some(served) = std::mem::replace(loaded, Loaded::Failed(CHANGED)).served()
         && !serving.iter().any(|(_, own)| own.is(&served))
     {
         served.lane.begin_stop();
@@ -367,6 +415,9 @@ mod tests {
         let rows = [
             (old(), Change::Nothing),
             (ModelConfig { version_policy: VersionPolicy::All, ..old() }, Change::Nothing),
+            (ModelConfig { shadow: Some(2), traffic: [(1, 9)].into(), ..old() }, Change::Nothing),
+            (ModelConfig { version_labels: [("a".to_owned(), 1)].into(), ..old() }, Change::Nothing),
+            (ModelConfig { swap: Swap::Replace, ..old() }, Change::Nothing),
             (old().instances(3), Change::Instances),
             (old().queue_size_max(7), Change::Lane),
             (old().instances(3).dynamic_batching(DynamicBatching::default()), Change::Lane),

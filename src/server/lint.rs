@@ -6,6 +6,7 @@
 //!         `---> each model: config parsed -----------> its errors and warnings, all of them
 //!                           versions chosen, each:
 //!                           seal, model file, backend  errors; a backend that is not there is a note
+//!                           files that the config names: labels, data of warm-ups
 //! ```
 //!
 //! Invariants: 1. No backend is asked to load, and none is looked for by opening a library. 2. What is an error here
@@ -14,9 +15,9 @@
 //! Runs on the thread that calls it, and blocks on the file system.
 
 use super::builder::{Options, ServerBuilder};
-use super::labels::{self, Around};
 use super::lifecycle::choice;
 use super::load::detect;
+use super::named;
 use crate::config::{self, ConfigError, ConfigErrors, PartialConfig, default_file_names};
 use crate::repository::{self, FoundModel};
 use inferlay_backend_sdk::{Error, ModelFiles};
@@ -182,7 +183,8 @@ impl fmt::Display for Finding {
 
 impl ServerBuilder {
     /// Finds what is wrong with the repositories, files and models in memory of this builder, without loading any model:
-    /// all errors and warnings of all configs, missing model files and versions, what is not as it was sealed, and what lies
+    /// all errors and warnings of all configs, missing model files and versions, files of labels and warm-ups that are missing
+    /// or too short, what is not as it was sealed, and what lies
     /// where nothing is served from. In the order of the models' names; empty when all is well as far as can be told without loading.
     ///
     /// # Errors
@@ -257,9 +259,9 @@ impl<'a> Look<'a> {
             if let Err(error) = self.options.trust.admit(model, *version) {
                 self.told(Severity::Error, error.at(format_args!("version {version}")).message());
             }
-            let around = Around { beside: model.beside.as_deref(), version: Some(&**files) };
-            for error in labels::faults(partial, around) {
-                self.told(Severity::Error, error.at(format_args!("version {version}")).message());
+            let around = [model.beside.as_deref(), Some(&**files)];
+            if let Err(errors) = partial.check_named_files(self.name, |file| named::fault(file, around)) {
+                self.config(Severity::Error, &errors);
             }
             let Err(error) = self.model_file(&**files, partial) else { continue };
             let error = error.at(format_args!("version {version}"));

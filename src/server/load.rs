@@ -3,6 +3,7 @@
 //! Which backend reads a version is found out here, and what it loads becomes a lane with its instances; nothing of that
 //! is visible to anybody yet. Backends that cannot load in parallel are called one at a time.
 
+use super::budget::Use;
 use super::builder::Options;
 use super::labels::{self, Around};
 use super::served::{Served, Source, Weights};
@@ -88,7 +89,9 @@ impl Loader<'_> {
         loop {
             let (index, file_name) = detect(&**files, &backends, &partial)?;
             let backend = backends.remove(index);
-            match self.load_by(&backend, (model, version), &**files, &file_name, &partial) {
+            let loaded =
+                self.ask(&backend, (model, version), &**files, (&file_name, &partial), |source| backend.load(source));
+            match loaded {
                 // A runtime that is not installed: where nobody asked for it, another one may read the file.
                 Err(error) if error.kind() == ErrorKind::Unavailable && is_free => {
                     ask_plugins(&mut backends);
@@ -126,14 +129,34 @@ impl Loader<'_> {
         (is_whole && is_known).then(|| (config, backend.attributes()))
     }
 
-    fn load_by(
+    /// About what a version will use, if its backend says so.
+    pub(super) fn estimate(&self, source: &Source) -> Option<Use> {
+        let mut partial = source.partial.clone();
+        let (mut backends, files) = (self.candidates(&mut partial).ok()?, source.files()?);
+        // Whether its seal allows that it is read; what is read is compared with the seal then.
+        self.options.trust.admit_unread(&source.found).ok()?;
+        let (index, file_name) = detect(files, &backends, &partial).ok()?;
+        let backend = backends.remove(index);
+        let place = (&*source.found, source.version);
+        let said = contained(|| {
+            self.ask(&backend, place, files, (&file_name, &partial), |source| backend.memory_estimate(source))
+        });
+        let said = said.inspect_err(|error| {
+            let message = format!("model '{}': its memory cannot be estimated: {}", source.found.name, error.message());
+            self.services.log.write(LogLevel::Info, &message);
+        });
+        said.ok().filter(|said| !said.is_empty()).map(|said| Use::of(&said))
+    }
+
+    /// Has a backend look at a version.
+    fn ask<R>(
         &self,
         backend: &Arc<dyn Backend>,
         (model, version): (&FoundModel, u64),
         files: &dyn ModelFiles,
-        file_name: &str,
-        partial: &PartialConfig,
-    ) -> Result<Box<dyn Model>, Error> {
+        (file_name, partial): (&str, &PartialConfig),
+        look: impl FnOnce(&ModelSource<'_>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
         let signature = partial.signature();
         let host = BackendHost { log: self.services.log.clone(), threads_max: self.options.execution_threads_max };
         let config_json = partial.to_json().to_string();
@@ -150,7 +173,7 @@ impl Loader<'_> {
         };
         let is_parallel = backend.attributes().contains(Attributes::PARALLEL_LOAD);
         let _serial = (!is_parallel).then(|| self.serial.lock());
-        backend.load(&source)
+        look(&source)
     }
 
     /// The backends of the backend directories that read files, by name; one that is broken is logged and left out.

@@ -3,6 +3,7 @@
 //! The hall wires; decisions are pure functions of the room that owns them. A [`ServerHandle`] is a count of the server:
 //! the last one to go stops it.
 
+mod anew;
 mod budget;
 mod builder;
 mod catalog;
@@ -18,11 +19,14 @@ mod lint;
 mod load;
 #[cfg(all(test, loom))]
 mod loom_tests;
+mod measure;
 mod metrics;
 mod model;
+mod named;
 mod operation;
 mod paging;
 mod register;
+mod replace;
 mod responses;
 mod retire;
 mod route;
@@ -52,6 +56,7 @@ pub use model::ModelHandle;
 #[cfg(feature = "capi")]
 pub(crate) use operation::Callbacks;
 pub use operation::Operation;
+use operation::Operations;
 pub use paging::PagingStatistics;
 pub use responses::Responses;
 pub use status::{BackendStatus, ModelMetadata, ModelState, ModelStatus, Progress, TensorMetadata};
@@ -129,6 +134,7 @@ impl Owner {
 }
 
 pub(crate) struct Inner {
+    operations: Operations,
     services: Arc<Services>,
     options: Options,
     catalog: Arc<Catalog>,
@@ -613,6 +619,8 @@ impl Inner {
         self.services.messenger.settle();
         let abandoned = self.retiring.abandoned();
         served.iter().chain(&abandoned).for_each(|served| served.lane.mute());
+        // A load may still be in its backend; whoever waits for it is told before the last callbacks run.
+        self.operations.stop();
         // Waits once more for workers: one may have come out of its backend before it was muted.
         self.services.stop();
         if !has_loaded {

@@ -1,15 +1,17 @@
 //! An operation on a model that takes its time: loading or unloading. A handle on it can be waited on, polled, or dropped.
 //!
-//! Invariants: 1. an operation ends once, with the result that everybody is given; 2. it goes on whether or not anybody
-//! waits, and a handle keeps nothing alive but the result.
+//! Invariants: 1. an operation ends once, with the result that everybody is given, at the latest when its server has
+//! stopped; 2. it goes on whether or not anybody waits, and a handle keeps nothing alive but the result; 3. a callback
+//! that was taken is called once, before the stop of its server is over.
 
+use super::STOPPED;
 #[cfg(feature = "capi")]
-use super::{Inner, STOPPED, ServerHandle};
+use super::{Inner, ServerHandle};
 use crate::sync::{Bells, Callback, Clock, Mutex, thread};
 use inferlay_backend_sdk::{Error, ErrorKind};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -137,7 +139,8 @@ impl Operation {
     ///
     /// # Errors
     /// Why it failed: with that, what served before serves still. [`ErrorKind::Cancelled`] when a later operation on the
-    /// same model, or a stop, came before its end; [`ErrorKind::FailedPrecondition`] inside a callback or an execution.
+    /// same model came before its end, [`ErrorKind::Unavailable`] when the server stopped before;
+    /// [`ErrorKind::FailedPrecondition`] inside a callback or an execution.
     ///
     /// # Examples
     /// ```
@@ -189,9 +192,62 @@ impl Operation {
     }
 }
 
+/// The operations of a server that are under way.
+#[derive(Default)]
+pub(super) struct Operations(Mutex<UnderWay>);
+
+#[derive(Default)]
+struct UnderWay {
+    all: Vec<Weak<Shared>>,
+    is_over: bool,
+}
+
+impl Operations {
+    /// A new one, which ends when the server stops, if nothing else ends it before.
+    pub(super) fn begin(&self, clock: Clock) -> Operation {
+        let operation = Operation::new(clock);
+        let mut under_way = self.0.lock();
+        under_way.all.retain(|other| other.strong_count() > 0);
+        under_way.all.push(Arc::downgrade(&operation.shared));
+        operation
+    }
+
+    /// Ends those that are under way; from now on no callback is taken.
+    pub(super) fn stop(&self) {
+        let all = {
+            let mut under_way = self.0.lock();
+            under_way.is_over = true;
+            std::mem::take(&mut under_way.all)
+        };
+        // Not under the lock: whoever is told may ask for the next one.
+        let all = all.into_iter().filter_map(|shared| shared.upgrade());
+        all.for_each(|shared| Operation { shared }.end(Err(STOPPED)));
+    }
+
+    /// As [`Operation::then`], unless they have ended.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE`.
+    #[cfg(feature = "capi")]
+    fn then(
+        &self,
+        operation: &Operation,
+        callback: impl FnOnce(Result<(), Error>) + Send + 'static,
+    ) -> Result<(), Error> {
+        // Held until the callback is in its place, so that the stop either sees it or has refused it.
+        let under_way = self.0.lock();
+        if under_way.is_over {
+            return Err(STOPPED);
+        }
+        operation.then(callback);
+        drop(under_way);
+        Ok(())
+    }
+}
+
 /// Where a server calls whoever wants to hear of operations; it does not keep the server.
 #[cfg(feature = "capi")]
-pub(crate) struct Callbacks(std::sync::Weak<Inner>);
+pub(crate) struct Callbacks(Weak<Inner>);
 
 #[cfg(feature = "capi")]
 impl ServerHandle {
@@ -202,7 +258,7 @@ impl ServerHandle {
 
 #[cfg(feature = "capi")]
 impl Callbacks {
-    /// Has `callback` called with the result of an operation, on a thread of the engine, unless the server stops before.
+    /// Has `callback` called with the result of an operation, once, on a thread of the engine.
     ///
     /// # Errors
     /// `UNAVAILABLE` when it has stopped.
@@ -211,16 +267,13 @@ impl Callbacks {
         operation: &Operation,
         callback: impl FnOnce(Result<(), Error>) + Send + 'static,
     ) -> Result<(), Error> {
-        if self.0.upgrade().is_none_or(|inner| inner.is_stopping()) {
-            return Err(STOPPED);
-        }
+        let Some(inner) = self.0.upgrade().filter(|inner| !inner.is_stopping()) else { return Err(STOPPED) };
         let server = self.0.clone();
-        operation.then(move |result| {
+        inner.operations.then(operation, move |result| {
             if let Some(inner) = server.upgrade() {
                 inner.services.messenger.post_call(Callback::new(move |()| callback(result)));
             }
-        });
-        Ok(())
+        })
     }
 }
 

@@ -15,14 +15,16 @@
 use super::budget::{Budget, Candidate, Lack, Place, Use, victim};
 use super::catalog::Entry;
 use super::load::{self, Opened};
+use super::measure::Measuring;
 use super::served::{Served, Source, Weights};
 use super::warmup::warm_up;
 use super::{Inner, STOPPED};
 use crate::config::ModelConfig;
 use crate::flow::{Demand, Lane};
+use crate::memory;
 use crate::repository;
 use crate::sync::{AtomicU64, Doorbell, Mutex, Ordering};
-use inferlay_backend_sdk::{Error, ErrorKind, LogLevel, ModelFiles};
+use inferlay_backend_sdk::{Error, ErrorKind, LogLevel};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
@@ -69,6 +71,7 @@ pub struct PagingStatistics {
 pub(super) struct Pager {
     state: Mutex<State>,
     counts: Counts,
+    pub(super) measuring: Measuring,
 }
 
 #[derive(Default)]
@@ -88,12 +91,27 @@ struct State {
     pinned: BTreeSet<String>,
 }
 
+impl State {
+    /// Whether it never goes to make room.
+    fn is_pinned(&self, taken: &Taken) -> bool {
+        self.pinned.contains(&taken.model) && !taken.leaves
+    }
+}
+
 /// Room that was taken.
 struct Taken {
     used: Use,
     model: String,
     /// What may go, once it is there.
     resident: Option<(Served, Arc<dyn Demand>)>,
+    /// Whether it is on its way out, to make room for what replaces it.
+    leaves: bool,
+}
+
+impl Taken {
+    fn is_one_of(&self, those: &[&Served]) -> bool {
+        self.resident.as_ref().is_some_and(|(served, _)| those.iter().any(|one| served.is(one)))
+    }
 }
 
 /// Room that a model takes; given back when it is dropped.
@@ -121,8 +139,8 @@ pub(super) struct Wanted<'a> {
     pub(super) model: &'a str,
     /// About what it will use.
     pub(super) about: Use,
-    /// What must not go for it: the version that it is to replace.
-    pub(super) beside: Option<&'a Served>,
+    /// What must not go for it: the versions that it is to replace.
+    pub(super) beside: &'a [&'a Served],
     /// Whether to wait until somebody is idle.
     pub(super) waits: &'a dyn Fn() -> bool,
 }
@@ -130,7 +148,7 @@ pub(super) struct Wanted<'a> {
 impl Pager {
     pub(super) fn new(limits: Use, pinned: BTreeSet<String>) -> Arc<Self> {
         let state = State { budget: Budget::new(limits), pinned, ..State::default() };
-        Arc::new(Pager { state: Mutex::new(state), counts: Counts::default() })
+        Arc::new(Pager { state: Mutex::new(state), counts: Counts::default(), measuring: Measuring::default() })
     }
 
     /// Room for a model; models that are idle go for it.
@@ -149,10 +167,7 @@ impl Pager {
                     in_vain.clear();
                     continue;
                 }
-                Err((lack, None)) => {
-                    self.counts.exhausted.fetch_add(1, Ordering::Relaxed);
-                    return Err(exhausted(wanted.model, lack.0));
-                }
+                Err((lack, None)) => return Err(exhausted(wanted.model, lack.0)),
                 Err((_, Some(going))) => going,
             };
             let (id, served, demand) = going;
@@ -160,6 +175,34 @@ impl Pager {
                 in_vain.insert(id);
             }
         }
+    }
+
+    /// Whether it would find room if what it is to replace went, and all that may go. It found none beside that.
+    pub(super) fn fits_in_place(&self, wanted: &Wanted<'_>) -> bool {
+        let state = self.state.lock();
+        let mut staying = Use::default();
+        let stays = |taken: &&Taken| state.is_pinned(taken) && !taken.is_one_of(wanted.beside);
+        state.rooms.values().filter(stays).for_each(|taken| staying.add(&taken.used));
+        let goes = state.rooms.values().any(|taken| taken.is_one_of(wanted.beside));
+        goes && state.budget.never_fits(&wanted.about, &staying).is_none()
+    }
+
+    /// A load found no room.
+    pub(super) fn count_exhausted(&self) {
+        self.counts.exhausted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// These are on their way out: their room is as good as there.
+    pub(super) fn leave(&self, olds: &[(u64, Served)]) {
+        let mut state = self.state.lock();
+        for taken in state.rooms.values_mut() {
+            taken.leaves |= olds.iter().any(|(_, old)| taken.is_one_of(&[old]));
+        }
+    }
+
+    /// Whether it is in memory.
+    pub(super) fn has_room(&self, served: &Served) -> bool {
+        self.state.lock().rooms.values().any(|taken| taken.is_one_of(&[served]))
     }
 
     /// Takes room, or says where it lacks (and whether for ever) and who is to go.
@@ -175,19 +218,13 @@ impl Pager {
                 let id = state.next;
                 state.next += 1;
                 state.used_max = state.used_max.max(state.budget.taken().at(Place::Host));
-                let taken = Taken { used: wanted.about.clone(), model: wanted.model.to_owned(), resident: None };
-                state.rooms.insert(id, taken);
+                let model = wanted.model.to_owned();
+                state.rooms.insert(id, Taken { used: wanted.about.clone(), model, resident: None, leaves: false });
                 return Ok(Room { pager: self.clone(), id });
             }
             Err(lack) => lack,
         };
-        let stays = |taken: &Taken| {
-            let is_beside = || match (&taken.resident, wanted.beside) {
-                (Some((served, _)), Some(beside)) => served.is(beside),
-                _ => false,
-            };
-            state.pinned.contains(&taken.model) || is_beside()
-        };
+        let stays = |taken: &Taken| state.is_pinned(taken) || taken.is_one_of(wanted.beside);
         let mut staying = Use::default();
         state.rooms.values().filter(|taken| stays(taken)).for_each(|taken| staying.add(&taken.used));
         if let Some(lack) = state.budget.never_fits(&wanted.about, &staying) {
@@ -231,7 +268,7 @@ impl Pager {
     pub(super) fn make_up(self: &Arc<Self>, model: &str, beside: &Served) -> bool {
         let mut in_vain = BTreeSet::new();
         while self.state.lock().budget.is_exceeded() {
-            let nothing = Wanted { model, about: Use::default(), beside: Some(beside), waits: &|| false };
+            let nothing = Wanted { model, about: Use::default(), beside: &[beside], waits: &|| false };
             let Some((id, served, demand)) = self.next_to_go(&nothing, &in_vain) else { return false };
             if !self.evict(id, &served, &demand) {
                 in_vain.insert(id);
@@ -244,8 +281,7 @@ impl Pager {
         let state = self.state.lock();
         let candidates = state.rooms.iter().filter_map(|(id, taken)| {
             let (served, _) = taken.resident.as_ref()?;
-            let is_beside = wanted.beside.is_some_and(|beside| served.is(beside));
-            let may_go = !is_beside && !in_vain.contains(id) && !state.pinned.contains(&taken.model);
+            let may_go = !taken.is_one_of(wanted.beside) && !in_vain.contains(id) && !state.is_pinned(taken);
             Some(Candidate { key: *id, last_used: served.lane.last_used(), may_go })
         });
         let id = victim(candidates)?;
@@ -291,15 +327,18 @@ fn exhausted(model: &str, lack: Lack) -> Error {
     Error::new(ErrorKind::ResourceExhausted, message)
 }
 
-/// About what a model will use, before its backend can tell: as much as its files.
-pub(super) fn estimate(files: &dyn ModelFiles) -> Use {
-    let size = |name: &String| match files.path(name) {
-        Ok(Some(path)) => std::fs::metadata(path).map(|metadata| metadata.len()).unwrap_or(0),
-        Ok(None) => files.read(name).map(|content| content.len() as u64).unwrap_or(0),
-        Err(_) => 0,
-    };
-    Use::host(files.names().iter().map(size).sum())
+/// A version that was loaded for its lane.
+pub(super) enum Back {
+    /// It serves from there.
+    AsStated,
+    /// It is not as its config states, and serves from another lane; for what waited in this one, the reason.
+    Otherwise(Error),
 }
+
+const OTHERWISE: Error = Error::fixed(
+    ErrorKind::Unavailable,
+    "its config states inputs and outputs otherwise than the model does; as of now it serves as the model does",
+);
 
 /// Brings a version back into memory when its lane asks. The lane holds it, so it holds no lane.
 struct PageIn {
@@ -328,13 +367,15 @@ impl Demand for PageIn {
 
 impl Inner {
     /// Loads a version that is asked for and not in memory.
-    fn page_in(self: &Arc<Self>, entry: &Arc<Entry>, served: &Served) {
+    pub(super) fn page_in(self: &Arc<Self>, entry: &Arc<Entry>, served: &Served) {
         let lane = &served.lane;
         if !lane.is_dozing() || lane.has_ended() {
             return;
         }
-        match load::contained(|| self.bring_back(entry, served)) {
-            Ok(()) => {}
+        let waits = || lane.word.read().queued() > 0 && !self.is_stopping() && !lane.has_ended();
+        match load::contained(|| self.bring_back(entry, served, &waits)) {
+            Ok(Back::AsStated) => {}
+            Ok(Back::Otherwise(error)) => lane.stay_dozing(&error.at(lane.spec.place())),
             // Nobody waits for room any more, as the server stops.
             Err(_) if self.is_stopping() => lane.stay_dozing(&STOPPED),
             Err(error) => {
@@ -350,34 +391,44 @@ impl Inner {
         }
     }
 
-    fn bring_back(self: &Arc<Self>, entry: &Arc<Entry>, served: &Served) -> Result<(), Error> {
+    /// Loads a version whose lane dozes, when there is room; as long as it `waits` for that.
+    ///
+    /// # Errors
+    /// Whatever keeps it from serving.
+    pub(super) fn bring_back(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        served: &Served,
+        waits: &dyn Fn() -> bool,
+    ) -> Result<Back, Error> {
         let Some(pager) = &self.pager else { return Err(Error::unavailable("models are not paged")) };
         let Some(source) = &served.weights.source else { return Err(Error::unavailable("it has no files")) };
         let lane = &served.lane;
-        let waits = || lane.word.read().queued() > 0 && !self.is_stopping() && !lane.has_ended();
-        let about = served.weights.about();
-        let room = pager.room(&Wanted { model: entry.name(), about, beside: None, waits: &waits })?;
+        let mut measure = pager.measuring.begin();
+        let about = served.weights.used().unwrap_or_else(|| self.about(source));
+        let room = pager.room(&Wanted { model: entry.name(), about: about.clone(), beside: &[], waits });
+        let room = room.inspect_err(|_| pager.count_exhausted())?;
         self.refuse_if_changed(source)?;
+        measure.start(memory::allocated);
         let Opened { model, config, load_ns, .. } = self.loader().open(source)?;
         self.refuse_if_changed(source)?;
         lane.set_load_ns(load_ns);
         if config != *served.config {
             // What waits was checked against what the config states, and cannot be run; what comes later can.
             let version = source.version;
-            let weights = Weights::paged(source.clone(), served.weights.attributes, served.weights.about());
+            let weights = Weights::paged(source.clone(), served.weights.attributes);
             weights.come_back(model, room);
             let other = load::serve(&self.services, &self.options, (config, version), weights, source.around())?;
             other.lane.set_load_ns(load_ns);
-            self.settle(pager, entry, &other);
+            self.settle(pager, entry, &other, self.thought(source, about, measure.end(memory::allocated)));
             if entry.replace(version, served, &other) {
                 drop(self.retire(entry, (version, 0), served.clone(), false));
             } else {
                 other.lane.begin_stop();
                 other.end_stop();
             }
-            return Err(Error::unavailable(
-                "its config states inputs and outputs otherwise than the model does; as of now it serves as the model does",
-            ));
+            entry.recovers(&other, &self.catalog.events);
+            return Ok(Back::Otherwise(OTHERWISE));
         }
         let cells = load::cells(&config, &self.options, &model, lane.spec.is_thread_bound)?;
         let cells = warm_up(&config, source.beside(), &lane.spec, cells, &self.services)?;
@@ -386,12 +437,12 @@ impl Inner {
         if went > 0 && lane.now().saturating_sub(went) < THRASH {
             pager.counts.thrashes.fetch_add(1, Ordering::Relaxed);
         }
-        self.settle(pager, entry, served);
+        self.settle(pager, entry, served, self.thought(source, about, measure.end(memory::allocated)));
         entry.recovers(served, &self.catalog.events);
         cells.into_iter().for_each(|cell| lane.add_instance(cell));
         // Only now: until then nobody takes it for idle.
         lane.wake();
-        Ok(())
+        Ok(Back::AsStated)
     }
 
     /// What comes back must be what was loaded, where its sums are known: a change of it is for a load, and a file that is
@@ -411,17 +462,17 @@ impl Inner {
         }
     }
 
-    /// A version is in memory: counts what it uses, and lets it go when room is wanted.
-    pub(super) fn settle(self: &Arc<Self>, pager: &Arc<Pager>, entry: &Arc<Entry>, served: &Served) {
+    /// A version is in memory: counts what it uses, or is `thought` to, and lets it go when room is wanted.
+    pub(super) fn settle(self: &Arc<Self>, pager: &Arc<Pager>, entry: &Arc<Entry>, served: &Served, thought: Use) {
         let demand = self.demand(entry, served);
-        served.weights.settle(|room, used| pager.settle(room, used.clone(), served, demand));
+        served.weights.settle(thought, |room, used| pager.settle(room, used.clone(), served, demand));
         if !pager.make_up(entry.name(), served) {
             let message = format!("{}: uses more than its estimate, and nobody could go", served.lane.spec.place());
             self.services.log.write(LogLevel::Warning, &message);
         }
     }
 
-    fn demand(self: &Arc<Self>, entry: &Arc<Entry>, served: &Served) -> Arc<dyn Demand> {
+    pub(super) fn demand(self: &Arc<Self>, entry: &Arc<Entry>, served: &Served) -> Arc<dyn Demand> {
         Arc::new(PageIn {
             inner: Arc::downgrade(self),
             entry: Arc::downgrade(entry),
@@ -429,56 +480,6 @@ impl Inner {
             weights: Arc::downgrade(&served.weights),
             config: served.config.clone(),
         })
-    }
-
-    /// Loads a version anew, within the budget if there is one; where its config says all there is to say, when it is asked.
-    ///
-    /// # Errors
-    /// Whatever keeps it from serving.
-    pub(super) fn load_anew(
-        self: &Arc<Self>,
-        entry: &Arc<Entry>,
-        source: Source,
-        current: Option<&Served>,
-    ) -> Result<Served, Error> {
-        let loader = self.loader();
-        let Some(pager) = &self.pager else {
-            let Opened { model, config, attributes, load_ns } = loader.open(&source)?;
-            let weights = Weights::new(model, attributes, source.mark());
-            let served =
-                load::serve(&self.services, &self.options, (config, source.version), weights, source.around())?;
-            served.lane.set_load_ns(load_ns);
-            return Ok(served);
-        };
-        let listed = source.found.bytes_on_disk(source.version).map(Use::host);
-        let about = listed.or_else(|| source.files().map(estimate)).unwrap_or_default();
-        if current.is_none()
-            && !pager.is_pinned(entry.name())
-            && let Some((config, attributes)) = loader.stated(&source)
-            && config.active_len() > 0
-        {
-            let version = source.version;
-            // Told now, not when it is asked; what is loaded then is checked then.
-            self.options.trust.admit(&source.found, version)?;
-            let served = load::dormant(
-                &self.services,
-                &self.options,
-                (config, version),
-                Weights::paged(source, attributes, about),
-            )?;
-            let dozes = served.lane.doze(&self.demand(entry, &served)).is_some();
-            debug_assert!(dozes, "a lane without instances can always doze");
-            return Ok(served);
-        }
-        let wanted = Wanted { model: entry.name(), about: about.clone(), beside: current, waits: &|| false };
-        let room = pager.room(&wanted)?;
-        let Opened { model, config, attributes, load_ns } = loader.open(&source)?;
-        let (version, weights) = (source.version, Weights::paged(source.clone(), attributes, about));
-        weights.come_back(model, room);
-        let served = load::serve(&self.services, &self.options, (config, version), weights, source.around())?;
-        served.lane.set_load_ns(load_ns);
-        self.settle(pager, entry, &served);
-        Ok(served)
     }
 
     pub(super) fn paging(&self) -> PagingStatistics {

@@ -12,15 +12,10 @@
 //! same version for as long as it serves with its weight: another version that comes, goes, or weighs more or less only
 //! takes ids or gives up its own. 4. The shadow gets no copy of what is its own.
 
+use crate::config::{self, ModelConfig, PartialConfig};
 use inferlay_backend_sdk::Error;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// What the weights of a split may come to, after what divides them all is taken out: shares go down to 0.01 %.
-const WEIGHTS_SUM_MAX: u64 = 10_000;
-
-/// How long a label may be.
-const LABEL_LEN_MAX: usize = 64;
 
 /// Which version a request asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +58,43 @@ pub(super) enum Astray {
     All,
 }
 
+impl From<&PartialConfig> for Plan {
+    fn from(config: &PartialConfig) -> Self {
+        let traffic = config.traffic.iter().map(|(version, weight)| (*version, *weight)).collect();
+        Plan { labels: config.version_labels.clone(), traffic, shadow: config.shadow }
+    }
+}
+
+impl From<&ModelConfig> for Plan {
+    fn from(config: &ModelConfig) -> Self {
+        let traffic = config.traffic.iter().map(|(version, weight)| (*version, *weight)).collect();
+        Plan { labels: config.version_labels.clone(), traffic, shadow: config.shadow }
+    }
+}
+
 impl Plan {
+    /// Takes in what a config says now, where that is not what it said `before`: what was said since counts until then.
+    pub(super) fn take_in(&mut self, before: &Plan, now: &Plan) {
+        if now.labels != before.labels {
+            self.labels.clone_from(&now.labels);
+        }
+        if now.traffic != before.traffic {
+            self.traffic.clone_from(&now.traffic);
+        }
+        if now.shadow != before.shadow {
+            self.shadow = now.shadow;
+        }
+    }
+
+    /// What leads to a version that is not among these, in words.
+    pub(super) fn astray(&self, serving: &[u64]) -> Vec<String> {
+        let labels = self.labels.iter().map(|(label, version)| (*version, format!("label '{label}'")));
+        let shares = self.traffic.iter().map(|(version, _)| (*version, "a share of the traffic".to_owned()));
+        let shadow = self.shadow.map(|version| (version, "the shadow".to_owned()));
+        let all = labels.chain(shares).chain(shadow).filter(|(version, _)| !serving.contains(version));
+        all.map(|(version, what)| format!("{what} is version {version}, which is not among those served")).collect()
+    }
+
     /// Where requests go while these versions serve, given in ascending order.
     ///
     /// # Errors
@@ -112,9 +143,8 @@ impl Shares {
 
     /// Of versions with weights, which are more than 0.
     fn new(split: &[(u64, u32)]) -> Self {
-        let (versions, mut weights): (Vec<_>, Vec<_>) = split.iter().copied().unzip();
-        let divisor = weights.iter().fold(0, |divisor, weight| common_divisor(divisor, *weight));
-        weights.iter_mut().for_each(|weight| *weight /= divisor.max(1));
+        let (versions, weights): (Vec<_>, Vec<_>) = split.iter().copied().unzip();
+        let weights = config::lowest_terms(&weights);
         let turns = if versions.len() > 1 { turns(&weights) } else { Box::default() };
         Shares { versions, weights, turns }
     }
@@ -166,10 +196,6 @@ fn turns(weights: &[u32]) -> Box<[u16]> {
     (0..sum).map(next).collect()
 }
 
-fn common_divisor(a: u32, b: u32) -> u32 {
-    if b == 0 { a } else { common_divisor(b, a % b) }
-}
-
 /// The last step of SplitMix64.
 fn mixed(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -177,20 +203,15 @@ fn mixed(mut z: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// Refuses what is no name of a label: nobody may take one for a number, or for several words.
+/// Refuses what is no name of a label.
 ///
 /// # Errors
 /// `INVALID_ARG`.
 pub(super) fn check_label(label: &str) -> Result<(), Error> {
-    let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
-    let has_letter = label.bytes().any(|byte| byte.is_ascii_alphabetic());
-    if has_letter && label.len() <= LABEL_LEN_MAX && label.bytes().all(is_good) {
-        return Ok(());
+    match config::label_fault(label) {
+        None => Ok(()),
+        Some(fault) => Err(Error::invalid_arg(format!("label '{}': {fault}", label.escape_debug()))),
     }
-    Err(Error::invalid_arg(format!(
-        "label '{}': expected 1 to {LABEL_LEN_MAX} letters, digits, '_', '-' and '.', one letter at least",
-        label.escape_debug()
-    )))
 }
 
 /// Refuses what is no split.
@@ -203,16 +224,11 @@ pub(super) fn check_traffic(traffic: &[(u64, u32)]) -> Result<(), Error> {
             return Err(Error::invalid_arg(format!("traffic: version {version} is there twice")));
         }
     }
-    let divisor = traffic.iter().fold(0, |divisor, (_, weight)| common_divisor(divisor, *weight));
-    if divisor == 0 {
-        return Err(Error::invalid_arg("traffic: no version has a weight; to end a split, clear it"));
+    let weights: Vec<_> = traffic.iter().map(|(_, weight)| *weight).collect();
+    match config::weights_fault(&weights) {
+        None => Ok(()),
+        Some(fault) => Err(Error::invalid_arg(format!("traffic: {fault}"))),
     }
-    let sum: u64 = traffic.iter().map(|(_, weight)| u64::from(weight / divisor)).sum();
-    if sum > WEIGHTS_SUM_MAX || traffic.len() > WEIGHTS_SUM_MAX as usize {
-        let message = format!("traffic: found weights that come to {sum}, expected at most {WEIGHTS_SUM_MAX}");
-        return Err(Error::invalid_arg(message));
-    }
-    Ok(())
 }
 
 #[cfg(all(test, not(loom)))]
@@ -295,14 +311,41 @@ mod tests {
         assert!(check_traffic(&[(1, 9_999), (2, 1), (3, 0)]).is_ok());
         assert!(check_traffic(&[(1, u32::MAX), (2, u32::MAX)]).is_ok());
         let rows: &[(&[(u64, u32)], &str)] = &[
-            (&[], "traffic: no version has a weight; to end a split, clear it"),
-            (&[(1, 0)], "traffic: no version has a weight; to end a split, clear it"),
+            (&[], "traffic: found no version with a weight, expected one at least"),
+            (&[(1, 0)], "traffic: found no version with a weight, expected one at least"),
             (&[(1, 1), (1, 2)], "traffic: version 1 is there twice"),
             (&[(1, 10_000), (2, 1)], "traffic: found weights that come to 10001, expected at most 10000"),
         ];
         for (traffic, message) in rows {
             assert_eq!(check_traffic(traffic).unwrap_err().message(), *message);
         }
+    }
+
+    #[test]
+    fn what_a_config_says_counts_when_it_is_new_and_what_is_said_live_until_then() {
+        let stated = plan(&[("stable", 1)], &[(1, 9), (2, 1)], Some(3));
+        let mut now = plan(&[("mine", 7)], &[], None);
+        now.take_in(&Plan::default(), &stated);
+        assert_eq!(now, stated);
+        // Said live, and kept by a config that says the same as before.
+        let live = plan(&[("stable", 2)], &[], None);
+        let mut now = live.clone();
+        now.take_in(&stated, &stated);
+        assert_eq!(now, live);
+        // Only what changes in it counts anew; what goes from it goes.
+        now.take_in(&stated, &plan(&[("stable", 1)], &[(2, 1)], Some(3)));
+        assert_eq!(now, plan(&[("stable", 2)], &[(2, 1)], None));
+        now.take_in(&stated, &Plan::default());
+        assert_eq!(now, Plan::default());
+    }
+
+    #[test]
+    fn what_leads_to_no_version_is_told() {
+        let plan = plan(&[("old", 1), ("new", 2)], &[(1, 9), (2, 1)], Some(4));
+        let expected =
+            ["label 'old' is version 1,", "a share of the traffic is version 1,", "the shadow is version 4,"];
+        assert_eq!(plan.astray(&[2]), expected.map(|what| format!("{what} which is not among those served")));
+        assert!(plan.astray(&[1, 2, 4]).is_empty());
     }
 
     /// Splits of up to six versions, of which some weigh nothing, and which of them serve.

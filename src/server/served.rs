@@ -40,8 +40,8 @@ pub(super) struct Weights {
 struct Held {
     /// The room comes after the model, which is freed first.
     model: Option<(Arc<dyn Model>, Option<Room>)>,
-    /// About what it uses, or what it did use.
-    about: Use,
+    /// What it did use when it was last in memory.
+    used: Option<Use>,
     /// When it last went to make room; 0: never.
     went: u64,
 }
@@ -105,10 +105,18 @@ impl Weights {
         Arc::new(Weights { held: Mutex::new(held), attributes, mark, source: None, ledger })
     }
 
-    /// Of a version that is not in memory yet, and will use about so much.
-    pub(super) fn paged(source: Source, attributes: Attributes, about: Use) -> Arc<Self> {
-        let (mark, held) = (source.mark(), Held { about, ..Held::default() });
-        Arc::new(Weights { held: Mutex::new(held), attributes, mark, source: Some(source), ledger: Arc::default() })
+    /// Of a version that is not in memory yet.
+    pub(super) fn paged(source: Source, attributes: Attributes) -> Arc<Self> {
+        let (mark, held) = (source.mark(), Mutex::default());
+        Arc::new(Weights { held, attributes, mark, source: Some(source), ledger: Arc::default() })
+    }
+
+    /// The same once more, not in memory: of what is to come back.
+    pub(super) fn again(&self) -> Option<Arc<Self>> {
+        let (source, used) = (self.source.clone()?, self.used());
+        let (mark, held) = (self.mark.clone(), Mutex::new(Held { used, ..Held::default() }));
+        let (attributes, ledger) = (self.attributes, self.ledger.clone());
+        Some(Arc::new(Weights { held, attributes, mark, source: Some(source), ledger }))
     }
 
     /// The model, unless it was let go.
@@ -116,9 +124,9 @@ impl Weights {
         self.held.lock().model.as_ref().map(|(model, _)| model.clone())
     }
 
-    /// About what it uses.
-    pub(super) fn about(&self) -> Use {
-        self.held.lock().about.clone()
+    /// What it did use when it was last in memory, if it ever was.
+    pub(super) fn used(&self) -> Option<Use> {
+        self.held.lock().used.clone()
     }
 
     /// It is in memory. When it went, if it ever did.
@@ -128,16 +136,16 @@ impl Weights {
         held.went
     }
 
-    /// What it really uses of the room that it was given: what its backend reports, else what was thought.
-    pub(super) fn settle(&self, settle: impl FnOnce(&Room, &Use)) {
+    /// What it really uses of the room that it was given: what its backend reports, else what is `thought`.
+    pub(super) fn settle(&self, thought: Use, settle: impl FnOnce(&Room, &Use)) {
         let Some(model) = self.model() else { return };
         // Not under the lock: the backend is asked.
         let reported = Use::of(&model.memory_use());
         let mut held = self.held.lock();
-        let used = if reported.is_empty() { held.about.clone() } else { reported };
+        let used = if reported.is_empty() { thought } else { reported };
         if let Some((_, Some(room))) = &held.model {
             settle(room, &used);
-            held.about = used;
+            held.used = Some(used);
         }
     }
 

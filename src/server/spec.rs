@@ -2,8 +2,8 @@
 
 use super::builder::Options;
 use crate::backend::joint::{Join, Scatter};
-use crate::config::{self, InstanceGroup, InstanceKind, ModelConfig, TensorConfig};
-use crate::flow::{CallerRuns, INSTANCES_MAX, LaneSpec, Policy, Port, QUEUED_MAX, Shaping};
+use crate::config::{self, InstanceGroup, InstanceKind, ModelConfig, QueuePolicy, TensorConfig, TimeoutAction};
+use crate::flow::{CallerRuns, INSTANCES_MAX, LaneSpec, Late, Policy, Port, QUEUED_MAX, Shaping, Wait, Waits};
 use crate::observe::Layout;
 use inferlay_backend_sdk::{Attributes, Device, Error, ErrorKind, Signature, TensorSpec};
 
@@ -62,10 +62,10 @@ pub(super) fn lane_spec(
         outputs,
         rows_max: config.max_batch_size,
         policy,
-        queued_max: config.queue_size_max.clamp(1, QUEUED_MAX),
+        queued_max: queued_max(config),
         levels,
         level_default,
-        timeout_default: config.default_timeout_us.map(nanoseconds),
+        waits: waits(config),
         execution_timeout: config.execution_timeout_us.map(nanoseconds),
         caller_runs: caller_runs(config, options, attributes),
         is_thread_bound: attributes.contains(Attributes::INSTANCE_THREAD),
@@ -74,6 +74,38 @@ pub(super) fn lane_spec(
         metric_tags: config.metric_tags.clone(),
         layout: layout(config),
     })
+}
+
+/// How requests wait, by level.
+fn waits(config: &ModelConfig) -> Waits {
+    let all = QueuePolicy {
+        // The default is the bound of the queue as a whole.
+        queue_size_max: None,
+        default_timeout_us: config.default_timeout_us,
+        timeout_action: config.timeout_action,
+        allow_timeout_override: config.allow_timeout_override,
+    };
+    let batching = config.dynamic_batching.as_ref();
+    let levels = batching.map_or(0, |batching| batching.priority_levels).max(1);
+    let own = |level: u32| batching.and_then(|batching| batching.priority_queue_policies.get(&level));
+    Waits::new((1..=levels).map(|level| wait(own(level).unwrap_or(&all))).collect())
+}
+
+fn wait(policy: &QueuePolicy) -> Wait {
+    Wait {
+        timeout: policy.default_timeout_us.map(nanoseconds),
+        late: if policy.timeout_action == TimeoutAction::Delay { Late::Delay } else { Late::Reject },
+        may_shorten: policy.allow_timeout_override,
+        queued_max: policy.queue_size_max,
+    }
+}
+
+/// The places of the queue: those that priorities have for themselves, and those that the others share.
+fn queued_max(config: &ModelConfig) -> usize {
+    let batching = config.dynamic_batching.as_ref();
+    let policies = batching.map(|batching| batching.priority_queue_policies.values()).into_iter().flatten();
+    let own: usize = policies.filter_map(|policy| policy.queue_size_max).sum();
+    own.saturating_add(config.queue_size_max).clamp(1, QUEUED_MAX)
 }
 
 /// The bounds of the histograms.

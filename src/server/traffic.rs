@@ -2,10 +2,13 @@
 //! traffic, and a shadow. What it comes to for a request is decided in `route`.
 
 use super::catalog::Must;
-use super::route::{self, Choice};
+use super::route::{self, Choice, Plan};
 use super::{ModelHandle, ServerHandle};
 use inferlay_backend_sdk::Error;
 use std::collections::BTreeMap;
+
+/// No version need be there.
+const NOBODY: (&[u64], Must) = (&[], Must::BeKnown);
 
 /// Labels.
 impl ServerHandle {
@@ -38,8 +41,7 @@ impl ServerHandle {
     /// ```
     pub fn set_label(&self, model: &str, label: &str, version: u64) -> Result<(), Error> {
         route::check_label(label)?;
-        let entry = self.inner.catalog.entry(model)?;
-        entry.say(&[version], Must::Serve, |plan| {
+        self.say(model, (&[version], Must::Serve), |plan| {
             plan.labels.insert(label.to_owned(), version);
         })
     }
@@ -64,7 +66,7 @@ impl ServerHandle {
     pub fn remove_label(&self, model: &str, label: &str) -> Result<(), Error> {
         let entry = self.inner.catalog.entry(model)?;
         let mut was_there = false;
-        entry.say(&[], Must::BeKnown, |plan| was_there = plan.labels.remove(label).is_some())?;
+        self.say(model, NOBODY, |plan| was_there = plan.labels.remove(label).is_some())?;
         // The course of an unknown label says which are known.
         if was_there { Ok(()) } else { entry.course(&Choice::Label(label.into())).map(drop) }
     }
@@ -148,7 +150,7 @@ impl ServerHandle {
         let traffic: Vec<_> = traffic.into_iter().collect();
         route::check_traffic(&traffic)?;
         let versions: Vec<_> = traffic.iter().map(|(version, _)| *version).collect();
-        self.inner.catalog.entry(model)?.say(&versions, Must::BeKnown, |plan| plan.traffic = traffic)
+        self.say(model, (&versions, Must::BeKnown), |plan| plan.traffic = traffic)
     }
 
     /// Ends a split: requests that name neither version nor label go to the newest version that serves.
@@ -169,7 +171,7 @@ impl ServerHandle {
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn clear_traffic(&self, model: &str) -> Result<(), Error> {
-        self.inner.catalog.entry(model)?.say(&[], Must::BeKnown, |plan| plan.traffic.clear())
+        self.say(model, NOBODY, |plan| plan.traffic.clear())
     }
 
     /// The versions between which traffic is split, with their weights; empty without a split.
@@ -222,7 +224,7 @@ impl ServerHandle {
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn set_shadow(&self, model: &str, version: Option<u64>) -> Result<(), Error> {
-        self.inner.catalog.entry(model)?.say(version.as_slice(), Must::BeKnown, |plan| plan.shadow = version)
+        self.say(model, (version.as_slice(), Must::BeKnown), |plan| plan.shadow = version)
     }
 
     /// The version that shadows the others.
@@ -243,5 +245,10 @@ impl ServerHandle {
     /// ```
     pub fn shadow(&self, model: &str) -> Result<Option<u64>, Error> {
         Ok(self.inner.catalog.entry(model)?.plan().shadow)
+    }
+
+    /// Says something about the versions of a model, of which these must be so.
+    fn say(&self, model: &str, who: (&[u64], Must), change: impl FnOnce(&mut Plan)) -> Result<(), Error> {
+        self.inner.catalog.entry(model)?.say(who, &self.inner.catalog.events, change)
     }
 }

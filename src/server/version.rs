@@ -25,6 +25,8 @@ pub(super) struct Version {
 pub(super) enum Loaded {
     /// It is to serve.
     Serves(Served),
+    /// It is to serve, and will be loaded when what it replaces has gone.
+    Replaces(Served),
     /// It serves as before.
     Stays,
     /// It does not.
@@ -36,13 +38,13 @@ impl Loaded {
     pub(super) fn error(&self) -> Option<Error> {
         match self {
             Loaded::Failed(error) => Some(error.clone()),
-            Loaded::Serves(_) | Loaded::Stays => None,
+            Loaded::Serves(_) | Loaded::Replaces(_) | Loaded::Stays => None,
         }
     }
 
     pub(super) fn served(self) -> Option<Served> {
         match self {
-            Loaded::Serves(served) => Some(served),
+            Loaded::Serves(served) | Loaded::Replaces(served) => Some(served),
             Loaded::Stays | Loaded::Failed(_) => None,
         }
     }
@@ -61,6 +63,10 @@ impl Version {
                 let replaced = self.served.replace(served.clone());
                 // Of one that was resized the lane is the same.
                 replaced.filter(|old| !old.is(&served))
+            }
+            Loaded::Replaces(served) => {
+                self.put(ModelState::Loading, None, turn);
+                self.served.replace(served)
             }
             Loaded::Stays => {
                 self.put(ModelState::Ready, None, turn);

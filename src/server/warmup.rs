@@ -6,7 +6,7 @@
 //! An instance is warmed up in a lane of its own, which it leaves for the one that serves. Runs on the thread that loads.
 
 use crate::config::{ModelConfig, Warmup, WarmupData, WarmupInput};
-use crate::flow::{CallerRuns, InstanceCell, Lane, LaneSpec, Policy, Request, Services};
+use crate::flow::{CallerRuns, InstanceCell, Lane, LaneSpec, Policy, Request, Services, Waits};
 use crate::sync::Doorbell;
 use crate::tensor::wire;
 use inferlay_backend_sdk::{Buffer, DataType, Error, ModelFiles, Shape, Tensor};
@@ -77,7 +77,7 @@ fn alone(spec: &LaneSpec) -> LaneSpec {
         CallerRuns::Never => CallerRuns::Never,
         CallerRuns::OwnRequest | CallerRuns::Batch => CallerRuns::OwnRequest,
     };
-    LaneSpec { policy, queued_max: 1, levels: 0, timeout_default: None, caller_runs, ..spec.clone() }
+    LaneSpec { policy, queued_max: 1, levels: 0, waits: Waits::default(), caller_runs, ..spec.clone() }
 }
 
 fn execute(lane: &Arc<Lane>, request: Request<'_>) -> Result<(), Error> {

@@ -394,7 +394,7 @@ impl Round {
         self.inner.jobs.push(&name.clone(), move || {
             let repositories = inner.repositories.lock().clone();
             let is_still_so = || repository::is_still_so(&repositories, &name, &snapshot);
-            let wish = Wish { found: Arc::new(found), config: None, versions: None, turn };
+            let wish = Wish::of(Arc::new(found), turn);
             let outcome = outcome(&inner.bring(&entry, &wish, &is_still_so));
             shared.put(|inbox| inbox.ended.push(Known { name, snapshot, outcome }));
         });
@@ -420,7 +420,7 @@ impl ServerHandle {
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn poll(&self) -> Operation {
-        let operation = Operation::new(self.inner.services.clock.clone());
+        let operation = self.inner.operations.begin(self.inner.services.clock.clone());
         let ending = Ending::of(&operation);
         if !self.is_live() {
             ending.end(Err(STOPPED));

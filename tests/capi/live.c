@@ -97,9 +97,10 @@ static void models_come_from_memory_and_go(void) {
   const uint64_t versions[2] = {1, 4};
   options.versions = versions;
   options.versions_len = 2;
-  const uint64_t before = inferlay_server_change_count(server);
+  const _Atomic uint64_t *count = (const _Atomic uint64_t *)inferlay_server_change_counter(server);
+  const uint64_t before = atomic_load(count);
   OK(load(server, "echo", &options));
-  CHECK(inferlay_server_change_count(server) > before);
+  CHECK(atomic_load(count) > before);
   CHECK(inferlay_model_is_ready(server, "echo", 1) && inferlay_model_is_ready(server, "echo", 4));
   OK(unload(server, "echo"));
   CHECK(!inferlay_model_is_ready(server, "echo", 0));
@@ -242,6 +243,14 @@ static void on_done(void *user_data, inferlay_status *status) {
   gate_open(&done->gate, 1);
 }
 
+static void count_done(void *user_data, inferlay_status *status) {
+  // The calls, and the sum of their codes.
+  atomic_uint *counted = user_data;
+  atomic_fetch_add(&counted[0], 1);
+  atomic_fetch_add(&counted[1], inferlay_status_code(status));
+  inferlay_status_free(status);
+}
+
 static void the_end_of_an_operation_is_told(void) {
   inferlay_server *server = server_of(explicit_options());
   inferlay_operation *operation = NULL;
@@ -297,6 +306,133 @@ static void an_operation_that_is_under_way_says_so(void) {
   inferlay_server_free(server);
 }
 
+// What waits for files to be quiet, for an hour, is told of the end of its server: each once, and before that is over.
+static void what_is_under_way_at_a_stop_is_told(void) {
+  char folder[64];
+  make_repository(folder);
+  inferlay_options *options = inferlay_options_new();
+  OK(inferlay_options_set_text(options, "{model_control: poll, settle_time_microseconds: 3600000000, "
+                                        "poll_period_microseconds: 3600000000, poll_by_period_only: true}"));
+  inferlay_server *server = server_of(options);
+  OK(inferlay_server_add_repository(server, folder));
+  inferlay_operation *operation = NULL;
+  OK(inferlay_server_poll(server, &operation));
+  inferlay_queue *queue = NULL;
+  OK(inferlay_queue_new(&queue));
+  static atomic_uint counted[2];
+  OK(inferlay_operation_on_done(operation, count_done, counted));
+  OK(inferlay_operation_on_done(operation, count_done, counted));
+  OK(inferlay_operation_on_done_queue(operation, queue, counted));
+  CHECK(!inferlay_operation_is_done(operation));
+  OK(inferlay_server_stop(server, UINT64_MAX));
+  CHECK(atomic_load(&counted[0]) == 2 && atomic_load(&counted[1]) == 2 * INFERLAY_CODE_UNAVAILABLE);
+  inferlay_event event = {0};
+  event.struct_size = sizeof event;
+  OK(inferlay_queue_next(queue, 0, &event));
+  CHECK(event.kind == INFERLAY_EVENT_DONE && event.user_data == counted);
+  CHECK(inferlay_status_code(event.status) == INFERLAY_CODE_UNAVAILABLE);
+  inferlay_status_free(event.status);
+  FAILS(INFERLAY_CODE_TIMEOUT, inferlay_queue_next(queue, 0, &event));
+  FAILS(INFERLAY_CODE_UNAVAILABLE, inferlay_operation_on_done(operation, count_done, counted));
+  FAILS(INFERLAY_CODE_UNAVAILABLE, end_of(operation));
+  inferlay_server_free(server);
+  CHECK(atomic_load(&counted[0]) == 2);
+  inferlay_queue_free(queue);
+  remove_repository(folder);
+}
+
+static void a_config_is_given_in_either_format(void) {
+  inferlay_server *server = server_of(explicit_options());
+  inferlay_file file = {sizeof file, "1/weights.bin", "1", 1};
+  const inferlay_file *files[1] = {&file};
+  inferlay_load_options options = echo_options(files, 1);
+  options.config = "backend: 'null' input { name: 'x' data_type: TYPE_FP32 dims: 2 }";
+  FAILS(INFERLAY_CODE_INVALID_ARG, load(server, "echo", &options));
+  options.config_format = INFERLAY_CONFIG_FORMAT_PBTXT;
+  OK(load(server, "echo", &options));
+  CHECK(inferlay_model_is_ready(server, "echo", 1));
+  options.config_format = 2;
+  FAILS(INFERLAY_CODE_INVALID_ARG, inferlay_server_load_model(server, "echo", &options, NULL));
+  inferlay_server_free(server);
+}
+
+static void a_repository_elsewhere_is_served_from_a_copy(void) {
+  char folder[64], cache[] = "/tmp/inferlay-cache-XXXXXX", url[80], command[96];
+  make_repository(folder);
+  CHECK(mkdtemp(cache) != NULL);
+  snprintf(url, sizeof url, "file://%s", folder);
+  inferlay_options *options = inferlay_options_new();
+  inferlay_source source = {sizeof source, url, cache, NULL, NULL, 0, false};
+  OK(inferlay_options_add_source(options, &source));
+  inferlay_server *server = server_of(options);
+  CHECK(inferlay_model_is_ready(server, "echo", 1));
+  inferlay_server_free(server);
+  options = inferlay_options_new();
+  source.url = "models";
+  FAILS(INFERLAY_CODE_INVALID_ARG, inferlay_options_add_source(options, &source));
+  source.url = NULL;
+  FAILS(INFERLAY_CODE_INVALID_ARG, inferlay_options_add_source(options, &source));
+  source.struct_size = 8;
+  FAILS(INFERLAY_CODE_INVALID_ARG, inferlay_options_add_source(options, &source));
+  inferlay_options_free(options);
+  remove_repository(folder);
+  snprintf(command, sizeof command, "rm -r '%s'", cache);
+  CHECK(system(command) == 0);
+}
+
+static void models_are_sealed_and_looked_at(void) {
+  char folder[64], path[128], *secret = NULL, *public = NULL, *json = NULL;
+  inferlay_status *status = inferlay_signing_key_new(&secret, &public);
+  if (status != NULL && inferlay_status_code(status) == INFERLAY_CODE_UNSUPPORTED) {
+    inferlay_status_free(status);
+    FAILS(INFERLAY_CODE_UNSUPPORTED, inferlay_seal("/nowhere/at/all", INFERLAY_SUM_SHA256, NULL, NULL));
+    return;
+  }
+  OK(status);
+  make_repository(folder);
+  CHECK(strlen(secret) == 64 && strlen(public) == 64);
+  snprintf(path, sizeof path, "%s/echo", folder);
+  OK(inferlay_seal(path, INFERLAY_SUM_BLAKE3, NULL, NULL));
+  OK(inferlay_seal(path, INFERLAY_SUM_SHA256, secret, &json));
+  CHECK(strstr(json, "\"files\":1") != NULL);
+  inferlay_text_free(json);
+  FAILS(INFERLAY_CODE_INVALID_ARG, inferlay_seal(path, 2, NULL, NULL));
+  FAILS(INFERLAY_CODE_INVALID_ARG, inferlay_seal(path, INFERLAY_SUM_SHA256, "1234", NULL));
+  FAILS(INFERLAY_CODE_NOT_FOUND, inferlay_seal("/nowhere/at/all", INFERLAY_SUM_SHA256, NULL, NULL));
+  FAILS(INFERLAY_CODE_INVALID_ARG, inferlay_signing_key_new(NULL, &public));
+
+  inferlay_options *options = inferlay_options_new();
+  OK(inferlay_options_add_repository(options, folder));
+  OK(inferlay_options_add_trusted_key(options, public));
+  OK(inferlay_options_set_require_signature(options, true));
+  OK(inferlay_options_lint(options, &json));
+  CHECK(strcmp(json, "[]") == 0);
+  inferlay_text_free(json);
+  snprintf(path, sizeof path, "%s/echo/config.yaml", folder);
+  write_text(path, "backend: 'null'\nmax_bacth_size: 8");
+  OK(inferlay_options_lint(options, &json));
+  CHECK(strstr(json, "\"severity\":\"error\"") != NULL && strstr(json, "file 'config.yaml'") != NULL);
+  inferlay_text_free(json);
+  FAILS(INFERLAY_CODE_INVALID_ARG, inferlay_options_lint(options, NULL));
+  inferlay_options_free(options);
+  inferlay_text_free(secret);
+  inferlay_text_free(public);
+
+  // Without the seal what it says is looked at.
+  static const char *const SEALS[] = {"inferlay.manifest", "inferlay.manifest.sig", NULL};
+  for (const char *const *seal = SEALS; *seal; seal++) {
+    snprintf(path, sizeof path, "%s/echo/%s", folder, *seal);
+    CHECK(remove(path) == 0);
+  }
+  options = inferlay_options_new();
+  OK(inferlay_options_add_repository(options, folder));
+  OK(inferlay_options_lint(options, &json));
+  CHECK(strstr(json, "\"line\":2") != NULL && strstr(json, "did you mean 'max_batch_size'?") != NULL);
+  inferlay_text_free(json);
+  inferlay_options_free(options);
+  remove_repository(folder);
+}
+
 static void budgets_and_pins_are_told_of(void) {
   inferlay_options *options = inferlay_options_new();
   OK(inferlay_options_set_memory_budget(options, 1 << 20));
@@ -326,7 +462,7 @@ static void what_is_no_option_is_refused(void) {
   inferlay_unload_options unload_options = {0};
   FAILS(INFERLAY_CODE_INVALID_ARG, inferlay_server_unload_model(server, "echo", &unload_options, NULL));
   FAILS(INFERLAY_CODE_INVALID_ARG, inferlay_operation_wait(NULL, 0));
-  CHECK(!inferlay_operation_is_done(NULL) && inferlay_server_change_count(NULL) == 0);
+  CHECK(!inferlay_operation_is_done(NULL) && inferlay_server_change_counter(NULL) == NULL);
   inferlay_operation_free(NULL);
   inferlay_server_free(server);
 }
@@ -338,6 +474,10 @@ int main(void) {
   changes_are_told_to_functions_and_queues();
   the_end_of_an_operation_is_told();
   an_operation_that_is_under_way_says_so();
+  what_is_under_way_at_a_stop_is_told();
+  a_config_is_given_in_either_format();
+  a_repository_elsewhere_is_served_from_a_copy();
+  models_are_sealed_and_looked_at();
   budgets_and_pins_are_told_of();
   what_is_no_option_is_refused();
   return 0;

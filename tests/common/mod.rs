@@ -6,7 +6,9 @@
 #![allow(dead_code, unreachable_pub, reason = "every test binary is a crate of its own and uses a part of it")]
 
 pub mod custom;
+pub mod paged;
 pub mod scale;
+pub mod site;
 
 use inferlay::config::DynamicBatching;
 use inferlay::{DataType, Error, ModelBatch, ModelConfig, Request, Tensor};

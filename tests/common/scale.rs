@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The backend named `scale`. `factor.txt` holds a number, or what is wrong with the model; with the parameter `gate` it
-/// waits at [`Scale::gate`] before it has loaded; with `bytes` it says that it uses so many. One with a negative number waits
-/// there whenever it is executed.
+/// waits at [`Scale::gate`] before it has loaded; with `bytes` it says that it uses so many, with `estimate` that it will; with
+/// `holds` it does, and says nothing. One with a negative number waits there whenever it is executed.
 #[derive(Clone, Default)]
 pub struct Scale {
     pub gate: Gate,
@@ -68,6 +68,12 @@ impl Backend for Scale {
         Attributes::CALLER_OK | Attributes::PARALLEL_LOAD
     }
 
+    fn memory_estimate(&self, source: &ModelSource<'_>) -> Result<Vec<(Placement, usize)>, Error> {
+        let Some(bytes) = source.parameters.get("estimate") else { return Ok(Vec::new()) };
+        let bytes = bytes.parse().map_err(|_| Error::invalid_arg(format!("found '{bytes}', expected a number")))?;
+        Ok(vec![(Placement::HOST, bytes)])
+    }
+
     fn load(&self, source: &ModelSource<'_>) -> Result<Box<dyn Model>, Error> {
         self.loads.fetch_add(1, Ordering::SeqCst);
         if source.parameters.contains_key("gate") {
@@ -84,7 +90,9 @@ impl Backend for Scale {
         };
         let bytes = source.parameters.get("bytes").map(|bytes| bytes.parse().unwrap());
         let signature = Signature { inputs: vec![tensor("x")], outputs: vec![tensor("y")], batches: true };
-        Ok(Box::new(Scaling { factor, signature, bytes, backend: self.clone(), _counted: Counted::new(&self.models) }))
+        let _held = source.parameters.get("holds").map(|bytes| vec![0; bytes.parse().unwrap()]).unwrap_or_default();
+        let (backend, _counted) = (self.clone(), Counted::new(&self.models));
+        Ok(Box::new(Scaling { factor, signature, bytes, backend, _held, _counted }))
     }
 }
 
@@ -93,6 +101,7 @@ struct Scaling {
     signature: Signature,
     bytes: Option<usize>,
     backend: Scale,
+    _held: Vec<u8>,
     _counted: Counted,
 }
 

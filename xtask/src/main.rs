@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   main ── plan: which stages ──> stages: one function each ──> report: time, result, counts
-//!                                    ├─ step: one command, its output streamed
+//!                                    ├─ step: one command, its output streamed, or kept
 //!                                    ├─ machine, python, prometheus: what a stage needs and installs
 //!                                    ├─ dist: what C and C++ programs need, in one folder
 //!                                    ├─ wheel, pythons: the Python package, on every Python there is

@@ -69,7 +69,7 @@ pub(crate) fn help() -> String {
     let mut text = String::from(
         "cargo xtask test [--full] [STAGE…]   every check there is, or the stages named; --full: the long forms\n\
          cargo xtask soak [STAGE…]            hours of chaos on a build without tract, or of the parts named\n\
-         cargo xtask dist [--without PART…]   what C, C++ and Python programs need, in dist/; a backend or the wheel \
+         cargo xtask dist [--without PART…]   what C, C++ and Python programs need, in dist/; a backend, `cli` or the wheel \
          may be left out\n\
          cargo xtask help                     this page\n\n\
          stages, in order, and the minutes each may take from a fresh clone on two cores:\n",
@@ -129,7 +129,7 @@ mod tests {
     fn parts_may_be_left_out_of_dist() {
         assert!(names("dist").unwrap().is_empty());
         assert_eq!(names("dist --without tract --without null").unwrap(), ["tract", "null"]);
-        assert_eq!(names("dist --without wheel").unwrap(), ["wheel"]);
+        assert_eq!(names("dist --without wheel --without cli").unwrap(), ["wheel", "cli"]);
     }
 
     #[test]

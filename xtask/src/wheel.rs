@@ -46,7 +46,7 @@ pub(crate) fn build(house: &House, dist: &Path, into: &Path) -> Result<PathBuf, 
 pub(crate) fn stage(house: &House) -> Outcome {
     let made = || {
         let dist = house.target.join("wheel/dist");
-        dist::tree(house, &dist, &["tract"])?;
+        dist::tree(house, &dist, &["tract", "cli"])?;
         tract(house, &dist)?;
         let (wheel, environment) = installed(house, &dist)?;
         python::install(house, &environment, ["--no-compile", "-r", "python/tests/requirements-at-hand.txt"])?;
@@ -69,7 +69,7 @@ pub(crate) fn stage(house: &House) -> Outcome {
 pub(crate) fn soak(house: &House) -> Outcome {
     let made = || {
         let dist = house.target.join("wheel/dist");
-        dist::tree(house, &dist, &["tract"])?;
+        dist::tree(house, &dist, &["tract", "cli"])?;
         installed(house, &dist)
     };
     let mut tally = Tally::default();

@@ -178,6 +178,35 @@ pub trait Backend: Send + Sync {
     /// # }
     /// ```
     fn load(&self, source: &ModelSource<'_>) -> Result<Box<dyn Model>, Error>;
+
+    /// About how many bytes a model will use per placement, so that room can be made before it is loaded; empty when unknown,
+    /// which is taken for the size of its files. Called on a loading thread, as [`Backend::load`], and far quicker: from a
+    /// size or a header, not from the weights.
+    ///
+    /// # Errors
+    /// Whatever keeps it from telling; the model is loaded all the same.
+    ///
+    /// # Examples
+    /// ```
+    /// # use inferlay_backend_sdk::*;
+    /// # struct Mine;
+    /// impl Backend for Mine {
+    ///     fn memory_estimate(&self, source: &ModelSource<'_>) -> Result<Vec<(Placement, usize)>, Error> {
+    ///         // Weights of two bytes in the file become four in memory.
+    ///         let Some(path) = source.files.path(source.file_name)? else { return Ok(Vec::new()) };
+    ///         let len = std::fs::metadata(path).map_or(0, |file| file.len() as usize);
+    ///         Ok(vec![(Placement::HOST, 2 * len)])
+    ///     }
+    ///     // …
+    /// #     fn name(&self) -> &str { "mine" }
+    /// #     fn version(&self) -> &str { "1" }
+    /// #     fn file_names(&self) -> &[&str] { &[".txt"] }
+    /// #     fn load(&self, _: &ModelSource<'_>) -> Result<Box<dyn Model>, Error> { Err(Error::unsupported("…")) }
+    /// }
+    /// ```
+    fn memory_estimate(&self, _source: &ModelSource<'_>) -> Result<Vec<(Placement, usize)>, Error> {
+        Ok(Vec::new())
+    }
 }
 
 /// The weights of one version of a model. Shared by its instances; used from any thread.
@@ -257,7 +286,7 @@ pub trait Model: Send + Sync {
         false
     }
 
-    /// Bytes in use per placement, weights and caches; empty when unknown.
+    /// Bytes in use per placement, weights and caches; empty when unknown: then the engine measures, as well as it can.
     ///
     /// # Examples
     /// ```

@@ -44,7 +44,9 @@ from .notices import Change, Progress
 from .operations import Operation
 from .repositories import Repository
 from .response import Response
+from .seals import Finding, Sealed, lint, seal, signing_key
 from .server import Server, load
+from .sources import Source
 from .tensors import Tensor
 
 __version__: str = _functions.version().decode()
@@ -58,6 +60,7 @@ __all__ = [
     "DataType",
     "Error",
     "FailedPrecondition",
+    "Finding",
     "Internal",
     "InvalidArgument",
     "MetricCounter",
@@ -72,12 +75,17 @@ __all__ = [
     "Repository",
     "ResourceExhausted",
     "Response",
+    "Sealed",
     "Server",
+    "Source",
     "Subscription",
     "Tensor",
     "Timeout",
     "Unavailable",
     "Unknown",
     "Unsupported",
+    "lint",
     "load",
+    "seal",
+    "signing_key",
 ]

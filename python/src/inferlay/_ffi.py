@@ -62,6 +62,8 @@ LOG_ERROR = 3
 MODEL_CONTROL_NONE = 0
 MODEL_CONTROL_EXPLICIT = 1
 MODEL_CONTROL_POLL = 2
+SUM_SHA256 = 0
+SUM_BLAKE3 = 1
 SEQUENCE_START = 1
 SEQUENCE_END = 2
 RESPONSE_FINAL = 1
@@ -75,6 +77,8 @@ PARAMETER_STRING = 1
 PARAMETER_INT = 2
 PARAMETER_DOUBLE = 3
 PARAMETER_BOOL = 4
+CONFIG_FORMAT_YAML = 0
+CONFIG_FORMAT_PBTXT = 1
 STATE_UNKNOWN = 0
 STATE_LOADING = 1
 STATE_READY = 2
@@ -120,6 +124,20 @@ class Repository(ctypes.Structure):
         ("own_names", c_void_p),
         ("served_names", c_void_p),
         ("names_len", c_size_t),
+    ]
+
+
+class Source(ctypes.Structure):
+    """``inferlay_source``"""
+
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("url", c_void_p),
+        ("cache", c_void_p),
+        ("option_names", c_void_p),
+        ("option_values", c_void_p),
+        ("options_len", c_size_t),
+        ("from_environment", c_bool),
     ]
 
 
@@ -220,6 +238,7 @@ class LoadOptions(ctypes.Structure):
         ("versions_len", c_size_t),
         ("files", c_void_p),
         ("files_len", c_size_t),
+        ("config_format", c_uint32),
     ]
 
 
@@ -276,7 +295,6 @@ class Functions:
         self.build = declared(held.inferlay_build, c_void_p, [c_void_p])
         self.options_new = declared(held.inferlay_options_new, c_void_p, [])
         self.options_free = declared(held.inferlay_options_free, None, [c_void_p])
-        self.options_set_text = declared(held.inferlay_options_set_text, c_void_p, [c_void_p, c_char_p])
         self.options_add_repository = declared(held.inferlay_options_add_repository, c_void_p, [c_void_p, c_char_p])
         self.options_add_model_file = declared(held.inferlay_options_add_model_file, c_void_p, [c_void_p, c_char_p])
         self.options_add_model_in_memory = declared(held.inferlay_options_add_model_in_memory, c_void_p, [c_void_p, c_char_p, c_void_p, c_size_t])
@@ -292,6 +310,7 @@ class Functions:
         self.options_set_trace_every = declared(held.inferlay_options_set_trace_every, c_void_p, [c_void_p, c_uint32])
         self.options_set_progress = declared(held.inferlay_options_set_progress, c_void_p, [c_void_p, c_void_p, c_void_p])
         self.options_set_log = declared(held.inferlay_options_set_log, c_void_p, [c_void_p, c_void_p, c_void_p, c_uint32])
+        self.options_set_text = declared(held.inferlay_options_set_text, c_void_p, [c_void_p, c_char_p])
         self.options_add_trusted_key = declared(held.inferlay_options_add_trusted_key, c_void_p, [c_void_p, c_char_p])
         self.options_set_require_manifest = declared(held.inferlay_options_set_require_manifest, c_void_p, [c_void_p, c_bool])
         self.options_set_require_signature = declared(held.inferlay_options_set_require_signature, c_void_p, [c_void_p, c_bool])
@@ -310,6 +329,10 @@ class Functions:
         self.server_add_repository = declared(held.inferlay_server_add_repository, c_void_p, [c_void_p, c_char_p])
         self.server_add_repository_with = declared(held.inferlay_server_add_repository_with, c_void_p, [c_void_p, c_void_p])
         self.server_remove_repository = declared(held.inferlay_server_remove_repository, c_void_p, [c_void_p, c_void_p, c_size_t])
+        self.options_add_source = declared(held.inferlay_options_add_source, c_void_p, [c_void_p, c_void_p])
+        self.seal = declared(released.inferlay_seal, c_void_p, [c_char_p, c_uint32, c_char_p, c_void_p])
+        self.signing_key_new = declared(held.inferlay_signing_key_new, c_void_p, [c_void_p, c_void_p])
+        self.options_lint = declared(released.inferlay_options_lint, c_void_p, [c_void_p, c_void_p])
         self.server_new = declared(released.inferlay_server_new, c_void_p, [c_uint32, c_void_p, c_void_p])
         self.server_stop = declared(released.inferlay_server_stop, c_void_p, [c_void_p, c_uint64])
         self.server_free = declared(released.inferlay_server_free, None, [c_void_p])
@@ -414,7 +437,7 @@ class Functions:
         self.server_poll = declared(held.inferlay_server_poll, c_void_p, [c_void_p, c_void_p])
         self.server_pin_model = declared(held.inferlay_server_pin_model, c_void_p, [c_void_p, c_char_p, c_bool])
         self.server_paging = declared(held.inferlay_server_paging, c_void_p, [c_void_p, c_void_p])
-        self.server_change_count = declared(held.inferlay_server_change_count, c_uint64, [c_void_p])
+        self.server_change_counter = declared(held.inferlay_server_change_counter, c_void_p, [c_void_p])
         self.operation_wait = declared(released.inferlay_operation_wait, c_void_p, [c_void_p, c_uint64])
         self.operation_is_done = declared(held.inferlay_operation_is_done, c_bool, [c_void_p])
         self.operation_on_done = declared(held.inferlay_operation_on_done, c_void_p, [c_void_p, c_void_p, c_void_p])

@@ -35,18 +35,18 @@ NOTHING: List[Any] = []
 class Variant:
     """What several requests have in common, and those of them that are idle."""
 
-    __slots__ = ("engine", "model", "version", "names", "kinds", "outputs", "idle")
+    __slots__ = ("engine", "model", "version", "label", "names", "kinds", "outputs", "idle")
 
     def __init__(
         self,
         engine: Engine,
-        model: Tuple[bytes, int],
+        model: Tuple[bytes, int, Optional[bytes]],
         names: Sequence[str],
         kinds: Mapping[str, DataType],
         outputs: Sequence[str],
     ) -> None:
         self.engine = engine
-        self.model, self.version = model
+        self.model, self.version, self.label = model
         self.names = [encode("input", name) for name in names]
         self.kinds = [(name, kinds.get(name)) for name in names]
         self.outputs = [encode("output", name) for name in outputs]
@@ -92,7 +92,10 @@ class Call:
         self.shapes: List[Any] = [None] * len(variant.names)
         self.place = ctypes.c_void_p()
         self.place_at = ctypes.addressof(self.place)
-        check(functions.request_new(variant.engine.handle, variant.model, variant.version, self.place_at))
+        if variant.label is None:
+            check(functions.request_new(variant.engine.handle, variant.model, variant.version, self.place_at))
+        else:
+            check(functions.request_new_labelled(variant.engine.handle, variant.model, variant.label, self.place_at))
         self.request = self.place.value or 0
         self.slots = (ctypes.c_uint64 * max(1, len(variant.names) * WORDS))()
         start = ctypes.addressof(self.slots)

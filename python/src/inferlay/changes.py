@@ -3,7 +3,8 @@
     the library -> event CHANGE -> the thread `inferlay-notices` -> Subscription -> a function
                                                                  -> Changes -> who iterates
 
-Invariant: what is subscribed ends when it is closed, when nothing refers to it, and when its server stops.
+Invariant: what is subscribed ends when it is closed, when nothing refers to it, and when its server stops. A function
+that is told must not wait for a thread that closes a server or a subscription: those wait for it, for a second.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from .engine import NANOSECONDS, Engine, nanoseconds
 from .errors import InvalidArgument, Timeout, check
 from .notices import Change, notices, tokens
 from .operations import settle
+
+# Two threads that close one subscription free it once.
+_closing = threading.Lock()
 
 
 class Subscription:
@@ -60,8 +64,10 @@ class Subscription:
         >>> subscription = server.subscribe(print)
         >>> subscription.close()
         """
-        handle, self._handle = self._handle, 0
+        with _closing:
+            handle, self._handle = self._handle, 0
         functions.subscription_free(handle or None)
+        notices().listeners.pop(self._token, None)
 
     def __del__(self, free: Any = functions.subscription_free) -> None:
         if getattr(self, "_handle", 0):
@@ -96,9 +102,11 @@ class Changes(Subscription):
     echo UNAVAILABLE
     """
 
-    __slots__ = ("_found", "_bell", "_waiters", "_is_over")
+    __slots__ = ("_found", "_bell", "_waiters", "_is_over", "_owner")
 
     def __init__(self, owner: Engine) -> None:
+        # Who iterates waits for a server, which does not go meanwhile. It refers to this one weakly.
+        self._owner = owner
         self._found: Deque[Change] = deque()
         self._bell = threading.Condition()
         self._waiters: List[Tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]] = []
@@ -143,7 +151,7 @@ class Changes(Subscription):
         >>> list(changes)
         []
         """
-        notices().take_all()
+        notices().catch_up()
         super().close()
         with self._bell:
             self._is_over = True

@@ -98,7 +98,10 @@ def run_model(server: Server, said: argparse.Namespace) -> int:
     model = server.model(said.model, said.version)
     response = model.infer(read(said.input, model))
     if said.output and said.output.endswith(".npz"):
-        need_numpy(said.output).savez(said.output, **dict(response))
+        numpy = need_numpy(said.output)
+        # Strings as numpy has them, which are read without unpickling anything.
+        arrays = {name: array.astype("S") if array.dtype.hasobject else array for name, array in response.items()}
+        numpy.savez(said.output, **arrays)
         return 0
     text = json.dumps(written(response), indent=None if not said.output else 2, allow_nan=False)
     if said.output:

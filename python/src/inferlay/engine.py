@@ -33,12 +33,15 @@ class Closable(Protocol):
 class Engine:
     """The handle of a server."""
 
-    __slots__ = ("handle", "is_closed", "subscriptions", "__weakref__")
+    __slots__ = ("handle", "changes", "is_closed", "subscriptions", "__weakref__")
 
     def __init__(self, options: int) -> None:
         handle = ctypes.c_void_p()
         check(functions.server_new(_ffi.API_VERSION, options, ctypes.byref(handle)))
         self.handle: int = handle.value or 0
+        # How many times the state of any model has changed, where the library counts it: to look costs no call.
+        counter = functions.server_change_counter(self.handle)
+        self.changes: Any = ctypes.c_uint64.from_address(counter) if counter else ctypes.c_uint64(0)
         self.is_closed = False
         # Who is told of changes, as long as somebody refers to it.
         self.subscriptions: "weakref.WeakSet[Closable]" = weakref.WeakSet()
@@ -107,17 +110,31 @@ _ended: List[bool] = []
 
 
 def _end() -> None:
-    """Stops every server before the interpreter takes the memory of requests away."""
+    """Stops every server before the interpreter takes the memory of requests away: all of them, also when somebody is
+    impatient and interrupts it."""
+    raised: List[BaseException] = []
     try:
         for cancel in before_end:
-            cancel()
+            guarded(cancel, raised)
         for engine in list(engines):
-            stop(engine)
+            guarded(lambda one=engine: stop(one), raised)  # type: ignore[misc]
     except FailedPrecondition:
         return  # The child of a fork.
     for end in at_end:
-        end()
+        guarded(end, raised)
     _ended.append(True)
+    if raised:
+        raise raised[0]
+
+
+def guarded(step: Callable[[], object], raised: List[BaseException]) -> None:
+    """Does one of several steps, all of which are done whatever becomes of one."""
+    try:
+        step()
+    except FailedPrecondition:
+        raise
+    except BaseException as error:
+        raised.append(error)
 
 
 def stop(engine: Engine) -> None:

@@ -51,14 +51,16 @@ class Promised(Single):
 
     def finish(self, response: Optional[Response], error: Optional[Error]) -> None:
         """Answers the future, unless it was cancelled."""
-        self.future._receiver = None
         try:
             if response is not None:
                 self.future.set_result(response)
             else:
                 self.future.set_exception(error)
         except concurrent.futures.InvalidStateError:
-            pass
+            pass  # It was cancelled just before, and has told so.
+        finally:
+            # Only now: a cancel until here tells whoever waits.
+            self.future._receiver = None
 
 
 class Service:

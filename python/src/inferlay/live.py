@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any, List, Mapping, Optional, Sequence, Union
+from typing import Any, List, Mapping, Optional, Sequence, Tuple, Union
 
 from . import _ffi, operations
 from ._library import functions
@@ -19,6 +19,7 @@ CONTROLS = {
     "explicit": _ffi.MODEL_CONTROL_EXPLICIT,
     "poll": _ffi.MODEL_CONTROL_POLL,
 }
+CONFIG_FORMATS = {"yaml": _ffi.CONFIG_FORMAT_YAML, "pbtxt": _ffi.CONFIG_FORMAT_PBTXT}
 # Of a server that polls.
 TIMES = {
     "settle_time": functions.options_set_settle_time,
@@ -100,12 +101,18 @@ def remove_repository(owner: Engine, found: Any) -> None:
 def begin_load(
     owner: Engine,
     name: str,
-    config: Union[str, Mapping[str, Any], None],
+    given: Tuple[Union[str, Mapping[str, Any], None], str],
     versions: Optional[Sequence[int]],
     files: Optional[Contents],
 ) -> Operation:
     """Begins to load a model."""
     what, encoded = f"model {name!r}", encode("model", name)
+    config, config_format = given
+    if config_format not in CONFIG_FORMATS:
+        expected = ", ".join(map(repr, CONFIG_FORMATS))
+        raise InvalidArgument(f"config_format: found {config_format!r}, expected one of {expected}")
+    # A mapping becomes JSON, whatever a text would be.
+    number = CONFIG_FORMATS[config_format if isinstance(config, str) else "yaml"]
     if config is not None and not isinstance(config, str):
         config = json_of("config", dict(mapping("config", config, KEYS)))
     text = None if config is None else encode("config", config)
@@ -121,6 +128,7 @@ def begin_load(
         len(wanted),
         None if lent is None else ctypes.addressof(lent.pointers),
         0 if lent is None else lent.count,
+        number,
     )
     return operations.begun(functions.server_load_model, owner.handle, encoded, ctypes.byref(said))
 

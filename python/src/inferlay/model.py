@@ -94,7 +94,7 @@ NONE: Tuple[str, ...] = ()
 
 
 class Model:
-    """A model, by name, of one version or of the highest that serves.
+    """A model, by name, of one version, of that which a label is at, or of the highest that serves.
 
     Calling it asks it: with one input, ``model(array)``; with names, ``model(image=array)``; and see :meth:`infer`.
 
@@ -107,6 +107,7 @@ class Model:
         "name",
         "_encoded",
         "_wanted",
+        "_label",
         "_engine",
         "_owns",
         "_ports",
@@ -116,10 +117,15 @@ class Model:
         "__weakref__",
     )
 
-    def __init__(self, engine: Engine, name: str, version: int = 0, owns: bool = False) -> None:
+    def __init__(
+        self, engine: Engine, name: str, version: int = 0, label: Optional[str] = None, owns: bool = False
+    ) -> None:
         self.name = name
         self._encoded = encode("model", name)
         self._wanted = whole("version", version, 64)
+        if label is not None and self._wanted:
+            raise InvalidArgument(f"model {name!r}: found version {version} and label {label!r}, expected one of them")
+        self._label = None if label is None else encode("label", label)
         self._engine = engine
         self._owns = owns
         self._ports: Optional[Tuple[Dict[str, Port], Dict[str, Port]]] = None
@@ -174,7 +180,10 @@ class Model:
         >>> model.is_ready
         True
         """
-        return bool(functions.model_is_ready(self._engine.handle, self._encoded, self._wanted))
+        try:
+            return bool(functions.model_is_ready(self._engine.handle, self._encoded, self._number()))
+        except Error:
+            return False  # The label is nowhere.
 
     @property
     def inputs(self) -> Dict[str, Port]:
@@ -300,7 +309,7 @@ class Model:
         if asking:
             wanted = made(asking)
             outputs = wanted_outputs(wanted, self)
-        if functions.server_change_count(self._engine.handle) != self._change:
+        if self._engine.changes.value != self._change:
             self._ask_ports()
         variant = self._variants.get((names, outputs)) or self._variant(names, outputs)
         call = variant.take()
@@ -322,7 +331,7 @@ class Model:
         for name in names:
             if name not in kinds:
                 raise NotFound(f"model {self.name!r}: no input {name!r}; it has {listed(kinds)}")
-        variant = Variant(self._engine, (self._encoded, self._wanted), names, kinds, outputs)
+        variant = Variant(self._engine, (self._encoded, self._wanted, self._label), names, kinds, outputs)
         with self._lock:
             return variants.setdefault((names, outputs), variant)
 
@@ -343,10 +352,20 @@ class Model:
         return {**placed, **named}
 
     def _json(self, function: Any) -> Dict[str, Any]:
-        return self._engine.json(function, self._encoded, self._wanted)  # type: ignore[no-any-return]
+        return self._engine.json(function, self._encoded, self._number())  # type: ignore[no-any-return]
+
+    def _number(self) -> int:
+        """The version that is wanted now; 0 for the highest."""
+        if self._label is None:
+            return self._wanted
+        labels = self._engine.json(functions.server_labels, self._encoded)
+        label = self._label.decode()
+        if label not in labels:
+            raise NotFound(f"model {self.name!r}: label {label!r} not found; known: {', '.join(labels)}")
+        return int(labels[label])
 
     def _ask_ports(self) -> Tuple[Dict[str, Port], Dict[str, Port]]:
-        change, known = functions.server_change_count(self._engine.handle), self._ports
+        change, known = self._engine.changes.value, self._ports
         if change == self._change and known is not None:
             return known
         try:
@@ -380,6 +399,8 @@ class Model:
 
     def __repr__(self) -> str:
         version = f" version {self._wanted}" if self._wanted else ""
+        if self._label is not None:
+            version = f" label {self._label.decode()!r}"
         return f"<inferlay.Model {self.name!r}{version}: {signature(self.inputs)} -> {signature(self.outputs)}>"
 
     def _repr_html_(self) -> str:

@@ -147,6 +147,10 @@ def level_min() -> Optional[int]:
     return min(wanted) if wanted else None
 
 
+# How long what ends waits for a function that is being told.
+CATCH_UP_S = 1.0
+
+
 class Notices:
     """The queue and its thread, one in a process, started when a server first needs it."""
 
@@ -161,6 +165,14 @@ class Notices:
         self._event = _ffi.Event(ctypes.sizeof(_ffi.Event))
         self._watcher = Watcher("inferlay-notices", int(functions.queue_fd(self.handle)), self.take_all)
         engine.at_end.append(self._watcher.close)
+
+    def catch_up(self) -> None:
+        """Tells of all that is there, unless a function that is told just now does not come back."""
+        if self._taking.acquire(timeout=CATCH_UP_S):
+            try:
+                self.take_all()
+            finally:
+                self._taking.release()
 
     def take_all(self) -> None:
         """Tells of all that is there."""

@@ -13,14 +13,14 @@ from typing import Any, Callable, Generator, NoReturn, Optional
 from ._library import functions
 from .completions import TURN_NS
 from .engine import NANOSECONDS, nanoseconds
-from .errors import Error, Timeout, check, take
+from .errors import Error, InvalidArgument, Timeout, check, take
 from .notices import notices, tokens
 
 
 class Operation:
     """A load, an unload or a poll that is under way, or over. It goes on when nothing refers to it any more.
 
-    A task awaits it: ``await operation``.
+    A task awaits it: ``await operation``; when that task is cancelled the operation goes on.
 
     >>> operation = server.unload("echo", wait=False)
     >>> operation.wait(timeout=60.0)
@@ -53,7 +53,8 @@ class Operation:
         """Waits until it is over, for so many seconds at most, or as long as it takes.
 
         Raises what it failed with; what served before serves still. :class:`Cancelled`: a later operation on the same
-        model, or a stop, came before its end. :class:`Timeout`: it is under way still.
+        model came before its end. :class:`Unavailable`: the server stopped before. :class:`Timeout`: it is under way
+        still.
 
         >>> server.unload("echo", wait=False).wait()
         """
@@ -83,6 +84,8 @@ class Operation:
         >>> told.get()
         NotFound("model 'ecco' not found; known: echo, texts")
         """
+        if not callable(function):
+            raise InvalidArgument(f"found {type(function).__name__}, expected a function")
         queue = notices()
         token = next(tokens)
         queue.ends[token] = function

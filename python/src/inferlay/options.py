@@ -10,8 +10,9 @@ from . import _ffi, onnxruntime
 from ._library import functions
 from .checks import encode, iterator, json_of, mapping, path
 from .errors import InvalidArgument, NotFound, check
+from .sources import Path as Path
+from .sources import Source
 
-Path = Union[str, "os.PathLike[str]"]
 Paths = Union[Path, Sequence[Path]]
 # The files of a model by name; or one file.
 Contents = Mapping[str, Union[bytes, str, Mapping[str, Any]]]
@@ -94,6 +95,24 @@ class Options:
                 what = f"backend_options: {backend!r}: {name!r}"
                 texts = [encode(what, text) for text in (backend, name, option(what, value))]
                 check(functions.options_set_backend_option(self.handle, *texts))
+
+    def set_config_name(self, name: Optional[str]) -> None:
+        """Which of the configs of a model is read."""
+        if name is not None:
+            encode("config_name", name)
+            self.add_text({"config_name": name})
+
+    def add_sources(self, found: Union[Source, Iterable[Source], None]) -> None:
+        """Repositories that lie elsewhere."""
+        expected = "a Source, or a list of these"
+        given = [found] if isinstance(found, Source) else iterator("sources", found or (), expected)
+        for one in given:
+            if not isinstance(one, Source):
+                raise InvalidArgument(f"sources: found {type(one).__name__}, expected {expected}")
+            said = mapping("sources: options", one.options, "names to values")
+            options = {name: option(f"sources: options: {name!r}", value) for name, value in said.items()}
+            cache = path("sources: cache", one.cache)
+            self.add_text({"sources": [{**one._asdict(), "cache": cache, "options": options}]})
 
     def set_strict(self, strict: bool) -> None:
         """Whether a model that does not load fails the start."""

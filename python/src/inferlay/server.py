@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from typing import Any, Callable, Dict, Iterable, List, Literal, Mapping, Optional, Sequence, Union, overload
 
-from . import html, live, onnxruntime, registry
+from . import html, live, registry
 from ._library import functions
 from .changes import Changes, Subscription
-from .checks import encode, path, whole
+from .checks import encode, path
+from .directed import Directed
 from .engine import Engine, after, nanoseconds
 from .errors import Error, check
-from .metrics import MetricCounter, MetricGauge, MetricHistogram
 from .model import CLOSE_S, Inputs, Model, signature
 from .notices import Change, Report, Told
 from .operations import Operation
@@ -19,12 +19,15 @@ from .options import Contents, Files, Options, Path, Paths
 from .registry import Function, Specs
 from .repositories import Repositories, Repository
 from .response import Response
+from .sources import Source
 
 
-class Server:
+class Server(Directed):
     """A server of models in this process.
 
-    ``repository`` is a folder, or several: ``<folder>/<model>/<version>/<file>``, or a :class:`Repository`.
+    ``repository`` is a folder, or several: ``<folder>/<model>/<version>/<file>``, or a :class:`Repository`; ``sources``
+    are repositories that lie elsewhere, see :class:`Source`. ``config_name`` reads ``configs/<name>.yaml`` (or
+    ``.pbtxt``) of each model that has it, in the place of its ``config.yaml``.
     ``models`` are single files, or a mapping from names to files. ``options`` is YAML, JSON or a mapping with the
     keys of a server's options, such as ``execution_threads_max``. ``progress`` draws a bar (``True``), is told of
     each model (a function) or neither (``False``); by default there is a bar when stderr is a terminal. A model
@@ -46,13 +49,15 @@ class Server:
     [1.0, 2.0]
     """
 
-    __slots__ = ("_engine", "_models", "_change", "__weakref__")
+    __slots__ = ("_models", "_change", "__weakref__")
 
     def __init__(
         self,
         repository: Optional[Repositories] = None,
         *,
         models: Union[Paths, Mapping[str, Files], None] = None,
+        sources: Union[Source, Iterable[Source], None] = None,
+        config_name: Optional[str] = None,
         backends: Optional[Paths] = None,
         backend_options: Optional[Mapping[str, Mapping[str, Any]]] = None,
         options: Union[str, Mapping[str, Any], None] = None,
@@ -80,6 +85,8 @@ class Server:
             check(functions.options_set_retire_timeout(said.handle, nanoseconds(retire_timeout)))
         live.set_memory(said, memory_budget, device_memory_budgets, pinned)
         said.add_models(models)
+        said.add_sources(sources)
+        said.set_config_name(config_name)
         said.add_backend_directories(backends)
         said.set_backend_options(backend_options)
         said.set_strict(strict)
@@ -89,8 +96,8 @@ class Server:
         self._models: Dict[Any, Model] = {}
         self._change = 0
 
-    def model(self, name: str, version: int = 0) -> Model:
-        """A model by name: of this version, or of the highest that serves.
+    def model(self, name: str, version: int = 0, *, label: Optional[str] = None) -> Model:
+        """A model by name: of this version, of that which a label is at (whenever it is asked), or of the highest.
 
         Raises :class:`NotFound`, a ``KeyError`` that lists the models there are, or :class:`Unavailable`.
 
@@ -102,29 +109,45 @@ class Server:
         """
         self._forget()
         try:
-            return self._models[name, version]
+            return self._models[name, version, label]
         except (KeyError, TypeError):
             # The latter for what is no name or number, as which it is refused now.
             pass
-        made = Model(self._engine, name, version)
-        return self._models.setdefault((made.name, made._wanted), made)
+        made = Model(self._engine, name, version, label)
+        return self._models.setdefault((made.name, made._wanted, label), made)
 
-    def infer(self, model: str, inputs: Union[Inputs, Any], *, version: int = 0, **asking: Any) -> Response:
+    def infer(
+        self,
+        model: str,
+        inputs: Union[Inputs, Any],
+        *,
+        version: int = 0,
+        label: Optional[str] = None,
+        **asking: Any,
+    ) -> Response:
         """Asks a model and waits for the answer, see :meth:`Model.infer`.
 
         >>> server.infer("echo", {"x": [1.0, 2.0]}, timeout=5.0)["x"].tolist()
         [1.0, 2.0]
         """
-        return self.model(model, version).infer(inputs, **asking)
+        return self.model(model, version, label=label).infer(inputs, **asking)
 
-    async def infer_async(self, model: str, inputs: Union[Inputs, Any], *, version: int = 0, **asking: Any) -> Response:
+    async def infer_async(
+        self,
+        model: str,
+        inputs: Union[Inputs, Any],
+        *,
+        version: int = 0,
+        label: Optional[str] = None,
+        **asking: Any,
+    ) -> Response:
         """Asks a model and awaits the answer, see :meth:`Model.infer_async`.
 
         >>> import asyncio
         >>> asyncio.run(server.infer_async("echo", [1.0, 2.0]))["x"].tolist()
         [1.0, 2.0]
         """
-        return await self.model(model, version).infer_async(inputs, **asking)
+        return await self.model(model, version, label=label).infer_async(inputs, **asking)
 
     @overload
     def load(
@@ -132,6 +155,7 @@ class Server:
         name: str,
         *,
         config: Union[str, Mapping[str, Any], None] = ...,
+        config_format: str = ...,
         versions: Optional[Sequence[int]] = ...,
         files: Optional[Contents] = ...,
         wait: Literal[True] = ...,
@@ -143,6 +167,7 @@ class Server:
         name: str,
         *,
         config: Union[str, Mapping[str, Any], None] = ...,
+        config_format: str = ...,
         versions: Optional[Sequence[int]] = ...,
         files: Optional[Contents] = ...,
         wait: Literal[False],
@@ -153,13 +178,15 @@ class Server:
         name: str,
         *,
         config: Union[str, Mapping[str, Any], None] = None,
+        config_format: str = "yaml",
         versions: Optional[Sequence[int]] = None,
         files: Optional[Contents] = None,
         wait: bool = True,
     ) -> Union[Model, Operation]:
         """Loads a model of the repositories by its name, or loads it anew.
 
-        ``config`` takes the place of the model's own, ``versions`` are loaded whatever that says, and ``files``, by
+        ``config`` takes the place of the model's own: YAML or JSON, or, with ``config_format="pbtxt"``, a text as a
+        ``config.pbtxt`` has it. ``versions`` are loaded whatever that says, and ``files``, by
         their paths within the model's folder, take the place of those of a repository. Gives the model, or without
         ``wait`` the operation at once. What serves goes on serving until all of the new is loaded; handles of the model
         follow. Raises :class:`NotFound` for a model that is in no repository, and whatever keeps a version from
@@ -171,7 +198,7 @@ class Server:
         >>> server.model("sounds").versions
         [2]
         """
-        operation = live.begin_load(self._engine, name, config, versions, files)
+        operation = live.begin_load(self._engine, name, (config, config_format), versions, files)
         if not wait:
             return operation
         operation.wait()
@@ -182,6 +209,7 @@ class Server:
         name: str,
         *,
         config: Union[str, Mapping[str, Any], None] = None,
+        config_format: str = "yaml",
         versions: Optional[Sequence[int]] = None,
         files: Optional[Contents] = None,
     ) -> Model:
@@ -191,7 +219,7 @@ class Server:
         >>> asyncio.run(server.load_async("sounds", files=echo))
         <inferlay.Model 'sounds': x: FP32 [2] -> x: FP32 [2]>
         """
-        await live.begin_load(self._engine, name, config, versions, files)
+        await live.begin_load(self._engine, name, (config, config_format), versions, files)
         return self.model(name)
 
     def unload(self, name: str, *, unload_dependents: bool = False, wait: bool = True) -> Operation:
@@ -359,137 +387,6 @@ class Server:
         """
         check(functions.model_remove(self._engine.handle, encode("model", model), after(drain)))
 
-    @property
-    def models(self) -> List[Dict[str, Any]]:
-        """Every version of every model: name, version, state and the reason for it.
-
-        >>> server.models[0]
-        {'name': 'echo', 'version': 1, 'state': 'READY', 'reason': ''}
-        """
-        rows: List[Dict[str, Any]] = self._engine.json(functions.server_models)
-        return [{**row, "reason": onnxruntime.advised(row["reason"])} for row in rows]
-
-    @property
-    def metadata(self) -> Dict[str, Any]:
-        """Name, version and extensions, in the form of KServe v2.
-
-        >>> server.metadata["name"]
-        'inferlay'
-        """
-        return self._engine.json(functions.server_metadata)  # type: ignore[no-any-return]
-
-    @property
-    def statistics(self) -> List[Dict[str, Any]]:
-        """What every model has done since it was loaded; times are sums over requests, in nanoseconds.
-
-        The form is that of Triton's statistics.
-
-        >>> [(one["name"], one["inference_count"]) for one in server.statistics]
-        [('echo', 1), ('texts', 0)]
-        """
-        return self._engine.json(functions.server_statistics)["model_stats"]  # type: ignore[no-any-return]
-
-    @property
-    def backends(self) -> List[Dict[str, Any]]:
-        """The backends that models may name.
-
-        >>> "null" in [backend["name"] for backend in server.backends]
-        True
-        """
-        return self._engine.json(functions.server_backends)  # type: ignore[no-any-return]
-
-    @property
-    def devices(self) -> List[Dict[str, Any]]:
-        """What models are executed on.
-
-        >>> server.devices[0]["kind"]
-        'CPU'
-        """
-        return self._engine.json(functions.server_devices)  # type: ignore[no-any-return]
-
-    @property
-    def metrics(self) -> str:
-        """What the models have done and how they are, in the text format of Prometheus.
-
-        The machine and the application's own metrics stand there too. Nothing listens: serve the text, whose type is
-        :data:`METRICS_CONTENT_TYPE`, from a port of your own.
-
-        >>> [line for line in server.metrics.splitlines() if "success{" in line and "echo" in line]
-        ['nv_inference_request_success{model="echo",version="1"} 1']
-        """
-        return self._engine.text(functions.server_metrics)
-
-    def metric_counter(self, name: str, help: str = "", labels: Optional[Mapping[str, str]] = None) -> MetricCounter:
-        """A counter of the application, shown in :attr:`metrics` as long as anything refers to it.
-
-        Whoever asks for the same name and labels gets the same counter. Raises :class:`InvalidArgument` for a name that
-        Prometheus does not read or that starts with ``nv_`` or ``inferlay_``, and :class:`AlreadyExists` for a name
-        that is another kind's.
-
-        >>> pages = server.metric_counter("app_pages_total", "Pages that were read", {"format": "pdf"})
-        >>> pages.increment()
-        >>> 'app_pages_total{format="pdf"} 1' in server.metrics
-        True
-        """
-        return MetricCounter(self._engine, name, help, labels)
-
-    def metric_gauge(self, name: str, help: str = "", labels: Optional[Mapping[str, str]] = None) -> MetricGauge:
-        """A gauge of the application, see :meth:`metric_counter`.
-
-        >>> sessions = server.metric_gauge("app_sessions", "Sessions that are open")
-        >>> sessions.set(3)
-        >>> "app_sessions 3" in server.metrics
-        True
-        """
-        return MetricGauge(self._engine, name, help, labels)
-
-    def metric_histogram(
-        self, name: str, help: str = "", labels: Optional[Mapping[str, str]] = None, *, bounds: Sequence[float]
-    ) -> MetricHistogram:
-        """A histogram of the application with these upper bounds, see :meth:`metric_counter`.
-
-        >>> seconds = server.metric_histogram("app_seconds", "Time for parsing", bounds=[0.1, 1])
-        >>> seconds.observe(0.5)
-        >>> 'app_seconds_bucket{le="1"} 1' in server.metrics
-        True
-        """
-        return MetricHistogram(self._engine, name, help, labels, bounds)
-
-    @property
-    def traces(self) -> Dict[str, Any]:
-        """The last requests that were traced, as Perfetto and Chrome read it; their times are in microseconds.
-
-        >>> response = server.infer("echo", [1.0, 2.0], traced=True)
-        >>> "traceEvents" in server.traces
-        True
-        """
-        return self._engine.json(functions.server_traces)  # type: ignore[no-any-return]
-
-    def trace_every(self, requests: int) -> None:
-        """Traces one in so many requests from now on; 0 for those only that ask for it.
-
-        >>> server.trace_every(100)
-        """
-        check(functions.server_set_trace_every(self._engine.handle, whole("requests", requests, 32)))
-
-    @property
-    def is_live(self) -> bool:
-        """Whether it takes requests at all.
-
-        >>> server.is_live
-        True
-        """
-        return bool(functions.server_is_live(self._engine.handle))
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether it is live and every model of it serves.
-
-        >>> server.is_ready
-        True
-        """
-        return bool(functions.server_is_ready(self._engine.handle))
-
     def close(self, drain: float = CLOSE_S) -> None:
         """Stops: answers what is on its way for so many seconds at most, then what is left with errors.
 
@@ -503,7 +400,7 @@ class Server:
 
     def _forget(self) -> None:
         """Forgets handles of models that do not serve any more: who asks for these is told so."""
-        change = functions.server_change_count(self._engine.handle)
+        change = self._engine.changes.value
         if change != self._change:
             for key, model in list(self._models.items()):
                 if not model.is_ready:

@@ -81,5 +81,7 @@ class Watcher:
             return False
         os.write(self._waker[1], b"x")
         self.thread.join(1)
-        self._take_all()
+        if not self.thread.is_alive():
+            # Else it is in a function that was told and does not come back, with what is taken locked.
+            self._take_all()
         return True

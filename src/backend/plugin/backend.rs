@@ -2,10 +2,10 @@
 
 use super::core::Core;
 use super::host::HOST;
-use super::model::PluginModel;
+use super::model::{PluginModel, report};
 use super::source::PluginSource;
 use inferlay_backend_sdk::abi::result;
-use inferlay_backend_sdk::{Attributes, Backend, Error, Model, ModelSource};
+use inferlay_backend_sdk::{Attributes, Backend, Error, Model, ModelSource, Placement};
 use std::ptr::null_mut;
 use std::sync::Arc;
 
@@ -49,5 +49,16 @@ impl Backend for PluginBackend {
         // SAFETY: the status is ours.
         unsafe { result(status) }?;
         Ok(Box::new(PluginModel::new(self.core.clone(), state, source)?))
+    }
+
+    fn memory_estimate(&self, source: &ModelSource<'_>) -> Result<Vec<(Placement, usize)>, Error> {
+        let mut uses: Vec<(Placement, usize)> = Vec::new();
+        let Some(model_memory_estimate) = self.core.table.functions.model_memory_estimate else { return Ok(uses) };
+        let lent = PluginSource::new(source);
+        // SAFETY: the source is valid during the call, and `report` gets the vector for it.
+        let status = unsafe { model_memory_estimate(self.core.state, lent.handle(), report, (&raw mut uses).cast()) };
+        // SAFETY: the status is ours.
+        unsafe { result(status) }?;
+        Ok(uses)
     }
 }

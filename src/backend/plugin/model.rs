@@ -171,9 +171,11 @@ impl Model for PluginModel {
     }
 }
 
+/// Takes down what a plugin says of memory.
+///
 /// # Safety
-/// `uses` is the vector of `memory_use`.
-unsafe extern "C" fn report(uses: *mut c_void, placement: *const inferlay_abi_placement, len: u64) {
+/// `uses` is a vector as here, lent for the call that is given this function.
+pub(super) unsafe extern "C" fn report(uses: *mut c_void, placement: *const inferlay_abi_placement, len: u64) {
     // SAFETY: the caller's promise.
     let uses = unsafe { &mut *uses.cast::<Vec<(Placement, usize)>>() };
     if placement.is_null() {

@@ -1,5 +1,5 @@
 //! What a plugin loads a model from: the engine's [`ModelSource`] behind `inferlay_abi_source`. Any thread, during one call
-//! of `model_new`.
+//! of `model_new` or `model_memory_estimate`.
 
 use crate::sync::Mutex;
 use inferlay_backend_sdk::abi::{

@@ -7,11 +7,12 @@ use crate::backend::Directories;
 use crate::observe::Log;
 use crate::sync::Clock;
 use inferlay_backend_null::NullBackend;
-use inferlay_backend_sdk::conformance::{Case, Example, run};
+use inferlay_backend_sdk::conformance::{Case, Example, TestHost, run};
 use inferlay_backend_sdk::{
     Attributes, Backend, Batch, DataType, Error, ErrorKind, Instance, InstanceSpec, LogLevel, MemoryKind, Model,
     ModelSource, Placement, RequestInfo, Signature, Tensor, TensorSpec,
 };
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -146,6 +147,13 @@ impl Backend for Later {
         &[".later", "model.later"]
     }
 
+    fn memory_estimate(&self, source: &ModelSource<'_>) -> Result<Vec<(Placement, usize)>, Error> {
+        match source.parameters.contains_key("silent") {
+            true => Err(Error::unsupported("it is silent")),
+            false => Ok(vec![(Placement::HOST, source.name.len()), (Placement::HOST, source.files.names().len())]),
+        }
+    }
+
     fn load(&self, source: &ModelSource<'_>) -> Result<Box<dyn Model>, Error> {
         source.host.log(LogLevel::Info, "loading");
         assert!(source.host.threads_max() > 0);
@@ -210,6 +218,28 @@ impl Drop for LaterModel {
         let threads = std::mem::take(&mut *self.answered.lock().unwrap());
         threads.into_iter().for_each(|thread| thread.join().unwrap());
     }
+}
+
+#[test]
+fn an_estimate_of_memory_passes_through_a_table() {
+    let backend = behind_its_table::<Later>();
+    let case = numbers_and_words(&backend).with_file("model.later", vec![0]);
+    let estimate = |parameters: BTreeMap<String, String>| {
+        backend.memory_estimate(&ModelSource {
+            name: "conformance",
+            version: 1,
+            file_name: &case.file_name,
+            files: &case.files,
+            config: &case.config,
+            batch_size_max: None,
+            parameters: &parameters,
+            config_json: "{}",
+            host: &TestHost,
+        })
+    };
+    assert_eq!(estimate(BTreeMap::new()).unwrap(), [(Placement::HOST, "conformance".len()), (Placement::HOST, 1)]);
+    let silent = BTreeMap::from([("silent".to_owned(), String::new())]);
+    assert!(estimate(silent).unwrap_err().message().contains("it is silent"));
 }
 
 #[test]

@@ -4,6 +4,9 @@
 //! A rule says nothing of what is missing; that is for the completion.
 
 mod extras;
+mod versions;
+
+pub(crate) use versions::{label_fault, lowest_terms, weights_fault};
 
 use super::error::{Report, quoted};
 use super::limits;
@@ -59,6 +62,7 @@ pub(super) fn partial(config: &PartialConfig, report: &mut Report) {
     if let Some(policy) = &config.version_policy {
         version_policy(policy, report);
     }
+    versions::versions(config, report);
     let credit = Path::root("model_transaction_policy").key("response_credit_max");
     number(config.response_credit_max, limits::RESPONSE_CREDIT, &credit, report);
     queue(config, report);

@@ -3,6 +3,7 @@
 //! ```text
 //!   mod.rs      the config as a whole          tensors.rs  input, output, batch_input, batch_output
 //!   serving.rs  instances, batching, versions  extras.rs   warm-up, metrics
+//!   versions.rs labels, traffic, shadow
 //! ```
 //!
 //! A value that cannot be read is reported and left out, and reading goes on: one pass finds every error.
@@ -10,8 +11,9 @@
 mod extras;
 mod serving;
 mod tensors;
+mod versions;
 
-pub(super) use serving::{CALLER_RUNS, KINDS, TIMEOUT_ACTIONS};
+pub(super) use serving::{CALLER_RUNS, KINDS, SWAPS, TIMEOUT_ACTIONS};
 pub(super) use tensors::BATCH_INPUT_KINDS;
 
 use super::carried;
@@ -39,12 +41,16 @@ pub(super) fn config(root: &Cursor<'_>, report: &mut Report) -> PartialConfig {
         batch_outputs: tensors::batch_outputs(root, report),
         instance_groups: serving::instance_groups(root, report),
         version_policy: serving::version_policy(root, report),
+        version_labels: versions::labels(root, report),
+        traffic: versions::traffic(root, report),
+        shadow: versions::shadow(root, report),
         parameters: parameters(root, report),
         warmups: extras::warmups(root, report),
         metric_tags: texts(root, "metric_tags", report),
         metrics: extras::metrics(root, report),
         execution_timeout_us: timeout(root, "execution_timeout_microseconds", report),
         caller_runs: root.key("caller_runs").and_then(|cursor| cursor.choice(&CALLER_RUNS, report)),
+        swap: root.key("swap").and_then(|cursor| cursor.choice(&SWAPS, report)),
         carried: carried::fields(root, &CONFIG, &CARRIED, report),
         ..PartialConfig::default()
     };

@@ -4,7 +4,7 @@ use super::super::carried;
 use super::super::error::Report;
 use super::super::fields::{DYNAMIC_BATCHING, INSTANCE_GROUP, LATEST, NOTHING, QUEUE_POLICY, SPECIFIC, VERSION_POLICY};
 use super::super::limits;
-use super::super::model::{CallerRuns, DynamicBatching, InstanceGroup, InstanceKind, VersionPolicy};
+use super::super::model::{CallerRuns, DynamicBatching, InstanceGroup, InstanceKind, Swap, VersionPolicy};
 use super::super::partial::PartialConfig;
 use super::super::queue::{QueuePolicy, TimeoutAction};
 use super::super::read::Cursor;
@@ -131,5 +131,6 @@ pub(in super::super) const KINDS: [(&str, InstanceKind); 4] = [
 ];
 pub(in super::super) const CALLER_RUNS: [(&str, CallerRuns); 3] =
     [("never", CallerRuns::Never), ("own_request", CallerRuns::OwnRequest), ("batch", CallerRuns::Batch)];
+pub(in super::super) const SWAPS: [(&str, Swap); 2] = [("overlap", Swap::Overlap), ("replace", Swap::Replace)];
 pub(in super::super) const TIMEOUT_ACTIONS: [(&str, TimeoutAction); 2] =
     [("REJECT", TimeoutAction::Reject), ("DELAY", TimeoutAction::Delay)];

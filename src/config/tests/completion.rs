@@ -90,7 +90,7 @@ fn defaults_are_one_instance_the_latest_version_and_a_bounded_queue() {
     assert_eq!(config.instance_groups, [group]);
     assert_eq!((&*config.name, &*config.backend, config.max_batch_size), ("digits", "tract", 0));
     assert_eq!((config.version_policy, config.queue_size_max), (VersionPolicy::Latest(1), 4096));
-    assert_eq!((config.default_timeout_us, config.caller_runs), (None, None));
+    assert_eq!((config.default_timeout_us, config.caller_runs, config.swap), (None, None, Swap::Overlap));
 }
 
 #[test]

@@ -19,7 +19,8 @@ fn a_mistake_in_the_keys_is_named_with_its_place() {
              input, output, batch_input, batch_output, optimization, dynamic_batching, sequence_batching, \
              ensemble_scheduling, instance_group, default_model_filename, cc_model_filenames, metric_tags, parameters, \
              model_warmup, model_operations, model_transaction_policy, model_repository_agents, response_cache, \
-             model_metrics, caller_runs, default_queue_policy, execution_timeout_microseconds",
+             model_metrics, caller_runs, default_queue_policy, swap, execution_timeout_microseconds, version_labels, \
+             traffic, shadow",
         ),
         ("inputs: []", "1:1: unknown key 'inputs'; did you mean 'input'?"),
         ("model_warmpu: []", "1:1: unknown key 'model_warmpu'; did you mean 'model_warmup'?"),
@@ -36,6 +37,41 @@ fn a_mistake_in_the_keys_is_named_with_its_place() {
         (
             "default_queue_policy: {}\ndynamic_batching: {default_queue_policy: {}}",
             "2:42: dynamic_batching.default_queue_policy: found it here and at the top, expected it once",
+        ),
+    ]);
+}
+
+#[test]
+fn a_mistake_in_what_directs_requests_to_versions_is_named() {
+    check(&[
+        ("version_labels: [stable]", "1:17: version_labels: found a list, expected a mapping of keys"),
+        (
+            "version_labels: {stable: newest}",
+            "1:26: version_labels.stable: found 'newest', expected a whole number from 1 to 18446744073709551615",
+        ),
+        (
+            "version_labels: {'1': 2}",
+            "1:23: version_labels.1: found the label '1', expected 1 to 64 letters, digits, '_', '-' and '.', one letter at \
+             least",
+        ),
+        ("traffic: {canary: 1}", "1:19: traffic.canary: found a key that is no version, expected a number from 1 on"),
+        ("traffic: {0: 1}", "1:14: traffic.0: found a key that is no version, expected a number from 1 on"),
+        ("traffic: {1: -1}", "1:14: traffic.1: found -1, expected a whole number from 0 to 4294967295"),
+        ("traffic: {1: 1, '01': 2}", "1:23: traffic.01: found version 1 again, expected each once"),
+        ("traffic: {1: 0, 2: 0}", "1:10: traffic: found no version with a weight, expected one at least"),
+        ("traffic: {1: 10000, 2: 1}", "1:10: traffic: found weights that come to 10001, expected at most 10000"),
+        ("shadow: canary", "1:9: shadow: found 'canary', expected a whole number from 0 to 18446744073709551615"),
+        (
+            "{version_policy: {specific: {versions: [1, 3]}}, version_labels: {stable: 2}}",
+            "1:75: version_labels.stable: found version 2, expected one that version_policy names: 1, 3",
+        ),
+        (
+            "{version_policy: {specific: {versions: [1, 3]}}, traffic: {1: 9, 2: 1}}",
+            "1:69: traffic.2: found version 2, expected one that version_policy names: 1, 3",
+        ),
+        (
+            "{version_policy: {specific: {versions: [1, 3]}}, shadow: 2}",
+            "1:58: shadow: found version 2, expected one that version_policy names: 1, 3",
         ),
     ]);
 }
@@ -185,6 +221,7 @@ fn a_mistake_in_the_version_policy_is_named_with_found_and_expected() {
             "1:49: model_transaction_policy.response_credit_max: found 0, expected a whole number from 1 to 65536",
         ),
         ("caller_runs: always", "1:14: caller_runs: found 'always', expected one of never, own_request, batch"),
+        ("swap: later", "1:7: swap: found 'later', expected one of overlap, replace"),
     ]);
 }
 

@@ -120,10 +120,6 @@ fn what_is_not_served_yet_is_warned_of_with_its_place_and_refused_by_a_strict_se
         ("instance_group { rate_limiter { } }", "1:18: instance_group[0].rate_limiter: is not served yet"),
         ("dynamic_batching { preserve_ordering: true }", "1:20: dynamic_batching.preserve_ordering: is not served yet"),
         (
-            "default_queue_policy { timeout_action: DELAY }",
-            "1:24: default_queue_policy.timeout_action: is not served yet",
-        ),
-        (
             "parameters { key: 'x' }\nparameters { key: 'x' }",
             "2:19: found the key 'x' again, which replaces the one in line 1",
         ),

@@ -126,8 +126,14 @@ fn configs() -> impl Strategy<Value = ModelConfig> {
     let tags = btree_map("[a-z][a-z0-9_]{0,8}", "[ -~é\n]{0,8}", 0..3);
     let buckets = btree_set(1..1000i32, 0..4);
     let warming = (0..3usize, 1..=1usize << 10, select(vec![WarmupData::Zero, WarmupData::Random]));
+    let directed =
+        (btree_map("[a-z][a-z0-9._-]{0,8}", 1..4u64, 0..3), btree_map(1..4u64, 1..99u32, 0..3), option::of(1..4u64));
+    let warming = (warming, directed);
     (plain_configs(), queue, tags, buckets, warming, 0..8usize, any::<bool>()).prop_map(
-        |(mut config, queue, tags, buckets, (warmups, count, data), carried, flag)| {
+        |(mut config, queue, tags, buckets, ((warmups, count, data), directed), carried, flag)| {
+            if !matches!(config.version_policy, VersionPolicy::Specific(_)) {
+                (config.version_labels, config.traffic, config.shadow) = directed;
+            }
             config.metric_tags = tags;
             let buckets: Vec<_> = buckets.into_iter().map(|bound| f64::from(bound) / 8.0).collect();
             config.metrics = vec![MetricConfig { family: "a \"metric\"".to_owned(), buckets }];
@@ -184,7 +190,8 @@ fn plain_configs() -> impl Strategy<Value = ModelConfig> {
     let tensors =
         || btree_set("[ -~é]{1,12}", 0..4).prop_flat_map(|names| names.into_iter().map(tensor).collect::<Vec<_>>());
     let queue = (1..=1usize << 20, option::of(1..1_000_000u64), option::of(1..1_000_000u64));
-    let (runs, responses) = (option::of(select(RUNS.to_vec())), (any::<bool>(), 1..=1usize << 16));
+    let swap = select(vec![Swap::Overlap, Swap::Replace]);
+    let (runs, responses) = ((option::of(select(RUNS.to_vec())), swap), (any::<bool>(), 1..=1usize << 16));
     let parameters = btree_map("[ -~]{1,8}", "[ -~\n\té]{0,20}", 0..3);
     (
         tensors(),
@@ -211,7 +218,8 @@ fn plain_configs() -> impl Strategy<Value = ModelConfig> {
             )| {
                 let mut config = ModelConfig::new("some model").max_batch_size(max_batch_size.max(1));
                 config.outputs = outputs.into_iter().map(output).collect();
-                (config.inputs, config.version_policy, config.caller_runs) = (inputs, version_policy, runs);
+                (config.inputs, config.version_policy) = (inputs, version_policy);
+                (config.caller_runs, config.swap) = runs;
                 (config.decoupled, config.response_credit_max) = responses;
                 (config.dynamic_batching, config.parameters, config.instance_groups) = (batching, parameters, groups);
                 (config.queue_size_max, config.default_timeout_us, config.execution_timeout_us) = queue;

@@ -53,11 +53,20 @@ impl Trust {
     /// `FAILED_PRECONDITION` naming the file, what was found and what was expected; `INVALID_ARG` for signatures that
     /// are none; and whatever keeps a file from being read.
     pub(crate) fn admit(&self, model: &FoundModel, version: u64) -> Result<(), Error> {
+        self.admit_unread(model)?;
         match &model.sealing {
-            Sealing::Sealed(seal) => {
-                self.check_signatures(seal)?;
-                seal.versions.get(&version).map_or(Ok(()), |files| files.check())
-            }
+            Sealing::Sealed(seal) => seal.versions.get(&version).map_or(Ok(()), |files| files.check()),
+            Sealing::Missing | Sealing::Own => Ok(()),
+        }
+    }
+
+    /// Whether a model is to be trusted as far as that can be said without reading its files.
+    ///
+    /// # Errors
+    /// `FAILED_PRECONDITION`, with the reason.
+    pub(crate) fn admit_unread(&self, model: &FoundModel) -> Result<(), Error> {
+        match &model.sealing {
+            Sealing::Sealed(seal) => self.check_signatures(seal),
             Sealing::Missing if self.asks > Asks::Nothing => {
                 Err(refused(format!("found no {MANIFEST_NAME}, expected one (require_manifest)")))
             }

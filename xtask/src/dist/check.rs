@@ -9,7 +9,7 @@
 //!             the commands of the README, word for word
 //! ```
 
-use super::{CORE_BYTES_MAX, Written, table, write_to};
+use super::{CORE_BYTES_MAX, Written, program, table, write_to};
 use crate::House;
 use crate::machine;
 use crate::outputs;
@@ -154,6 +154,7 @@ fn check(house: &House, written: &Written, prefix: &Path) -> Outcome {
     let mut tally = Tally::default();
     tally.add("size", size(written));
     tally.add("symbols", symbols(house, prefix));
+    tally.add("bin/inferlay", program(house, prefix));
     let compilers = headers(house, prefix, &mut tally);
     for (build, project) in
         [Build::Plain, Build::Sanitized].iter().flat_map(|build| PROJECTS.iter().map(move |p| (build, p)))
@@ -180,6 +181,22 @@ fn size(written: &Written) -> Result<(), String> {
         bytes if bytes <= CORE_BYTES_MAX => Ok(()),
         bytes => Err(format!("libinferlay.so has {bytes} bytes, expected {CORE_BYTES_MAX} at most")),
     }
+}
+
+/// The program says what it is, is completed by each shell, and finds the backends that lie beside it.
+fn program(house: &House, prefix: &Path) -> Result<(), String> {
+    let inferlay = || Step::new(house, prefix.join("bin/inferlay"));
+    let version = inferlay().args(["--version"]).ask()?;
+    if !version.trim_end().ends_with(env!("CARGO_PKG_VERSION")) {
+        return Err(format!("it says {version:?}, expected {}", env!("CARGO_PKG_VERSION")));
+    }
+    for (shell, script) in program::COMPLETIONS {
+        if !super::read(&prefix.join(script))?.contains("inferlay") {
+            return Err(format!("{script}: found nothing about inferlay, expected a script for {shell}"));
+        }
+    }
+    // Without a backend that reads it, the digits would be an error.
+    inferlay().args(["lint", "--strict", "examples/models"]).run()
 }
 
 /// Both libraries show the functions of the header and nothing else.

@@ -1,19 +1,22 @@
 //! Writes what a C or C++ program needs into one folder, which may be moved, and into an archive of it.
 //!
 //! ```text
+//!   bin/inferlay                        the command-line program
 //!   include/                            inferlay.h, inferlay.hpp, inferlay_backend.h
 //!   lib/libinferlay.so.0.1.0            and its links, libinferlay.a
 //!   lib/inferlay/backends/              a library for each backend, where the engine looks for them
 //!   lib/pkgconfig/  lib/cmake/inferlay/
 //!   share/doc/inferlay/                 licences, ours and those of what is linked in
+//!   share/bash-completion/ zsh/ fish/   what completes the commands of the program
 //! ```
 //!
-//! [`build`] makes the libraries, [`notices`] the licences, [`check`] proves all of it from outside. The wheel of the
+//! [`build`] makes the libraries, [`program`] the program, [`notices`] the licences, [`check`] proves all of it from outside. The wheel of the
 //! Python package, which holds the same files, is laid beside the archive; see `wheel.rs`.
 
 mod build;
 pub(crate) mod check;
 mod notices;
+mod program;
 
 use crate::House;
 use crate::python;
@@ -52,7 +55,7 @@ const WHEEL: &str = "wheel";
 /// The names that `--without` takes.
 pub(crate) fn parts() -> Vec<&'static str> {
     let mut names = build::backends();
-    names.push(WHEEL);
+    names.extend([program::NAME, WHEEL]);
     names
 }
 
@@ -84,7 +87,10 @@ fn write_to(house: &House, place: &Path, without: &[&str]) -> Result<Written, St
     }
     fs::create_dir_all(place).map_err(told)?;
     fs::write(place.join("CACHEDIR.TAG"), CACHE_TAG).map_err(told)?;
-    let libraries = build::libraries(house, place, without)?;
+    let mut made = build::libraries(house, place, without)?;
+    if !without.contains(&program::NAME) {
+        made.push(program::write(house, place)?);
+    }
     for header in ["inferlay.h", "inferlay.hpp", "inferlay_backend.h"] {
         copy(&house.root.join("include").join(header), &place.join("include").join(header))?;
     }
@@ -94,7 +100,7 @@ fn write_to(house: &House, place: &Path, without: &[&str]) -> Result<Written, St
     }
     notices::write(house, &place.join("share/doc/inferlay"), without)?;
     let archive = archive(house, place)?;
-    Ok(Written { sizes: libraries.iter().chain([&archive]).filter_map(|path| size(place, path)).collect(), archive })
+    Ok(Written { sizes: made.iter().chain([&archive]).filter_map(|path| size(place, path)).collect(), archive })
 }
 
 /// A file's path from a folder, and its bytes.
@@ -120,7 +126,7 @@ fn archive(house: &House, place: &Path) -> Result<PathBuf, String> {
         // Symbolic links keep what they point to.
         .args([format!("--transform=flags=rh;s,^,{name}/,")])
         .args(["--file".as_ref(), archive.as_os_str(), "--directory".as_ref(), place.as_os_str()])
-        .args(["include", "lib", "share"])
+        .args(["bin", "include", "lib", "share"].iter().filter(|folder| place.join(folder).is_dir()))
         .run()?;
     Ok(archive)
 }

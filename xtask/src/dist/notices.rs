@@ -3,7 +3,7 @@
 //! Which crates these are is what cargo says of the very selections that are built; macros that run while compiling and
 //! tests are not among them. Whether a licence is allowed at all is for `licences.rs`.
 
-use super::{build, copy, put};
+use super::{build, copy, program, put};
 use crate::House;
 use crate::json::{self, Json};
 use crate::step::Step;
@@ -32,8 +32,9 @@ pub(super) fn write(house: &House, folder: &Path, without: &[&str]) -> Result<()
         copy(&house.root.join(name), &folder.join(name))?;
     }
     let mut linked = BTreeSet::new();
-    for part in build::parts(without) {
-        let words = format!("tree {} --edges normal,no-proc-macro --prefix none --format {{p}}", part.selection);
+    let program = (!without.contains(&program::NAME)).then_some(program::SELECTION);
+    for selection in build::parts(without).map(|part| part.selection).chain(program) {
+        let words = format!("tree {selection} --edges normal,no-proc-macro --prefix none --format {{p}}");
         linked.extend(packages(&Step::cargo(house, &words).ask()?));
     }
     let metadata = json::parse(&Step::cargo(house, "metadata --format-version 1 --all-features").ask()?)?;
@@ -77,7 +78,9 @@ fn texts(folder: &Path) -> Vec<String> {
 
 /// The list of all, then each text once.
 fn page(notices: &[Notice]) -> String {
-    let mut page = String::from("The libraries of Inferlay contain these Rust crates, each under its own licence.\n\n");
+    let mut page = String::from(
+        "The libraries and the program of Inferlay contain these Rust crates, each under its own licence.\n\n",
+    );
     let mut users: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for notice in notices {
         let Notice { package, licence, repository, texts } = notice;

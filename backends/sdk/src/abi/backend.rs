@@ -126,7 +126,8 @@ pub struct inferlay_abi_backend {
     /// nothing. With `{"model_transaction_policy": {"decoupled": true}}` in it, a request may get several responses,
     /// unless the user's config says otherwise.
     pub model_config: Option<unsafe extern "C" fn(model: *mut c_void) -> inferlay_abi_text>,
-    /// About how much memory a model will use, before it is loaded.
+    /// About how much memory a model will use, before it is loaded, so that room can be made. Called as `model_new` is,
+    /// and quicker. NULL, a status, or nothing reported: unknown, which is taken for the size of the files.
     pub model_memory_estimate: Option<
         unsafe extern "C" fn(
             backend: *mut c_void,

@@ -68,7 +68,7 @@ impl Table {
             model_free: Some(objects::model_free),
             model_signature: Some(objects::model_signature),
             model_config: Some(objects::model_config),
-            model_memory_estimate: None,
+            model_memory_estimate: Some(objects::model_memory_estimate),
             model_memory_use: Some(objects::model_memory_use),
             model_trim: Some(objects::model_trim),
             model_reconfigure: None,

@@ -8,7 +8,7 @@ use crate::abi::{
     inferlay_abi_source, inferlay_abi_status, inferlay_abi_text, is_whole, placement, read, read_placement, read_text,
     text,
 };
-use crate::{Backend, DataType, Error, Instance, InstanceSpec, Model};
+use crate::{Backend, DataType, Error, Instance, InstanceSpec, Model, Placement};
 use std::ffi::c_void;
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ const DECOUPLED: &str = r#"{"model_transaction_policy": {"decoupled": true}}"#;
 
 struct BackendBox {
     backend: Box<dyn Backend>,
+    home: Home,
 }
 
 struct ModelBox {
@@ -68,8 +69,10 @@ pub(super) unsafe extern "C" fn backend_new<B: Backend + Default + 'static>(
         let said = unsafe { (table.backend_config)(engine) };
         // SAFETY: the text is valid as long as the engine.
         let options = options::read(&unsafe { read_text(said) })?;
+        // SAFETY: the host's table outlives the backend.
+        let home = Home { host: unsafe { &*host }, engine };
         // SAFETY: the host's promise.
-        unsafe { give(backend, BackendBox { backend: Box::new(B::default().configured(&options)?) }) };
+        unsafe { give(backend, BackendBox { backend: Box::new(B::default().configured(&options)?), home }) };
         Ok(())
     })
 }
@@ -96,13 +99,43 @@ pub(super) unsafe extern "C" fn model_new(
         // SAFETY: `backend_new` gave it.
         let backend = unsafe { &*backend.cast::<BackendBox>() };
         // SAFETY: the host's promise.
-        let loaded = unsafe { source::load(&*backend.backend, home, source) }?;
+        let loaded = unsafe { source::with(home, source, |source| backend.backend.load(source)) }?;
         let signature = SignatureTable::new(loaded.signature());
         let outputs = loaded.signature().outputs.iter().map(|spec| spec.dtype).collect();
         // SAFETY: the host's promise.
         unsafe { give(model, ModelBox { model: loaded, signature, outputs, home }) };
         Ok(())
     })
+}
+
+/// # Safety
+/// As the table says of `model_memory_estimate`.
+pub(super) unsafe extern "C" fn model_memory_estimate(
+    backend: *mut c_void,
+    source: *const inferlay_abi_source,
+    report: inferlay_abi_memory_fn,
+    report_data: *mut c_void,
+) -> *const inferlay_abi_status {
+    guard(|| {
+        // SAFETY: `backend_new` gave it.
+        let BackendBox { backend, home } = unsafe { &*backend.cast::<BackendBox>() };
+        // SAFETY: the host's promise.
+        let uses = unsafe { source::with(*home, source, |source| backend.memory_estimate(source)) }?;
+        // SAFETY: the host's promise.
+        unsafe { tell(&uses, report, report_data) };
+        Ok(())
+    })
+}
+
+/// Tells of memory.
+///
+/// # Safety
+/// `report` may be called with `report_data`.
+unsafe fn tell(uses: &[(Placement, usize)], report: inferlay_abi_memory_fn, report_data: *mut c_void) {
+    for (place, len) in uses {
+        // SAFETY: the caller's promise.
+        unsafe { report(report_data, &placement(*place), *len as u64) };
+    }
 }
 
 /// # Safety
@@ -137,10 +170,9 @@ pub(super) unsafe extern "C" fn model_memory_use(
 ) {
     // SAFETY: `model_new` gave it.
     let model = unsafe { &*model.cast::<ModelBox>() };
-    for (place, len) in guard_or(Vec::new(), || model.model.memory_use()) {
-        // SAFETY: the host's promise.
-        unsafe { report(report_data, &placement(place), len as u64) };
-    }
+    let uses = guard_or(Vec::new(), || model.model.memory_use());
+    // SAFETY: the host's promise.
+    unsafe { tell(&uses, report, report_data) };
 }
 
 /// # Safety

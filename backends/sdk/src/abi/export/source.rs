@@ -1,8 +1,8 @@
-//! What a backend in Rust is given to load a model, over the host's functions. Valid during `model_new`.
+//! What a backend in Rust is given to load a model, over the host's functions. Valid during one call.
 
 use super::Home;
 use crate::abi::{inferlay_abi_source, inferlay_abi_text, read_text, result, signature, text};
-use crate::{Backend, Error, ErrorKind, Host, LogLevel, Model, ModelFiles, ModelSource, Signature};
+use crate::{Error, ErrorKind, Host, LogLevel, ModelFiles, ModelSource, Signature};
 use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::path::PathBuf;
@@ -14,25 +14,25 @@ struct Source {
     source: *const inferlay_abi_source,
 }
 
-// SAFETY: during `model_new` the host lets any thread ask a source.
+// SAFETY: during the call the host lets any thread ask a source.
 unsafe impl Send for Source {}
 // SAFETY: as for `Send`.
 unsafe impl Sync for Source {}
 
 const NO_TEXT: inferlay_abi_text = inferlay_abi_text { data: null(), len: 0 };
 
-/// Loads the model of `source`.
+/// Has a backend look at `source`.
 ///
 /// # Errors
 /// What the backend says, or the host.
 ///
 /// # Safety
 /// `source` is the host's, and valid during the call.
-pub(super) unsafe fn load(
-    backend: &dyn Backend,
+pub(super) unsafe fn with<R>(
     home: Home,
     source: *const inferlay_abi_source,
-) -> Result<Box<dyn Model>, Error> {
+    look: impl FnOnce(&ModelSource<'_>) -> Result<R, Error>,
+) -> Result<R, Error> {
     let own = Source { home, source };
     // SAFETY: the caller's promise, for each function of the source.
     let name = unsafe { (home.host.source_name)(source) };
@@ -49,7 +49,7 @@ pub(super) unsafe fn load(
     // SAFETY: as above.
     let config_json = unsafe { read_text(config_json) };
     let (config, parameters) = (own.config()?, own.parameters()?);
-    backend.load(&ModelSource {
+    look(&ModelSource {
         name: &name,
         version,
         file_name: &file_name,
@@ -64,7 +64,7 @@ pub(super) unsafe fn load(
 
 impl Source {
     fn config(&self) -> Result<Signature, Error> {
-        // SAFETY: the source is valid, see `load`.
+        // SAFETY: the source is valid, see `with`.
         let table = unsafe { (self.home.host.source_signature)(self.source) };
         // SAFETY: the host's signature is valid as long as the source.
         unsafe { signature(table) }
@@ -72,14 +72,14 @@ impl Source {
 
     fn batch_size_max(&self) -> Option<usize> {
         let mut max = 0;
-        // SAFETY: the source is valid, see `load`.
+        // SAFETY: the source is valid, see `with`.
         let status = unsafe { (self.home.host.source_batch_size_max)(self.source, &raw mut max) };
         // SAFETY: the status is ours.
         unsafe { result(status) }.ok().and_then(|()| usize::try_from(max).ok())
     }
 
     fn parameters(&self) -> Result<BTreeMap<String, String>, Error> {
-        // SAFETY: the source is valid, see `load`.
+        // SAFETY: the source is valid, see `with`.
         let count = unsafe { (self.home.host.source_parameter_count)(self.source) };
         let parameter = |index| {
             let (mut name, mut value) = (NO_TEXT, NO_TEXT);
@@ -99,7 +99,7 @@ impl Source {
 
 impl ModelFiles for Source {
     fn names(&self) -> Vec<String> {
-        // SAFETY: the source is valid, see `load`.
+        // SAFETY: the source is valid, see `with`.
         let count = unsafe { (self.home.host.source_file_count)(self.source) };
         let name = |index| {
             let mut name = NO_TEXT;
@@ -115,7 +115,7 @@ impl ModelFiles for Source {
 
     fn read(&self, name: &str) -> Result<Vec<u8>, Error> {
         let (mut data, mut len) = (null::<c_void>(), 0);
-        // SAFETY: the source is valid, see `load`.
+        // SAFETY: the source is valid, see `with`.
         let status = unsafe { (self.home.host.source_file_read)(self.source, text(name), &raw mut data, &raw mut len) };
         // SAFETY: the status is ours.
         unsafe { result(status) }?;
@@ -129,7 +129,7 @@ impl ModelFiles for Source {
 
     fn path(&self, name: &str) -> Result<Option<PathBuf>, Error> {
         let mut path = NO_TEXT;
-        // SAFETY: the source is valid, see `load`.
+        // SAFETY: the source is valid, see `with`.
         let status = unsafe { (self.home.host.source_file_path)(self.source, text(name), &raw mut path) };
         // SAFETY: the status is ours.
         match unsafe { result(status) } {

@@ -1,0 +1,152 @@
+//! New versions within a budget of memory: beside the old one, in its place, or not at all; and nobody is lost.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may unwrap")]
+
+mod common;
+
+use common::paged::{answers, ask, config, server};
+use common::scale::HELD;
+use common::{PATIENCE, eventually, finishes};
+use inferlay::config::Swap;
+use inferlay::{ErrorKind, LoadOptions, ManualClock, ModelState, Operation, ServerHandle};
+use std::time::Duration;
+
+#[test]
+fn a_swap_without_room_fails_while_the_old_version_serves() {
+    finishes(|| {
+        let (builder, scale) = server(2, 2);
+        let server = builder.start().unwrap();
+        let load = |name: &str, factor: &str| {
+            let options = LoadOptions::new().files([("1/factor.txt", factor.as_bytes().to_vec())]).config(config(""));
+            server.load_model_with(name, options).wait_for(PATIENCE).unwrap()
+        };
+        answers(&server, 0);
+        answers(&server, 1);
+        // The other one is idle and goes.
+        load("m0", "7         ").unwrap();
+        assert_eq!(server.infer("m0", ask(1.0)).unwrap().slice::<f32>("y").unwrap(), [7.0]);
+        eventually("the old version is freed", || scale.models() == 1);
+        server.pin_model("m1", true);
+        answers(&server, 1);
+        let error = load("m0", "8         ").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ResourceExhausted);
+        assert_eq!(server.infer("m0", ask(1.0)).unwrap().slice::<f32>("y").unwrap(), [7.0]);
+        assert!(server.is_ready() && server.paging().used_bytes_max <= 20);
+    });
+}
+
+/// Has `m0` loaded anew, with another factor, and in place of the old one where there is no room for both.
+fn replace(server: &ServerHandle, factor: &str, more: &str) -> Operation {
+    let options = LoadOptions::new().files([("1/factor.txt", factor.as_bytes().to_vec())]);
+    server.load_model_with("m0", options.config(config(more) + "swap: replace\n"))
+}
+
+#[test]
+fn a_swap_that_replaces_lets_the_old_version_go_first_and_requests_wait_for_the_new_one() {
+    finishes(|| {
+        let (clock, (builder, scale)) = (ManualClock::new(), server(1, 1));
+        let server = builder.pin("m0").manual_clock(&clock).start().unwrap();
+        let busy = server.infer_async("m0", ask(HELD)).unwrap();
+        scale.gate.await_come(1);
+        let operation = replace(&server, "7         ", ", gate: \"yes\"");
+        eventually("the new version takes requests", || server.models()[0].state == ModelState::Loading);
+        let late = server.infer_async("m0", ask(1.0).timeout(Duration::from_secs(5))).unwrap();
+        let patient = server.infer_async("m0", ask(1.0)).unwrap();
+        clock.advance(Duration::from_secs(6));
+        assert_eq!(late.wait().unwrap_err().kind(), ErrorKind::Timeout);
+        assert!(!patient.is_ready() && !server.is_ready() && (scale.loads(), scale.models()) == (1, 1));
+        scale.gate.open();
+        assert_eq!(busy.wait().unwrap().slice::<f32>("y").unwrap(), [HELD], "by the version that it began on");
+        assert_eq!(patient.wait().unwrap().slice::<f32>("y").unwrap(), [7.0]);
+        operation.wait_for(PATIENCE).unwrap().unwrap();
+        assert_eq!((server.paging().used_bytes_max, server.paging().exhausted, scale.models()), (10, 0, 1));
+        assert!(server.is_ready() && server.models()[0].reason.is_empty());
+    });
+}
+
+#[test]
+fn what_was_replaced_is_loaded_again_when_the_new_version_fails() {
+    finishes(|| {
+        let (builder, scale) = server(1, 1);
+        let server = builder.start().unwrap();
+        answers(&server, 0);
+        let operation = replace(&server, "bad", ", gate: \"yes\"");
+        scale.gate.await_come(1);
+        let waits = server.infer_async("m0", ask(1.0)).unwrap();
+        assert_eq!(scale.models(), 0, "the old version is gone");
+        scale.gate.open();
+        let error = operation.wait_for(PATIENCE).unwrap().unwrap_err();
+        assert!(error.message().contains("found 'bad', expected a number"), "{error}");
+        assert_eq!(waits.wait().unwrap_err().kind(), error.kind());
+        answers(&server, 0);
+        assert_eq!((scale.models(), server.paging().used_bytes_max), (1, 10));
+        let status = &server.models()[0];
+        assert!(status.state == ModelState::Ready && status.reason.contains("an update failed"), "{status:?}");
+        replace(&server, "5         ", "").wait_for(PATIENCE).unwrap().unwrap();
+        assert_eq!(server.infer("m0", ask(1.0)).unwrap().slice::<f32>("y").unwrap(), [5.0]);
+        assert_eq!(server.models()[0].reason, "");
+    });
+}
+
+#[test]
+fn nothing_goes_for_a_version_that_would_not_fit_in_its_place() {
+    finishes(|| {
+        let (builder, scale) = server(2, 2);
+        let server = builder.pin("m1").start().unwrap();
+        answers(&server, 0);
+        let error = replace(&server, "7          ", "").wait_for(PATIENCE).unwrap().unwrap_err();
+        assert_eq!((error.kind(), scale.loads()), (ErrorKind::ResourceExhausted, 2), "{error}");
+        answers(&server, 0);
+        assert_eq!((scale.loads(), server.paging().exhausted), (2, 1));
+    });
+}
+
+#[test]
+fn a_version_of_another_number_finds_room_or_replaces_or_fails_while_the_old_one_serves() {
+    let factor = |server: &ServerHandle| server.infer("m", ask(1.0)).unwrap().slice::<f32>("y").unwrap()[0];
+    finishes(move || {
+        let folder = common::Folder::with(&[("m/config.yaml", &config("")), ("m/1/factor.txt", "1")]);
+        let (builder, scale) = server(1, 2);
+        let builder = builder.repository(folder.path()).explicit(["m", "m0"]);
+        let server = builder.start().unwrap();
+        let load = |swap| server.load_model_with("m", LoadOptions::new().swap(swap)).wait_for(PATIENCE).unwrap();
+        assert_eq!(factor(&server), 1.0);
+        answers(&server, 0);
+        folder.write("m/2/factor.txt", "2");
+        load(Swap::Overlap).unwrap();
+        assert_eq!((factor(&server), server.paging().evictions), (2.0, 1), "the idle one went");
+        server.pin_model("m0", true);
+        answers(&server, 0);
+        folder.write("m/3/factor.txt", "3");
+        assert_eq!(load(Swap::Overlap).unwrap_err().kind(), ErrorKind::ResourceExhausted);
+        assert_eq!(factor(&server), 2.0);
+        load(Swap::Replace).unwrap();
+        assert_eq!((factor(&server), server.model("m").unwrap().version().unwrap()), (3.0, 3));
+        folder.write("m/4/factor.txt", "none");
+        load(Swap::Replace).unwrap_err();
+        assert_eq!((factor(&server), server.model("m").unwrap().version().unwrap()), (3.0, 3));
+        let states: Vec<_> = server.models().iter().map(|status| (status.version, status.state)).collect();
+        let (ready, not) = (ModelState::Ready, ModelState::Unavailable);
+        assert_eq!(states, [(3, ready), (4, not), (1, ready)]);
+        assert_eq!((server.paging().used_bytes_max, scale.models()), (20, 2));
+    });
+}
+
+#[test]
+fn a_model_that_is_unloaded_while_it_is_replaced_does_not_come_back() {
+    finishes(|| {
+        let (builder, scale) = server(1, 1);
+        let server = builder.start().unwrap();
+        let busy = server.infer_async("m0", ask(HELD)).unwrap();
+        scale.gate.await_come(1);
+        let operation = replace(&server, "7         ", "");
+        eventually("the new version takes requests", || server.models()[0].state == ModelState::Loading);
+        let unloaded = server.unload_model("m0");
+        assert_eq!(operation.wait_for(PATIENCE).unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
+        scale.gate.open();
+        unloaded.wait_for(PATIENCE).unwrap().unwrap();
+        assert_eq!(busy.wait().unwrap().slice::<f32>("y").unwrap(), [HELD]);
+        eventually("everything is freed", || (scale.models(), server.paging().used_bytes) == (0, 0));
+        assert_eq!(server.infer("m0", ask(1.0)).unwrap_err().kind(), ErrorKind::Unavailable);
+    });
+}
