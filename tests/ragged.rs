@@ -1,7 +1,7 @@
 //! Ragged batches: requests of different shapes in one batch, inputs that tell the model of them, and outputs that are
 //! handed out by their shapes.
 
-#![allow(clippy::unwrap_used, reason = "a test may unwrap")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may unwrap")]
 
 mod common;
 

@@ -1,6 +1,6 @@
 //! `reshape`: requests have the dims of the config, and the model those of `reshape`, over the same memory.
 
-#![allow(clippy::unwrap_used, reason = "a test may unwrap")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may unwrap")]
 
 mod common;
 

@@ -188,6 +188,7 @@ fn number(value: usize, dtype: DataType) -> Result<[u8; NUMBER_LEN], Error> {
 }
 
 #[cfg(all(test, not(loom)))]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -117,10 +117,13 @@ fn scores(tensor: &TensorRef<'_>) -> Result<Vec<f64>, Error> {
 mod tests {
     use super::*;
 
+    /// A row, how many are wanted, and those: their numbers and names.
+    type Row = (&'static [f64], usize, &'static [(usize, Option<&'static str>)]);
+
     #[test]
     fn the_best_come_first_and_equal_ones_in_their_order() {
         let labels = ["a", "b", "c"].map(str::to_owned);
-        let rows: [(&[f64], usize, &[(usize, Option<&str>)]); 5] = [
+        let rows: [Row; 5] = [
             (&[1.0, 3.0, 2.0], 2, &[(1, Some("b")), (2, Some("c"))]),
             (&[1.0, 1.0, 1.0], 2, &[(0, Some("a")), (1, Some("b"))]),
             (&[f64::NAN, -1.0, f64::NEG_INFINITY], 9, &[(1, Some("b")), (2, Some("c")), (0, Some("a"))]),

@@ -25,9 +25,12 @@ pub(crate) fn reshape(tensor: Tensor, batch: usize, (from, to): (&[i64], &[i64])
 mod tests {
     use super::*;
 
+    /// A shape, how many dims of it stay, its dims and others, and the shape under those.
+    type Row = (&'static [usize], usize, &'static [i64], &'static [i64], &'static [usize]);
+
     #[test]
     fn dims_that_vary_keep_their_values_in_their_order() {
-        let rows: [(&[usize], usize, &[i64], &[i64], &[usize]); 6] = [
+        let rows: [Row; 6] = [
             (&[2, 3], 0, &[2, 3], &[6], &[6]),
             (&[5, 1], 1, &[1], &[], &[5]),
             (&[5], 1, &[], &[1, 1], &[5, 1, 1]),
