@@ -54,7 +54,7 @@ impl Bench {
     pub(super) fn prepare(&mut self, spec: &LaneSpec) {
         self.inputs.resize_with(spec.inputs.len(), OnceCell::new);
         self.outputs.resize_with(spec.outputs.len(), Output::default);
-        if spec.shaping.flat {
+        if spec.shaping.joins {
             self.flat.resize_with(spec.inputs.len(), OnceCell::new);
         }
     }
@@ -73,6 +73,8 @@ impl Bench {
     }
 
     /// Gives outputs the dims that clients know, or one dim where each seat gets its own part of the elements.
+    #[cold]
+    #[inline(never)]
     fn turn_outward(&mut self, spec: &LaneSpec) -> Result<(), Error> {
         for (index, output) in self.outputs.iter_mut().enumerate() {
             // The bench served other lanes before.
@@ -92,6 +94,8 @@ impl Bench {
     }
 
     /// It is the turn of the next seat.
+    #[cold]
+    #[inline(never)]
     pub(super) fn turn_to(&self, seat: &Seat, spec: &LaneSpec) {
         for (index, output) in self.outputs.iter().enumerate() {
             let Some((scatter, span)) = spec.scatter(index).zip(output.span.get()) else { continue };
@@ -165,14 +169,29 @@ impl<'a> Execution<'a> {
         }
     }
 
-    /// The input of a request that is alone, as one dim over its own memory.
-    fn flat(&self, seat: &'a Seat, index: usize) -> Result<TensorRef<'a>, Error> {
+    /// The input of a request that is alone, over its own memory, though it may be one dim.
+    #[cold]
+    #[inline(never)]
+    fn own(&self, seat: &'a Seat, index: usize) -> Result<TensorRef<'a>, Error> {
         let tensor = seat.input_tensor(index)?.view();
+        if self.spec().inputs[index].join == Join::Rows {
+            return Ok(tensor);
+        }
         let elements = tensor.shape().elements().unwrap_or(0);
         tensor.reshaped(self.bench.flat[index].get_or_init(|| Shape::from([elements])))
     }
 
+    #[inline]
     fn check_output(&self, index: usize, dtype: Option<DataType>, shape: &Shape) -> Result<(), Error> {
+        match self.spec().shaping.scatters {
+            false => self.spec().check_output(index, dtype, shape, self.rows),
+            true => self.check_scattered(index, dtype, shape),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn check_scattered(&self, index: usize, dtype: Option<DataType>, shape: &Shape) -> Result<(), Error> {
         let spec = self.spec();
         let Some(scatter) = spec.scatter(index) else { return spec.check_output(index, dtype, shape, self.rows) };
         let port = &spec.outputs[index];
@@ -250,17 +269,19 @@ impl Batch for Execution<'_> {
         if !wanted.kind.is_host() {
             return Err(Error::fixed(ErrorKind::Unsupported, "inputs are served in host memory only"));
         }
-        let Some((cell, port)) = self.bench.inputs.get(index).zip(self.spec().inputs.get(index)) else {
+        let Some(cell) = self.bench.inputs.get(index) else {
             return Err(Error::not_found(format!(
                 "{}: input {index} of {}",
                 self.spec().place(),
                 self.bench.inputs.len()
             )));
         };
-        match (self.alone(), port.join) {
-            (Some(seat), Join::Rows) => return seat.input_tensor(index).map(Tensor::view),
-            (Some(seat), Join::Flat) => return self.flat(seat, index),
-            _ => {}
+        if let Some(seat) = self.alone() {
+            match self.spec().shaping.joins {
+                false => return seat.input_tensor(index).map(Tensor::view),
+                true if self.spec().inputs[index].join.is_of_requests() => return self.own(seat, index),
+                true => {}
+            }
         }
         if let Some(tensor) = cell.get() {
             return Ok(tensor.view());

@@ -123,9 +123,10 @@ impl Seat {
         self.win(|reply| {
             for (index, output) in bench.take_outputs().enumerate() {
                 let tensor = match output {
-                    Some(tensor) if self.wants(index) => self
+                    Some(tensor) if self.wants(index) && lane.spec.shaping.scatters => self
                         .whole(lane, index, tensor)
                         .and_then(|tensor| self.hand_out(lane, index, tensor, record, &mut reply.written)),
+                    Some(tensor) if self.wants(index) => self.hand_out(lane, index, tensor, record, &mut reply.written),
                     None if self.wants(index) => Err(missing(&lane.spec, index)),
                     _ => Ok(None),
                 };
@@ -195,6 +196,8 @@ impl Seat {
     }
 
     /// An output that is this seat's alone, under the dims that clients know.
+    #[cold]
+    #[inline(never)]
     fn whole(&self, lane: &Lane, index: usize, tensor: Tensor) -> Result<Tensor, Error> {
         match lane.spec.scatter(index) {
             Some(scatter) => lane.spec.outward(index, tensor.reshaped(self.part_shape(scatter)?)?),
@@ -203,6 +206,8 @@ impl Seat {
     }
 
     /// This seat's elements of an output of one dim: a copy when they are few bytes, else a view.
+    #[cold]
+    #[inline(never)]
     fn scattered(
         &self,
         (lane, index): (&Lane, usize),

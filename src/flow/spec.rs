@@ -52,8 +52,8 @@ pub(crate) struct Shaping {
     pub(crate) outputs: bool,
     /// Whether an output is handed out otherwise than by rows.
     pub(crate) scatters: bool,
-    /// Whether an input is one dim for the backend.
-    pub(crate) flat: bool,
+    /// Whether an input is made otherwise than by joining rows.
+    pub(crate) joins: bool,
 }
 
 /// What a lane knows of its model.
@@ -127,23 +127,24 @@ impl LaneSpec {
         let Some(port) = self.outputs.get(index) else {
             return Err(Error::not_found(format!("{}: output {index} of {}", self.place(), self.outputs.len())));
         };
-        let wrong = |found: &dyn Display, expected: &dyn Display| self.wrong_output(port, found, expected);
         if let Some(dtype) = dtype.filter(|dtype| *dtype != port.dtype) {
-            return Err(wrong(&dtype, &port.dtype));
+            return Err(self.wrong_output(port, &dtype, &port.dtype));
         }
         if self.batches() && shape.first() != Some(&rows) {
-            return Err(wrong(&format_args!("shape {shape}"), &format_args!("{rows} rows")));
+            return Err(self.wrong_output(port, &format_args!("shape {shape}"), &format_args!("{rows} rows")));
         }
         let rest = if self.batches() { &shape[1..] } else { &shape[..] };
         match &port.backend_dims {
             Some(dims) if !LaneSpec::fits(dims, rest) => {
-                Err(wrong(&format_args!("dims {rest:?}"), &format_args!("{dims:?}")))
+                Err(self.wrong_output(port, &format_args!("dims {rest:?}"), &format_args!("{dims:?}")))
             }
             _ => Ok(()),
         }
     }
 
     /// Why an output is refused.
+    #[cold]
+    #[inline(never)]
     pub(super) fn wrong_output(&self, port: &Port, found: &dyn Display, expected: &dyn Display) -> Error {
         let place = self.place();
         Error::invalid_arg(format!("{place}: output '{}': found {found}, expected {expected}", port.name))
@@ -203,8 +204,8 @@ impl Shaping {
         let is_reshaped = |port: &Port| port.dims != port.backend_dims;
         let scatters = outputs.iter().any(|port| port.scatter.is_some());
         let outputs = scatters || outputs.iter().any(is_reshaped);
-        let flat = inputs.iter().any(|port| port.join == Join::Flat);
-        Shaping { inputs: inputs.iter().any(is_reshaped), outputs, scatters, flat }
+        let joins = inputs.iter().any(|port| port.join != Join::Rows);
+        Shaping { inputs: inputs.iter().any(is_reshaped), outputs, scatters, joins }
     }
 }
 

@@ -145,6 +145,8 @@ impl Tally {
         self.add_sums(record, why);
     }
 
+    #[cold]
+    #[inline(never)]
     fn add_to_own(&mut self, record: &Record, timing: &Timing) {
         if let Some(own) = &mut self.own_waits {
             own.add(record.started.saturating_sub(timing.submitted));

@@ -277,7 +277,8 @@ pub(super) fn dormant(
     (config, version): (ModelConfig, u64),
     weights: Arc<Weights>,
 ) -> Result<Served, Error> {
-    let labels = labels::read(&config, weights.source.as_ref().map(Source::around).unwrap_or_default())?;
+    let source = weights.source();
+    let labels = labels::read(&config, source.as_deref().map(Source::around).unwrap_or_default())?;
     let mut spec = lane_spec(&config, version, &stated(&config), options, weights.attributes)?;
     labels::put(&mut spec, labels);
     Ok(Served {
