@@ -133,7 +133,7 @@ mod sync;
 mod tensor;
 pub use backend::{BatchQueue, ModelBatch, PulledBatch};
 pub use config::{CallerRuns, ModelConfig};
-pub use flow::{CancelToken, Refused, Request, Response};
+pub use flow::{CancelToken, Class, Refused, Request, Response};
 pub use inferlay_backend_sdk::{
     Backend, DataType, Device, Error, ErrorKind, LogLevel, ParameterValue, RequestInfo, Responder, ResponseFlags,
     TensorMut,

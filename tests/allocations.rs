@@ -43,13 +43,26 @@ const FULL: &str = "backend: \"null\"\nmax_batch_size: 8\ninput: [{ name: x, dat
 /// The same with rows that are too large to be copied into responses.
 const LARGE: &str = "backend: \"null\"\nmax_batch_size: 8\ninput: [{ name: x, data_type: TYPE_FP32, dims: [2048] }]\n\
     dynamic_batching: { max_queue_delay_microseconds: 60000000 }\n";
+/// Ragged, told of by the batch, and handed out by its shape.
+const RAGGED: &str = "backend: \"null\"\nmax_batch_size: 8\n\
+    input: [{ name: x, data_type: TYPE_FP32, dims: [-1], allow_ragged_batch: true }]\n\
+    output: [{ name: x, data_type: TYPE_FP32, dims: [-1] }, { name: n, data_type: TYPE_FP32, dims: [] }]\n\
+    batch_input: [{ kind: BATCH_ELEMENT_COUNT, target_name: n, data_type: TYPE_FP32, source_input: x }]\n\
+    batch_output: [{ target_name: x, source_input: x }]\n\
+    dynamic_batching: { max_queue_delay_microseconds: 60000000 }\n";
+/// Other dims for the model than for clients.
+const RESHAPED: &str = "backend: \"null\"\nmax_batch_size: 8\n\
+    input: [{ name: x, data_type: TYPE_FP32, dims: [16], reshape: { shape: [4, 4] } }]\n\
+    output: [{ name: x, data_type: TYPE_FP32, dims: [2, 8], reshape: { shape: [4, 4] } }]\n\
+    dynamic_batching: { max_queue_delay_microseconds: 60000000 }\n";
 
 #[test]
 fn a_request_allocates_nothing_and_copies_no_more_than_its_batch_needs() {
     let models = [("plain", PLAIN), ("workers", WORKERS_ONLY), ("batched", BATCHED), ("full", FULL), ("large", LARGE)];
+    let models = models.into_iter().chain([("ragged", RAGGED), ("reshaped", RESHAPED)]);
     let plugins = ["writes", "hands_over"];
     let builder = plugins.into_iter().fold(ServerHandle::builder(), with_plugin);
-    let server = models.into_iter().fold(builder, with_model).strict().start().unwrap();
+    let server = models.fold(builder, with_model).strict().start().unwrap();
     blocking_calls_allocate_nothing(&server);
     asynchronous_calls_allocate_nothing(&server);
     batches_allocate_nothing(&server);
@@ -129,6 +142,8 @@ fn batches_allocate_nothing(server: &ServerHandle) {
     steady("batched: callbacks", callbacks(model("batched"), owned([1, 16]), IN_FLIGHT));
     steady("full: futures", futures(model("full"), owned([1, 16]), ROWS, |request| request));
     steady("full: callbacks", callbacks(model("full"), owned([1, 16]), ROWS));
+    steady("ragged: futures", futures(model("ragged"), owned([1, 16]), ROWS, |request| request));
+    steady("reshaped: futures", futures(model("reshaped"), owned([1, 16]), ROWS, |request| request));
 }
 
 fn a_request_alone_is_never_copied(server: &ServerHandle) {

@@ -10,6 +10,7 @@
 //! it is until the batch is dropped, also after the answer. Used by one thread at a time, whichever it is.
 
 use super::closure::ModelBatch;
+use super::joint::{self, Join, Scatter};
 use super::queue::Line;
 use crate::memory::{Target, WriteOnce};
 use crate::tensor::gather;
@@ -101,16 +102,16 @@ impl Pulled {
             seats.into_iter().for_each(|seat| seat.responder.fail(error.clone()));
             return Ok(());
         }
-        let (mut first, mut told) = (0, Ok(()));
+        let (mut next, mut told) = (vec![0; self.outputs.len()], Ok(()));
         let outputs = self.finish();
         for seat in seats {
-            let rows = seat.request.info().rows();
+            let spans: Vec<_> = (0..next.len()).map(|index| (next[index], self.span(&seat, index))).collect();
             let answered = match &outputs {
-                Ok(outputs) => self.answer(seat, outputs, (first, rows)),
+                Ok(outputs) => self.answer(seat, outputs, &spans),
                 Err(error) => Err(seat.refuse(error.clone())),
             };
             told = told.and(answered);
-            first += rows;
+            next.iter_mut().zip(&spans).for_each(|(next, (_, len))| *next += len);
         }
         told
     }
@@ -118,16 +119,22 @@ impl Pulled {
     /// The outputs that were handed over or written.
     fn finish(&mut self) -> Result<Vec<Option<Tensor>>, Error> {
         let specs = &self.line.signature().outputs;
-        let finished = self.outputs.iter_mut().zip(specs).map(|(output, spec)| {
-            match (output.written.take(), output.shape.take()) {
-                (Some(buffer), Some(shape)) => Tensor::new(spec.dtype, shape, buffer).map(Some),
-                _ => Ok(output.handed.take()),
-            }
+        let joints = &self.line.joints().outputs;
+        let finished = self.outputs.iter_mut().zip(specs).zip(joints).map(|((output, spec), scatter)| {
+            let tensor = match (output.written.take(), output.shape.take()) {
+                (Some(buffer), Some(shape)) => Some(Tensor::new(spec.dtype, shape, buffer)?),
+                _ => output.handed.take(),
+            };
+            let flat = |tensor: Tensor| {
+                let elements = tensor.shape().elements().unwrap_or(0);
+                tensor.reshaped([elements])
+            };
+            if scatter.is_some() { tensor.map(flat).transpose() } else { Ok(tensor) }
         });
         finished.collect()
     }
 
-    fn answer(&self, seat: Seat, outputs: &[Option<Tensor>], rows: (usize, usize)) -> Result<(), Error> {
+    fn answer(&self, seat: Seat, outputs: &[Option<Tensor>], spans: &[(usize, usize)]) -> Result<(), Error> {
         if let Some(error) = seat.failure.take() {
             seat.responder.fail(error);
             return Ok(());
@@ -137,7 +144,11 @@ impl Pulled {
         let parts = wanted.map(|(index, tensor)| {
             // Of a decoupled model no output at all would be an end without a response.
             let tensor = tensor.as_ref().ok_or_else(|| self.missing(index))?;
-            Ok((index, self.part(tensor, rows)?))
+            let part = self.part(tensor, spans[index])?;
+            match &self.line.joints().outputs[index] {
+                Some(scatter) => Ok((index, part.reshaped(seat.part_shape(scatter)?)?)),
+                None => Ok((index, part)),
+            }
         });
         match parts.collect::<Result<Vec<_>, Error>>() {
             Ok(parts) => seat.responder.respond(parts),
@@ -147,7 +158,7 @@ impl Pulled {
 
     /// Some rows of an output: a copy when they are few bytes, else a view.
     fn part(&self, tensor: &Tensor, (first, rows): (usize, usize)) -> Result<Tensor, Error> {
-        if rows == self.rows {
+        if Some(&rows) == tensor.shape().first() {
             return Ok(tensor.clone());
         }
         let (blocks, small_max) = (self.line.blocks(), self.line.small_output_len_max);
@@ -158,14 +169,37 @@ impl Pulled {
         if part.data().len() > small_max { Ok(part) } else { gather::copy(&part, blocks) }
     }
 
+    /// How much of an output is a seat's: rows, or elements of one that is not handed out by rows.
+    fn span(&self, seat: &Seat, index: usize) -> usize {
+        match &self.line.joints().outputs[index] {
+            // That every seat has a part was found out when the output came.
+            Some(scatter) => seat.part_shape(scatter).ok().and_then(|shape| shape.elements()).unwrap_or(0),
+            None => seat.request.info().rows(),
+        }
+    }
+
     fn gather(&self, index: usize) -> Result<Tensor, Error> {
-        let part = |seat: &Seat| Ok(seat.request.info().input(index)?.to_tensor());
-        let parts = self.seats.iter().map(part).collect::<Result<Vec<_>, Error>>()?;
-        let joined = match <[Tensor; 1]>::try_from(parts) {
+        let (join, spec, blocks) =
+            (self.line.joints().inputs[index], &self.signature().inputs[index], self.line.blocks());
+        let joined = match join {
+            Join::Rows => self.gather_rows(index),
+            Join::Flat => self.parts(index).and_then(|parts| gather::flat(|| parts.iter().map(Ok), blocks)),
+            Join::Told { kind, source } => {
+                joint::told(kind, spec.dtype, || self.seats.iter().map(|seat| seat.input_shape(source)), blocks)
+            }
+        };
+        joined.map_err(|error| error.at(format_args!("input '{}'", spec.name)))
+    }
+
+    fn parts(&self, index: usize) -> Result<Vec<Tensor>, Error> {
+        self.seats.iter().map(|seat| Ok(seat.request.info().input(index)?.to_tensor())).collect()
+    }
+
+    fn gather_rows(&self, index: usize) -> Result<Tensor, Error> {
+        match <[Tensor; 1]>::try_from(self.parts(index)?) {
             Ok([alone]) => Ok(alone),
             Err(parts) => gather::gather(|| parts.iter().map(Ok), self.rows, self.line.blocks()),
-        };
-        joined.map_err(|error| error.at(format_args!("input '{}'", self.signature().inputs[index].name)))
+        }
     }
 
     /// Whether an output is what the config promises; `dtype` is `None` where there is no choice.
@@ -184,11 +218,23 @@ impl Pulled {
         if let Some(dtype) = dtype.filter(|dtype| *dtype != spec.dtype) {
             return wrong(&dtype, &spec.dtype);
         }
-        if self.signature().batches && shape.first() != Some(&self.rows) {
+        if let Some(scatter) = &self.line.joints().outputs[index] {
+            let mut expected = 0usize;
+            for seat in &self.seats {
+                expected = expected.saturating_add(seat.part_shape(scatter)?.elements().unwrap_or(usize::MAX));
+            }
+            if shape.elements() != Some(expected) {
+                return wrong(
+                    &format_args!("shape {shape}"),
+                    &format_args!("{expected} elements, as the requests have"),
+                );
+            }
+        } else if self.signature().batches && shape.first() != Some(&self.rows) {
             return wrong(&format_args!("shape {shape}"), &format_args!("{} rows", self.rows));
         }
         let fits = |(dim, found): (&i64, &usize)| *dim < 0 || usize::try_from(*dim) == Ok(*found);
-        match &spec.dims {
+        let dims = spec.dims.as_ref().filter(|_| self.line.joints().outputs[index].is_none());
+        match dims {
             Some(dims) if dims.len() != shape.len() || !dims.iter().zip(shape.iter()).all(fits) => {
                 wrong(&format_args!("shape {shape}"), &format_args!("{dims:?}"))
             }
@@ -209,6 +255,14 @@ impl Pulled {
 }
 
 impl Seat {
+    fn part_shape(&self, scatter: &Scatter) -> Result<Shape, Error> {
+        scatter.shape(self.input_shape(scatter.source)?)
+    }
+
+    fn input_shape(&self, index: usize) -> Result<&Shape, Error> {
+        Ok(self.request.info().input(index)?.shape())
+    }
+
     fn refuse(self, error: Error) -> Error {
         self.responder.fail(error.clone());
         error

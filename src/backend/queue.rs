@@ -12,6 +12,7 @@
 //! dropped, under the lock.
 
 use super::closure::ModelBatch;
+use super::joint::Joints;
 use super::pulled::Pulled;
 use crate::memory::BlockPool;
 use crate::sync::{Condvar, Mutex, deadline, thread};
@@ -219,6 +220,7 @@ impl std::fmt::Debug for PulledBatch {
 pub(crate) struct Line {
     model: String,
     signature: Signature,
+    joints: Joints,
     /// The server's pool, and whatever keeps it.
     memory: Arc<dyn AsRef<BlockPool> + Send + Sync>,
     pub(super) small_output_len_max: usize,
@@ -262,12 +264,12 @@ impl State {
 impl Line {
     pub(crate) fn new(
         model: String,
-        signature: Signature,
+        (signature, joints): (Signature, Joints),
         memory: Arc<dyn AsRef<BlockPool> + Send + Sync>,
         small_output_len_max: usize,
     ) -> Arc<Self> {
         let (state, bell) = (Mutex::default(), Condvar::new());
-        Arc::new(Line { model, signature, memory, small_output_len_max, state, bell })
+        Arc::new(Line { model, signature, joints, memory, small_output_len_max, state, bell })
     }
 
     /// The model has ended: what waits is let go, and whoever waits for more is told.
@@ -277,6 +279,10 @@ impl Line {
 
     pub(super) fn signature(&self) -> &Signature {
         &self.signature
+    }
+
+    pub(super) fn joints(&self) -> &Joints {
+        &self.joints
     }
 
     pub(super) fn blocks(&self) -> &BlockPool {

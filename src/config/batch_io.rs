@@ -1,6 +1,6 @@
 //! Inputs and outputs that a batch as a whole has, beside those of its requests. Pure data, any thread.
 
-use inferlay_backend_sdk::DataType;
+use inferlay_backend_sdk::{DataType, TensorSpec};
 
 /// An input of the model that is computed from the requests of a batch: `batch_input` of a config.
 ///
@@ -29,6 +29,19 @@ pub struct BatchInput {
     pub data_type: DataType,
     /// The input of the requests that it is computed from; exactly one.
     pub sources: Vec<String>,
+}
+
+impl BatchInput {
+    /// What the model says of the inputs that it becomes.
+    pub(super) fn specs(&self) -> impl Iterator<Item = TensorSpec> {
+        let rank = if self.kind == BatchInputKind::ItemShape { 2 } else { 1 };
+        self.targets.iter().map(move |name| TensorSpec {
+            name: name.clone(),
+            dtype: self.data_type,
+            dims: Some(vec![-1; rank]),
+            optional: false,
+        })
+    }
 }
 
 /// What a [`BatchInput`] is made of. Every kind counts along the requests of the batch.

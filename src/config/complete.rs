@@ -5,6 +5,7 @@
 //!                           -> check every rule -> ModelConfig, tensors in the model's order
 //! ```
 
+use super::batch_io::{BatchInput, BatchOutput};
 use super::check;
 use super::error::{ConfigErrors, Report, listed, quoted};
 use super::limits;
@@ -51,8 +52,12 @@ impl PartialConfig {
         for (key, stated, specs) in
             [("input", &mut self.inputs, &signature.inputs), ("output", &mut self.outputs, &signature.outputs)]
         {
-            let model = (!is_silent(signature)).then_some(Specs { key, specs, batches: batch > 0 });
-            settle_tensors(stated, key, model, &mut report);
+            let (made, scattered) = (&self.batch_inputs[..], &self.batch_outputs[..]);
+            let model = Specs { key, specs, batches: batch > 0, made, scattered };
+            settle_tensors(stated, key, (!is_silent(signature)).then_some(model), &mut report);
+        }
+        if !is_silent(signature) {
+            settle_batch_inputs(&self.batch_inputs, &signature.inputs, &mut report);
         }
         check::settled(&self, &mut report);
         let config = self.finished(name, backend, signature);
@@ -67,7 +72,8 @@ impl PartialConfig {
     pub(crate) fn check_alone(&self, name: &str) -> Result<(), ConfigErrors> {
         let signature = self.signature();
         let states = |stated: &[PartialTensor], specs: &[TensorSpec]| {
-            !stated.is_empty() && stated.len() == specs.len() && specs.iter().all(|spec| spec.dims.is_some())
+            let is_there = |tensor: &PartialTensor| specs.iter().any(|spec| spec.name == tensor.name);
+            !stated.is_empty() && stated.iter().all(is_there) && specs.iter().all(|spec| spec.dims.is_some())
         };
         let is_whole = states(&self.inputs, &signature.inputs) && states(&self.outputs, &signature.outputs);
         if let (Some(backend), Some(_), true) = (&self.backend, self.max_batch_size, is_whole) {
@@ -111,7 +117,8 @@ impl PartialConfig {
     /// Whether the config states the dims of an input or output with the batch among them.
     fn counts_batch(&self, signature: &Signature) -> bool {
         let counts = |stated: &[PartialTensor], specs: &[TensorSpec]| {
-            stated.iter().any(|tensor| {
+            let by_rows = |tensor: &&PartialTensor| !tensor.allow_ragged_batch && !self.is_scattered(&tensor.name);
+            stated.iter().filter(by_rows).any(|tensor| {
                 let spec = specs.iter().find(|spec| spec.name == tensor.name);
                 let rank = spec.and_then(|spec| spec.dims.as_ref()).map(Vec::len);
                 rank.is_some() && rank == tensor.reshape.as_ref().or(tensor.dims.as_ref()).map(Vec::len)
@@ -175,9 +182,21 @@ struct Specs<'a> {
     specs: &'a [TensorSpec],
     /// Whether the first dim is the batch, which the config leaves out.
     batches: bool,
+    /// Its inputs that the batch makes.
+    made: &'a [BatchInput],
+    /// Its outputs that are not handed out by rows.
+    scattered: &'a [BatchOutput],
 }
 
 impl Specs<'_> {
+    fn is_made(&self, input: &str) -> bool {
+        self.key == "input" && self.made.iter().any(|batch| batch.targets.iter().any(|target| target == input))
+    }
+
+    fn is_scattered(&self, output: &str) -> bool {
+        self.key == "output" && self.scattered.iter().any(|batch| batch.targets.iter().any(|target| target == output))
+    }
+
     /// The dims as the config would state them.
     fn dims<'a>(&self, spec: &'a TensorSpec) -> Option<&'a [i64]> {
         spec.dims.as_deref().map(|dims| dims.get(usize::from(self.batches)..).unwrap_or(&[]))
@@ -201,7 +220,8 @@ fn settle_tensors(stated: &mut Vec<PartialTensor>, key: &'static str, model: Opt
         // An output that the config does not name is not served; an input must be given whether it is named or not.
         let missing = model.specs.iter().filter(|spec| !stated.iter().any(|tensor| tensor.name == spec.name));
         if none_stated || key == "input" {
-            let missing: Vec<_> = missing.map(|spec| completed(spec, model)).collect();
+            let missing: Vec<_> =
+                missing.filter(|spec| !model.is_made(&spec.name)).map(|spec| completed(spec, model)).collect();
             stated.extend(missing);
         }
     }
@@ -227,7 +247,7 @@ fn completed(spec: &TensorSpec, model: Specs<'_>) -> PartialTensor {
 
 fn settle_tensor(tensor: &mut PartialTensor, model: Specs<'_>, path: &Path, report: &mut Report) {
     let Some(spec) = model.specs.iter().find(|spec| spec.name == tensor.name) else {
-        unknown(&tensor.name, model, path, report);
+        unknown(&tensor.name, (model.key, model.specs), &path.key("name"), report);
         // Whatever else is missing follows from the wrong name.
         tensor.data_type.get_or_insert(inferlay_backend_sdk::DataType::Fp32);
         tensor.dims.get_or_insert_default();
@@ -239,6 +259,13 @@ fn settle_tensor(tensor: &mut PartialTensor, model: Specs<'_>, path: &Path, repo
     }
     if *tensor.optional.get_or_insert(spec.optional) && !spec.optional {
         report.on(&path.key("optional"), "found true, expected false: the model cannot do without it");
+    }
+    if tensor.allow_ragged_batch {
+        return settle_ragged(spec, &path.key("allow_ragged_batch"), report);
+    }
+    // Its dims are those of each part; the model's are those of all.
+    if model.is_scattered(&spec.name) {
+        return;
     }
     let Some(own) = model.dims(spec) else { return };
     // The dims are those of requests; what the model knows is what they are reshaped to.
@@ -268,11 +295,35 @@ fn fits(stated: &[i64], own: &[i64]) -> bool {
     stated.len() == own.len() && stated.iter().zip(own).all(agree)
 }
 
-fn unknown(name: &str, model: Specs<'_>, path: &Path, report: &mut Report) {
-    let names = || model.specs.iter().map(|spec| spec.name.as_str());
+/// A ragged input is for the model one dim, of all requests.
+fn settle_ragged(spec: &TensorSpec, path: &Path, report: &mut Report) {
+    if let Some(own) = spec.dims.as_ref().filter(|own| own.len() != 1) {
+        report.on(path, format_args!("found true, expected false: the model's own dims are {own:?}, not one"));
+    }
+}
+
+/// What the batch makes must be inputs of the model.
+fn settle_batch_inputs(made: &[BatchInput], specs: &[TensorSpec], report: &mut Report) {
+    for (index, batch) in made.iter().enumerate() {
+        let path = Path::root("batch_input").index(index);
+        for (at, target) in batch.targets.iter().enumerate() {
+            match specs.iter().find(|spec| spec.name == *target) {
+                None => unknown(target, ("input", specs), &path.key("target_name").index(at), report),
+                Some(spec) if spec.dtype != batch.data_type => {
+                    let message = format_args!("found {}, expected {}, the model's own", batch.data_type, spec.dtype);
+                    report.on(&path.key("data_type"), message);
+                }
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+fn unknown(name: &str, (key, specs): (&str, &[TensorSpec]), path: &Path, report: &mut Report) {
+    let names = || specs.iter().map(|spec| spec.name.as_str());
     let near = nearest(name, names()).map(|near| format!("; did you mean '{}'?", quoted(near))).unwrap_or_default();
-    let (name, key, known) = (quoted(name), model.key, listed(names()));
-    report.on(&path.key("name"), format_args!("found '{name}', expected an {key} of the model: {known}{near}"));
+    let (name, known) = (quoted(name), listed(names()));
+    report.on(path, format_args!("found '{name}', expected an {key} of the model: {known}{near}"));
 }
 
 /// The tensors in the model's order; those that it does not name come last, in the order of the config.

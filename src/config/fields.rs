@@ -14,10 +14,8 @@ pub(super) static CONFIG: Message = message(&[
     field("max_batch_size", whole(&limits::BATCH_SIZE), "The largest batch; 0 for a model that does not batch."),
     field("input", Kind::Message(&INPUT), "The inputs.").list(),
     field("output", Kind::Message(&OUTPUT), "The outputs that are served.").list(),
-    field("batch_input", Kind::Message(&BATCH_INPUT), "Inputs that the batch itself determines.").list().not_yet(),
-    field("batch_output", Kind::Message(&BATCH_OUTPUT), "Outputs that are scattered by the shape of an input.")
-        .list()
-        .not_yet(),
+    field("batch_input", Kind::Message(&BATCH_INPUT), "Inputs that the batch itself determines.").list(),
+    field("batch_output", Kind::Message(&BATCH_OUTPUT), "Outputs that are scattered by the shape of an input.").list(),
     field("optimization", Kind::Message(&OPTIMIZATION), "How the framework optimizes and places the model.").backend(),
     field("dynamic_batching", Kind::Message(&DYNAMIC_BATCHING), "How requests are batched together."),
     field("sequence_batching", Kind::Message(&SEQUENCE_BATCHING), "How requests of one sequence are kept together.")
@@ -34,7 +32,7 @@ pub(super) static CONFIG: Message = message(&[
     field("model_repository_agents", Kind::Message(&AGENTS), "Programs that prepare the model's files.").backend(),
     field("response_cache", Kind::Message(&RESPONSE_CACHE), "Whether equal requests are answered from memory.")
         .not_yet(),
-    field("model_metrics", Kind::Message(&METRICS), "How metrics of the model are gathered.").not_yet(),
+    field("model_metrics", Kind::Message(&METRICS), "How metrics of the model are gathered."),
     field("caller_runs", Choice(&["never", "own_request", "batch"]), "What threads that wait for an answer execute.")
         .own(),
     field("default_queue_policy", Kind::Message(&QUEUE_POLICY), "The queue of a model without dynamic batching.").own(),
@@ -77,7 +75,7 @@ pub(super) static INPUT: Message = message(&[
     TENSOR_DIMS,
     RESHAPE,
     SHAPE_TENSOR,
-    field("allow_ragged_batch", Flag, "Whether requests of different shapes may share a batch.").not_yet(),
+    field("allow_ragged_batch", Flag, "Whether requests of different shapes may share a batch."),
     field("optional", Flag, "Whether a request may leave it out."),
     NON_LINEAR,
 ]);
@@ -87,7 +85,7 @@ pub(super) static OUTPUT: Message = message(&[
     TENSOR_TYPE,
     TENSOR_DIMS,
     RESHAPE,
-    field("label_filename", File, "The file beside the versions that names the classes, one on each line.").not_yet(),
+    field("label_filename", File, "The file beside the versions that names the classes, one on each line."),
     SHAPE_TENSOR,
     NON_LINEAR,
 ]);
@@ -96,7 +94,7 @@ const TENSOR_TYPE: Field = field("data_type", DataType, "The type of its element
 const TENSOR_DIMS: Field =
     field("dims", DIM, "Its dims, -1 for one that varies; without the batch if the model batches.").list();
 const RESHAPE: Field =
-    field("reshape", Kind::Message(&SHAPE), "The dims by which the backend knows it, where they differ.").not_yet();
+    field("reshape", Kind::Message(&SHAPE), "The dims by which the backend knows it, where they differ.");
 const SHAPE_TENSOR: Field = field("is_shape_tensor", Flag, "Whether TensorRT takes it as a shape.").backend();
 const NON_LINEAR: Field =
     field("is_non_linear_format_io", Flag, "Whether TensorRT takes it in a layout of its own.").backend();
@@ -125,7 +123,7 @@ pub(super) static INSTANCE_GROUP: Message = message(&[
         .list()
         .backend(),
     field("profile", Text, "The optimization profiles of TensorRT.").list().backend(),
-    field("passive", Flag, "Whether its instances are given no requests.").not_yet(),
+    field("passive", Flag, "Whether its instances are made and given no requests."),
     field("host_policy", Text, "The name of the policy of the host.").backend(),
 ]);
 static RATE_LIMITER: Message = message(&[

@@ -43,9 +43,9 @@ pub struct ModelConfig {
     pub inputs: Vec<TensorConfig>,
     /// The outputs that are served, in the model's own order where the model names them.
     pub outputs: Vec<TensorConfig>,
-    /// The inputs of the model that each batch determines; not served yet.
+    /// The inputs of the model that each batch determines.
     pub batch_inputs: Vec<BatchInput>,
-    /// The outputs that are handed out by the shape of an input; not served yet.
+    /// The outputs that are handed out by the shape of an input.
     pub batch_outputs: Vec<BatchOutput>,
     /// Which instances execute; never empty.
     pub instance_groups: Vec<InstanceGroup>,
@@ -112,11 +112,11 @@ pub struct TensorConfig {
     pub dims: Vec<i64>,
     /// Whether a request may leave it out.
     pub optional: bool,
-    /// The dims by which the backend knows it, where they differ; not served yet.
+    /// The dims by which the backend knows it, where they differ.
     pub reshape: Option<Vec<i64>>,
-    /// Whether requests of different shapes may share a batch; not served yet.
+    /// Whether requests of different shapes may share a batch: the model gets the elements of all as one dim.
     pub allow_ragged_batch: bool,
-    /// The file in the model's folder that names the classes of an output, one on each line; not served yet.
+    /// The file in the model's folder that names the classes of an output, one on each line.
     pub label_filename: Option<String>,
     /// What the engine does not act upon: checked, with Triton's keys, for backends to read.
     pub carried: serde_json::Map<String, serde_json::Value>,
@@ -164,7 +164,7 @@ pub struct InstanceGroup {
     pub count: usize,
     /// On which GPUs; empty: on any.
     pub gpus: Vec<u32>,
-    /// Whether its instances are given no requests; not served yet.
+    /// Whether its instances are made and given no requests.
     pub is_passive: bool,
     /// What the engine does not act upon: checked, with Triton's keys, for backends to read.
     pub carried: serde_json::Map<String, serde_json::Value>,
@@ -533,6 +533,11 @@ impl ModelConfig {
     pub fn response_credit_max(mut self, responses: usize) -> Self {
         self.response_credit_max = responses;
         self
+    }
+
+    /// How many instances are given requests.
+    pub(crate) fn active_len(&self) -> usize {
+        self.instance_groups.iter().filter(|group| !group.is_passive).map(|group| group.count).sum()
     }
 
     /// Holds a config that was made or changed in code to the rules that a file must keep.

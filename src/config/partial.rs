@@ -160,7 +160,11 @@ impl PartialConfig {
     pub fn signature(&self) -> Signature {
         let batches = self.max_batch_size.is_some_and(|size| size > 0);
         let specs = |tensors: &[PartialTensor]| tensors.iter().filter_map(|tensor| tensor.spec(batches)).collect();
-        Signature { inputs: specs(&self.inputs), outputs: specs(&self.outputs), batches }
+        let mut signature = Signature { inputs: specs(&self.inputs), outputs: specs(&self.outputs), batches };
+        signature.inputs.extend(self.batch_inputs.iter().flat_map(BatchInput::specs));
+        let scattered = signature.outputs.iter_mut().filter(|spec| self.is_scattered(&spec.name));
+        scattered.for_each(|spec| spec.dims = Some(vec![-1]));
+        signature
     }
 
     /// What the file asks for that is not served yet, each with its place, in the order of the file; and, in the text
@@ -194,6 +198,11 @@ impl PartialConfig {
         if self.warnings.is_empty() { Ok(self) } else { Err(ConfigErrors::of(self.warnings)) }
     }
 
+    /// Whether an output is handed out by the shape of an input.
+    pub(super) fn is_scattered(&self, output: &str) -> bool {
+        self.batch_outputs.iter().any(|batch| batch.targets.iter().any(|target| target == output))
+    }
+
     /// A report that knows the places of this config.
     pub(super) fn report(&self, name: &str) -> Report {
         match &self.origin {
@@ -206,10 +215,12 @@ impl PartialConfig {
 impl PartialTensor {
     fn spec(&self, batches: bool) -> Option<TensorSpec> {
         let batch: &[i64] = if batches { &[-1] } else { &[] };
+        let dims = || self.reshape.as_ref().or(self.dims.as_ref()).map(|dims| [batch, dims].concat());
         Some(TensorSpec {
             name: self.name.clone(),
             dtype: self.data_type?,
-            dims: self.reshape.as_ref().or(self.dims.as_ref()).map(|dims| [batch, dims].concat()),
+            // Those of all requests are one after the other.
+            dims: if self.allow_ragged_batch { Some(vec![-1]) } else { dims() },
             optional: self.optional.unwrap_or(false),
         })
     }

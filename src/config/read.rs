@@ -195,6 +195,11 @@ impl<'a> Cursor<'a> {
         None
     }
 
+    /// Warns of what is there.
+    pub(super) fn warn(&self, message: impl Display, report: &mut Report) {
+        report.warn(self.node.at, format!("{}: {message}", self.path));
+    }
+
     fn map_entries(&self, report: &mut Report) -> &'a [(super::tree::Key, Node)] {
         match &self.node.value {
             Value::Map(entries) => entries,

@@ -5,6 +5,7 @@
 
 use super::request::Request;
 use super::spec::{LaneSpec, Port, bit};
+use crate::backend::joint::Join;
 use inferlay_backend_sdk::{Error, Tensor};
 use smallvec::SmallVec;
 use std::hash::{BuildHasher, RandomState};
@@ -92,9 +93,10 @@ fn check_inputs(request: &Request<'_>, spec: &LaneSpec) -> Result<(SmallVec<[usi
 fn check_input(port: &Port, tensor: &Tensor, spec: &LaneSpec) -> Result<(), Error> {
     let place = || format!("{}: input '{}'", spec.place(), port.name);
     if tensor.dtype() != port.dtype {
+        refuse_told(port, spec)?;
         return Err(Error::invalid_arg(format!("{}: found {}, expected {}", place(), tensor.dtype(), port.dtype)));
     }
-    let Some(dims) = &port.dims else { return Ok(()) };
+    let Some(dims) = &port.dims else { return refuse_told(port, spec) };
     let found = tensor.shape();
     let rest = if spec.batches() { found.get(1..) } else { Some(&found[..]) };
     if rest.is_some_and(|rest| LaneSpec::fits(dims, rest)) {
@@ -102,6 +104,15 @@ fn check_input(port: &Port, tensor: &Tensor, spec: &LaneSpec) -> Result<(), Erro
     }
     let batch = if spec.batches() { "[batch]+" } else { "" };
     Err(Error::invalid_arg(format!("{}: found shape {found}, expected {batch}{dims:?}", place())))
+}
+
+/// Refuses an input that the batch makes; such a one has no dims to be checked against.
+fn refuse_told(port: &Port, spec: &LaneSpec) -> Result<(), Error> {
+    if port.join.is_of_requests() {
+        return Ok(());
+    }
+    let place = format!("{}: input '{}'", spec.place(), port.name);
+    Err(Error::invalid_arg(format!("{place}: found it in a request, expected the batch to make it (batch_input)")))
 }
 
 fn check_rows(request: &Request<'_>, spec: &LaneSpec) -> Result<usize, Error> {
@@ -133,7 +144,8 @@ fn find(ports: &[Port], name: &str, noun: &str, spec: &LaneSpec) -> Result<usize
     if let Some(index) = ports.iter().position(|port| port.name == name) {
         return Ok(index);
     }
-    let known: Vec<_> = ports.iter().map(|port| port.name.as_str()).collect();
+    let known = ports.iter().filter(|port| port.join.is_of_requests());
+    let known: Vec<_> = known.map(|port| port.name.as_str()).collect();
     Err(Error::not_found(format!("{}: {noun} '{name}' not found; known: {}", spec.place(), known.join(", "))))
 }
 
@@ -153,16 +165,18 @@ fn level(priority: u32, spec: &LaneSpec) -> Result<usize, Error> {
 /// Requests batch together only when their keys agree: a keyed hash of which inputs are there and of every dim that the
 /// spec leaves open.
 fn key(request: &Request<'_>, spec: &LaneSpec, order: &[usize]) -> u64 {
-    let is_open = |port: &Port| port.is_optional || port.dims.as_ref().is_none_or(|dims| dims.contains(&-1));
-    if !spec.batches() || !spec.inputs.iter().any(is_open) {
+    if !spec.batches() || !spec.inputs.iter().any(Port::is_open) {
         return 0;
     }
     static SEED: OnceLock<RandomState> = OnceLock::new();
     let mut hash = 0u64;
     for ((_, input), index) in request.inputs.iter().zip(order) {
         let dims = input.tensor().and_then(|tensor| tensor.shape().get(1..)).unwrap_or_default();
+        let rank = dims.len();
+        // Of a ragged one only the number of dims must agree.
+        let dims = if spec.inputs[*index].join == Join::Flat { &[] } else { dims };
         // The order in which the inputs were given must not matter.
-        hash = hash.wrapping_add(SEED.get_or_init(RandomState::new).hash_one((index, dims)));
+        hash = hash.wrapping_add(SEED.get_or_init(RandomState::new).hash_one((index, rank, dims)));
     }
     hash
 }
@@ -176,7 +190,17 @@ pub(super) mod tests {
     use inferlay_backend_sdk::DataType;
 
     fn port(name: &str, dtype: DataType, dims: &[i64]) -> Port {
-        Port { name: name.into(), dtype, dims: Some(dims.to_vec()), is_optional: name == "hint", is_offered: true }
+        Port {
+            name: name.into(),
+            dtype,
+            dims: Some(dims.to_vec()),
+            backend_dims: Some(dims.to_vec()),
+            join: Default::default(),
+            scatter: None,
+            is_optional: name == "hint",
+            is_offered: true,
+            labels: None,
+        }
     }
 
     pub(in super::super) fn spec(rows_max: usize) -> LaneSpec {
@@ -189,6 +213,7 @@ pub(super) mod tests {
                 port("hint", DataType::Bool, &[1]),
             ],
             outputs: vec![port("a", DataType::Fp32, &[2]), port("b", DataType::Fp32, &[2])],
+            shaping: Default::default(),
             rows_max,
             policy: Policy::default(),
             queued_max: 8,
@@ -200,7 +225,9 @@ pub(super) mod tests {
             is_thread_bound: false,
             is_ordered: false,
             credit_max: None,
+            is_passive: false,
             metric_tags: Default::default(),
+            layout: Default::default(),
         }
     }
 

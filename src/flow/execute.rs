@@ -82,6 +82,9 @@ fn fill(lane: &Lane, seats: &mut [Seat], bench: &mut Bench, record: &mut Record)
     let mut first = 0;
     for seat in seats {
         let rows = seat.ask.rows;
+        if lane.spec.shaping.scatters {
+            bench.turn_to(seat, &lane.spec);
+        }
         match seat.failure() {
             Some(error) => seat.win(|reply| reply.error = Some(error)),
             None => seat.fill(lane, bench, Rows { first, rows }, record),

@@ -5,14 +5,15 @@
 
 use super::instance::InFlight;
 use super::lane::Lane;
-use super::seat::{Fate, Seat};
+use super::seat::{Fate, Rows, Seat};
 use super::spec::{LaneSpec, bit};
 use super::taken::{self, Flight};
+use crate::backend::joint::{self, Join};
 use crate::memory::{Target, WriteOnce};
 use crate::observe::Record;
 use crate::tensor::gather;
 use inferlay_backend_sdk::{
-    Batch, Error, ErrorKind, Placement, Request, RequestInfo, Shape, Tensor, TensorMut, TensorRef,
+    Batch, DataType, Error, ErrorKind, Placement, Request, RequestInfo, Shape, Tensor, TensorMut, TensorRef,
 };
 use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
@@ -34,6 +35,8 @@ pub(super) struct Execution<'a> {
 pub(super) struct Bench {
     inputs: Vec<OnceCell<Tensor>>,
     outputs: Vec<Output>,
+    /// The shapes of inputs that are one dim for the backend, of a request that is alone.
+    flat: Vec<OnceCell<Shape>>,
 }
 
 /// One output: handed over, or written in place with its shape.
@@ -42,6 +45,8 @@ struct Output {
     handed: OnceCell<Tensor>,
     written: WriteOnce,
     shape: OnceCell<Shape>,
+    /// Of one that is not handed out by rows: which elements the seat gets whose turn it is.
+    span: Cell<Option<Rows>>,
 }
 
 impl Bench {
@@ -49,6 +54,9 @@ impl Bench {
     pub(super) fn prepare(&mut self, spec: &LaneSpec) {
         self.inputs.resize_with(spec.inputs.len(), OnceCell::new);
         self.outputs.resize_with(spec.outputs.len(), Output::default);
+        if spec.shaping.joins {
+            self.flat.resize_with(spec.inputs.len(), OnceCell::new);
+        }
     }
 
     /// Turns what was written in place into tensors.
@@ -61,7 +69,45 @@ impl Bench {
                 output.handed = OnceCell::from(Tensor::new(port.dtype, shape, buffer)?);
             }
         }
+        if spec.shaping.outputs { self.turn_outward(spec) } else { Ok(()) }
+    }
+
+    /// Gives outputs the dims that clients know, or one dim where each seat gets its own part of the elements.
+    #[cold]
+    #[inline(never)]
+    fn turn_outward(&mut self, spec: &LaneSpec) -> Result<(), Error> {
+        for (index, output) in self.outputs.iter_mut().enumerate() {
+            // The bench served other lanes before.
+            output.span.set(None);
+            let Some(tensor) = output.handed.take() else { continue };
+            let turned = match spec.scatter(index) {
+                None => spec.outward(index, tensor)?,
+                Some(_) => {
+                    output.span.set(Some(Rows { first: 0, rows: 0 }));
+                    let elements = tensor.shape().elements().unwrap_or(0);
+                    tensor.reshaped([elements])?
+                }
+            };
+            output.handed = OnceCell::from(turned);
+        }
         Ok(())
+    }
+
+    /// It is the turn of the next seat.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn turn_to(&self, seat: &Seat, spec: &LaneSpec) {
+        for (index, output) in self.outputs.iter().enumerate() {
+            let Some((scatter, span)) = spec.scatter(index).zip(output.span.get()) else { continue };
+            // That every seat has a part was found out when the output came.
+            let rows = seat.part_shape(scatter).ok().and_then(|shape| shape.elements()).unwrap_or(0);
+            output.span.set(Some(Rows { first: span.first + span.rows, rows }));
+        }
+    }
+
+    /// Which elements of an output the seat gets whose turn it is, if not by rows.
+    pub(super) fn span(&self, index: usize) -> Option<Rows> {
+        self.outputs[index].span.get()
     }
 
     /// The outputs of a finished batch, by index.
@@ -78,6 +124,9 @@ impl Bench {
     pub(super) fn clear(&mut self) {
         for input in &mut self.inputs {
             input.take();
+        }
+        for shape in &mut self.flat {
+            shape.take();
         }
         for output in &mut self.outputs {
             output.handed.take();
@@ -120,13 +169,66 @@ impl<'a> Execution<'a> {
         }
     }
 
+    /// The input of a request that is alone, over its own memory, though it may be one dim.
+    #[cold]
+    #[inline(never)]
+    fn own(&self, seat: &'a Seat, index: usize) -> Result<TensorRef<'a>, Error> {
+        let tensor = seat.input_tensor(index)?.view();
+        if self.spec().inputs[index].join == Join::Rows {
+            return Ok(tensor);
+        }
+        let elements = tensor.shape().elements().unwrap_or(0);
+        tensor.reshaped(self.bench.flat[index].get_or_init(|| Shape::from([elements])))
+    }
+
+    #[inline]
+    fn check_output(&self, index: usize, dtype: Option<DataType>, shape: &Shape) -> Result<(), Error> {
+        match self.spec().shaping.scatters {
+            false => self.spec().check_output(index, dtype, shape, self.rows),
+            true => self.check_scattered(index, dtype, shape),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn check_scattered(&self, index: usize, dtype: Option<DataType>, shape: &Shape) -> Result<(), Error> {
+        let spec = self.spec();
+        let Some(scatter) = spec.scatter(index) else { return spec.check_output(index, dtype, shape, self.rows) };
+        let port = &spec.outputs[index];
+        if let Some(dtype) = dtype.filter(|dtype| *dtype != port.dtype) {
+            return Err(spec.wrong_output(port, &dtype, &port.dtype));
+        }
+        let mut expected = Some(0usize);
+        for seat in self.seats {
+            let part = seat.part_shape(scatter).map_err(|error| error.at(format_args!("output '{}'", port.name)))?;
+            expected = part.elements().and_then(|part| expected?.checked_add(part));
+        }
+        match expected {
+            Some(expected) if shape.elements() == Some(expected) => Ok(()),
+            Some(expected) => {
+                let expected = format_args!("{expected} elements, as the requests have");
+                Err(spec.wrong_output(port, &format_args!("shape {shape}"), &expected))
+            }
+            None => Err(spec.wrong_output(port, &"parts whose number of elements overflows", &"fewer")),
+        }
+    }
+
     fn gather(&self, index: usize) -> Result<Tensor, Error> {
         let clock = &self.lane.services.clock;
         let begun = clock.now();
-        let parts = || self.seats.iter().map(|seat| seat.input_tensor(index));
-        let tensor = gather::gather(parts, self.rows, &self.lane.services.blocks)
-            .map_err(|error| error.at(format_args!("input '{}'", self.spec().inputs[index].name)))?;
-        self.bytes_copied.set(self.bytes_copied.get() + tensor.data().len());
+        let (port, blocks) = (&self.spec().inputs[index], &self.lane.services.blocks);
+        let parts = |index| self.seats.iter().map(move |seat| seat.input_tensor(index));
+        let tensor = match port.join {
+            Join::Rows => gather::gather(|| parts(index), self.rows, blocks),
+            Join::Flat => gather::flat(|| parts(index), blocks),
+            Join::Told { kind, source } => {
+                joint::told(kind, port.dtype, || parts(source).map(|part| part.map(Tensor::shape)), blocks)
+            }
+        };
+        let tensor = tensor.map_err(|error| error.at(format_args!("input '{}'", port.name)))?;
+        if port.join.is_of_requests() {
+            self.bytes_copied.set(self.bytes_copied.get() + tensor.data().len());
+        }
         self.gather_time.set(self.gather_time.get() + clock.now().saturating_sub(begun));
         Ok(tensor)
     }
@@ -175,7 +277,11 @@ impl Batch for Execution<'_> {
             )));
         };
         if let Some(seat) = self.alone() {
-            return seat.input_tensor(index).map(Tensor::view);
+            match self.spec().shaping.joins {
+                false => return seat.input_tensor(index).map(Tensor::view),
+                true if self.spec().inputs[index].join.is_of_requests() => return self.own(seat, index),
+                true => {}
+            }
         }
         if let Some(tensor) = cell.get() {
             return Ok(tensor.view());
@@ -189,7 +295,7 @@ impl Batch for Execution<'_> {
     }
 
     fn output_buffer(&self, index: usize, shape: Shape) -> Result<TensorMut<'_>, Error> {
-        self.spec().check_output(index, None, &shape, self.rows)?;
+        self.check_output(index, None, &shape)?;
         let dtype = self.spec().outputs[index].dtype;
         let Some(size) = dtype.size() else {
             return Err(Error::fixed(ErrorKind::Unsupported, "an output of BYTES cannot be written in place"));
@@ -210,7 +316,7 @@ impl Batch for Execution<'_> {
     }
 
     fn output(&self, index: usize, tensor: Tensor) -> Result<(), Error> {
-        self.spec().check_output(index, Some(tensor.dtype()), tensor.shape(), self.rows)?;
+        self.check_output(index, Some(tensor.dtype()), tensor.shape())?;
         let output = &self.bench.outputs[index];
         if output.written.is_set() || output.handed.set(tensor).is_err() {
             return Err(twice(self.spec(), index));

@@ -25,6 +25,8 @@ pub(crate) struct InstanceCell {
     pub(super) own_thread: Option<OwnThread>,
     /// Batches whose requests the backend has taken and not yet answered.
     pub(super) in_flight: Arc<InFlight>,
+    /// Whether it is there, and given no requests.
+    is_passive: bool,
 }
 
 impl InstanceCell {
@@ -37,7 +39,19 @@ impl InstanceCell {
         let in_flight_max = instance.batches_in_flight_max().max(1);
         let own_thread = is_thread_bound.then(OwnThread::default);
         let in_flight = Arc::new(InFlight { max: in_flight_max, state: Mutex::new(Flights::default()) });
-        Box::new(InstanceCell { instance, _model: model, index, serial: 0, departed: 0, own_thread, in_flight })
+        let (serial, departed, is_passive) = (0, 0, false);
+        Box::new(InstanceCell { instance, _model: model, index, serial, departed, own_thread, in_flight, is_passive })
+    }
+
+    /// The same, given no requests if `is_passive`.
+    pub(crate) fn passive(mut self: Box<Self>, is_passive: bool) -> Box<Self> {
+        self.is_passive = is_passive;
+        self
+    }
+
+    /// Whether it is given no requests.
+    pub(crate) fn is_passive(&self) -> bool {
+        self.is_passive
     }
 }
 
@@ -46,6 +60,8 @@ impl InstanceCell {
 #[allow(clippy::vec_box, reason = "a cell changes hands with every batch; as a box it is one word")]
 pub(super) struct Instances {
     free: Vec<Box<InstanceCell>>,
+    /// Those that are given no requests; nobody counts them.
+    passive: Vec<Box<InstanceCell>>,
     busy: Vec<Busy>,
     time: BusyTime,
     /// How many there are, free and busy.
@@ -123,7 +139,27 @@ impl Instances {
     #[allow(clippy::vec_box, reason = "as they are kept")]
     pub(super) fn leave_all(&mut self) -> Vec<Box<InstanceCell>> {
         self.count -= self.free.len();
-        std::mem::take(&mut self.free)
+        self.take_all()
+    }
+
+    /// One that is given no requests. Given back, to be dropped outside of the lock, when the lane has stopped for good.
+    pub(super) fn join_passive(&mut self, cell: Box<InstanceCell>) -> Option<Box<InstanceCell>> {
+        if self.is_retired {
+            return Some(cell);
+        }
+        // Its index is its own.
+        if self.busy.len() <= cell.index {
+            self.busy.resize_with(cell.index + 1, Busy::default);
+        }
+        self.passive.push(cell);
+        None
+    }
+
+    #[allow(clippy::vec_box, reason = "as they are kept")]
+    fn take_all(&mut self) -> Vec<Box<InstanceCell>> {
+        let mut cells = std::mem::take(&mut self.free);
+        cells.append(&mut self.passive);
+        cells
     }
 
     /// So many of those that are busy leave for good when they are back.
@@ -205,7 +241,7 @@ impl Instances {
     #[allow(clippy::vec_box, reason = "as they are kept")]
     pub(super) fn retire(&mut self) -> Vec<Box<InstanceCell>> {
         self.is_retired = true;
-        std::mem::take(&mut self.free)
+        self.take_all()
     }
 }
 

@@ -36,6 +36,8 @@ const QUEUE_FULL: Error = Error::fixed(ErrorKind::ResourceExhausted, "the model'
 const STOPPING: Error = Error::fixed(ErrorKind::Unavailable, "the model no longer takes requests");
 const STUCK: Error =
     Error::fixed(ErrorKind::Unavailable, "the model does not serve: an execution passed execution_timeout");
+const PASSIVE: Error =
+    Error::fixed(ErrorKind::Unavailable, "the model does not serve: all of its instance groups are passive");
 const LATE: Error = Error::fixed(ErrorKind::Timeout, "the deadline passed before the request was submitted");
 
 /// The queue and policy of one model version.
@@ -148,7 +150,7 @@ impl Lane {
         let core = Core {
             room: room(&spec),
             instances: Instances::default(),
-            tally: Tally::new(spec.rows_max),
+            tally: Tally::new(spec.rows_max, &spec.layout),
             saturation: Saturation::new(services.clock.now()),
         };
         let lane = Arc::new(Lane {
@@ -182,6 +184,10 @@ impl Lane {
 
     /// A free instance joins. Whoever waits already is served.
     pub(crate) fn add_instance(self: &Arc<Self>, cell: Box<InstanceCell>) {
+        if cell.is_passive() {
+            let late = self.core.lock().instances.join_passive(cell);
+            return drop(late);
+        }
         let late = self.core.lock().instances.join(cell);
         if late.is_some() {
             return drop(late);
@@ -319,6 +325,7 @@ impl Lane {
             }
             // Not counted: another version may take it.
             Refusal::Stopping if self.is_stuck() => STUCK,
+            Refusal::Stopping if self.spec.is_passive => PASSIVE,
             Refusal::Stopping => STOPPING,
         }
     }
@@ -447,6 +454,7 @@ impl Lane {
             rows_max: self.spec.rows_max,
             is_decoupled: self.spec.credit_max.is_some(),
             load_ns: self.load_ns(),
+            layout: self.spec.layout.clone(),
         }
     }
 

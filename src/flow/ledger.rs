@@ -14,7 +14,7 @@
 //! Any thread reads; whoever drops the last of a lane settles it. The ledger is locked before the cores of its lanes.
 
 use super::lane::Lane;
-use crate::observe::{ModelStatistics, Tally};
+use crate::observe::{Layout, ModelStatistics, Tally};
 use crate::sync::Mutex;
 use std::sync::{Arc, Weak};
 
@@ -45,7 +45,14 @@ pub(super) struct Sums {
 
 impl Default for Sums {
     fn default() -> Self {
-        Sums { tally: Tally::new(0), full: 0, expired: 0, cancelled: 0, other: 0, shadow_dropped: 0, queued: 0 }
+        Self::with(&Layout::default())
+    }
+}
+
+impl Sums {
+    /// Nothing, to be counted by these bounds.
+    fn with(layout: &Layout) -> Self {
+        Sums { tally: Tally::new(0, layout), full: 0, expired: 0, cancelled: 0, other: 0, shadow_dropped: 0, queued: 0 }
     }
 }
 
@@ -67,8 +74,8 @@ impl Ledger {
         self.state.lock().lanes.push(Arc::downgrade(lane));
     }
 
-    fn total(&self) -> Sums {
-        let mut total = Sums::default();
+    fn total(&self, layout: &Layout) -> Sums {
+        let mut total = Sums::with(layout);
         let lanes: Vec<_> = {
             let state = self.state.lock();
             total.add(&state.past);
@@ -87,6 +94,9 @@ impl Ledger {
         let found = state.lanes.iter().position(|known| std::ptr::eq(known.as_ptr(), lane));
         if let Some(found) = found {
             let gone = state.lanes.swap_remove(found);
+            // By the bounds of the lane that went last, as whoever reads next is more like it.
+            let past = std::mem::replace(&mut state.past, Sums::with(&lane.spec.layout));
+            state.past.add(&past);
             state.past.add(&Sums { queued: 0, ..lane.sums() });
             drop(state);
             drop(gone);
@@ -108,7 +118,7 @@ impl Lane {
 
     /// The same, with the sums that it is made of.
     pub(super) fn counted(&self) -> (ModelStatistics, Tally) {
-        let total = self.ledger.total();
+        let total = self.ledger.total(&self.spec.layout);
         let (mut statistics, last) = (total.tally.read(), total.tally.last());
         statistics.last_inference = last.map_or(0, |at| self.services.clock.epoch_ms(at));
         (statistics.name, statistics.version) = (self.spec.model.clone(), self.spec.version);

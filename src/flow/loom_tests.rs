@@ -120,7 +120,17 @@ impl Default for Plan {
 }
 
 fn port(name: &str) -> Port {
-    Port { name: name.into(), dtype: DataType::Uint8, dims: Some(vec![1]), is_optional: false, is_offered: true }
+    Port {
+        name: name.into(),
+        dtype: DataType::Uint8,
+        dims: Some(vec![1]),
+        backend_dims: Some(vec![1]),
+        join: Default::default(),
+        scatter: None,
+        is_optional: false,
+        is_offered: true,
+        labels: None,
+    }
 }
 
 impl Plan {
@@ -130,6 +140,7 @@ impl Plan {
             version: 1,
             inputs: vec![port("x")],
             outputs: vec![port("y")],
+            shaping: Default::default(),
             rows_max: self.rows_max,
             policy: Policy { rows_max: self.rows_max, preferred: Vec::new(), delay: self.delay },
             queued_max: 2,
@@ -141,7 +152,9 @@ impl Plan {
             is_thread_bound: false,
             is_ordered: self.is_ordered,
             credit_max: self.credit_max,
+            is_passive: false,
             metric_tags: Default::default(),
+            layout: Default::default(),
         }
     }
 

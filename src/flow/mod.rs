@@ -82,6 +82,7 @@
 mod answer;
 mod batch;
 mod check;
+mod classes;
 mod doze;
 mod execute;
 mod execution;
@@ -117,6 +118,7 @@ mod worker;
 
 pub(crate) use answer::{cancel, outcome};
 pub(crate) use batch::Policy;
+pub use classes::Class;
 pub(crate) use doze::Demand;
 pub(crate) use instance::InstanceCell;
 pub(crate) use lane::{Lane, Manner};
@@ -130,7 +132,7 @@ pub use request::{Refused, Request};
 pub(crate) use response::Answered;
 pub use response::Response;
 pub(crate) use services::{Alarm, Services, Tuning, Unlisted};
-pub(crate) use spec::{CallerRuns, LaneSpec, Port};
+pub(crate) use spec::{CallerRuns, LaneSpec, Port, Shaping};
 pub(crate) use stream::{Delivery, Listener, Stream};
 #[cfg(feature = "capi")]
 pub(crate) use stream::{Listen, Untaken};

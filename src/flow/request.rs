@@ -421,6 +421,9 @@ impl<'a> Request<'a> {
             }
         }
         ask.inputs.resize_with(spec.inputs.len(), || None);
+        if spec.shaping.inputs {
+            ask.inputs.iter_mut().enumerate().for_each(|(index, input)| spec.inward(index, input));
+        }
         // Most requests have none of these, and a look is cheaper than emptying an empty list.
         if !self.into.is_empty() {
             let memory = self.into.drain(..).zip(&checked.into);

@@ -1,5 +1,6 @@
 //! The answer as the caller reads it: named outputs, views of the memory that the backend wrote.
 
+use super::spec::LaneSpec;
 use super::task::HeldReply;
 #[cfg(feature = "capi")]
 use super::task::Written;
@@ -44,6 +45,10 @@ pub struct Response {
 impl Response {
     pub(crate) fn new(reply: HeldReply) -> Self {
         Response { reply }
+    }
+
+    pub(super) fn spec(&self) -> &LaneSpec {
+        &self.reply.item().home().spec
     }
 
     /// The model that answered.

@@ -9,9 +9,10 @@ use super::lane::Lane;
 use super::services::Services;
 use super::spec::{LaneSpec, bit};
 use super::task::{CancelToken, HeldAsk, Reply, Ticket, Written};
+use crate::backend::joint::Scatter;
 use crate::observe::{Record, Timing};
 use crate::tensor::gather;
-use inferlay_backend_sdk::{Error, ParameterValue, Placement, RequestInfo, Tensor, TensorRef};
+use inferlay_backend_sdk::{Error, ParameterValue, Placement, RequestInfo, Shape, Tensor, TensorRef};
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
@@ -127,6 +128,9 @@ impl Seat {
         self.win(|reply| {
             for (index, output) in bench.take_outputs().enumerate() {
                 let tensor = match output {
+                    Some(tensor) if self.wants(index) && lane.spec.shaping.scatters => self
+                        .whole(lane, index, tensor)
+                        .and_then(|tensor| self.hand_out(lane, index, tensor, record, &mut reply.written)),
                     Some(tensor) if self.wants(index) => self.hand_out(lane, index, tensor, record, &mut reply.written),
                     None if self.wants(index) => Err(missing(&lane.spec, index)),
                     _ => Ok(None),
@@ -144,6 +148,7 @@ impl Seat {
             for (index, output) in bench.outputs().enumerate() {
                 let tensor = match output {
                     Some(tensor) if self.wants(index) => {
+                        let rows = if lane.spec.shaping.scatters { bench.span(index).unwrap_or(rows) } else { rows };
                         self.part((lane, index), tensor, rows, record, &mut reply.written)
                     }
                     None if self.wants(index) => Err(missing(&lane.spec, index)),
@@ -169,6 +174,10 @@ impl Seat {
         record: &mut Record,
         written: &mut Vec<Written>,
     ) -> Result<Option<Tensor>, Error> {
+        if let Some(scatter) = lane.spec.scatter(index) {
+            let part = self.scattered((lane, index), tensor, (rows, scatter), record)?;
+            return self.hand_out(lane, index, part, record, written);
+        }
         let Services { blocks, tuning, .. } = &*lane.services;
         let small_max = tuning.small_output_len_max;
         if self.ask.into.iter().any(|(output, _)| *output == index) {
@@ -184,6 +193,39 @@ impl Seat {
         }
         record.bytes_copied += part.data().len();
         gather::copy(&part, blocks).map(Some)
+    }
+
+    /// The shape of this seat's part of an output that is not handed out by rows.
+    pub(super) fn part_shape(&self, scatter: &Scatter) -> Result<Shape, Error> {
+        scatter.shape(self.input_tensor(scatter.source)?.shape())
+    }
+
+    /// An output that is this seat's alone, under the dims that clients know.
+    #[cold]
+    #[inline(never)]
+    fn whole(&self, lane: &Lane, index: usize, tensor: Tensor) -> Result<Tensor, Error> {
+        match lane.spec.scatter(index) {
+            Some(scatter) => lane.spec.outward(index, tensor.reshaped(self.part_shape(scatter)?)?),
+            None => Ok(tensor),
+        }
+    }
+
+    /// This seat's elements of an output of one dim: a copy when they are few bytes, else a view.
+    #[cold]
+    #[inline(never)]
+    fn scattered(
+        &self,
+        (lane, index): (&Lane, usize),
+        tensor: &Tensor,
+        (rows, scatter): (Rows, &Scatter),
+        record: &mut Record,
+    ) -> Result<Tensor, Error> {
+        let mut part = tensor.rows(rows.first, rows.rows)?;
+        if part.data().len() <= lane.services.tuning.small_output_len_max {
+            record.bytes_copied += part.data().len();
+            part = gather::copy(&part, &lane.services.blocks)?;
+        }
+        lane.spec.outward(index, part.reshaped(self.part_shape(scatter)?)?)
     }
 
     /// An output as the request wants it: itself, or `None` when it is in memory of the caller.

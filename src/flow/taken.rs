@@ -241,7 +241,8 @@ impl Answerer {
         outputs.resize_with(spec.outputs.len(), || None);
         for (index, tensor) in sent {
             spec.check_output(index, Some(tensor.dtype()), tensor.shape(), self.rows)?;
-            outputs[index] = Some(tensor).filter(|_| self.wanted & bit(index) != 0);
+            let is_wanted = self.wanted & bit(index) != 0;
+            outputs[index] = Some(spec.outward(index, tensor)?).filter(|_| is_wanted);
         }
         let is_missing = |index: &usize| self.wanted & bit(*index) != 0 && outputs[*index].is_none();
         if let Some(index) = (0..outputs.len()).find(is_missing) {

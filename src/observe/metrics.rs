@@ -6,6 +6,8 @@
 
 use super::exposition::{Distribution, Exposition, Kind, Labels, is_label_name};
 use super::gpu::{self, GpuMetrics};
+use super::histogram::{Histogram, Spread};
+use super::layout::{self, Layout};
 use super::paging::{self, PagingCounts};
 use super::{Cut, Durations, ModelStatistics};
 use std::collections::BTreeMap;
@@ -23,6 +25,8 @@ pub(crate) struct ModelMetrics {
     pub(crate) rows_max: usize,
     pub(crate) is_decoupled: bool,
     pub(crate) load_ns: u64,
+    /// The bounds of its histograms.
+    pub(crate) layout: Layout,
 }
 
 /// The state of a model version.
@@ -132,37 +136,28 @@ const SIMPLE: [Simple; 15] = {
 };
 
 /// One histogram of a model.
-struct Spread {
+struct Shown {
     name: &'static str,
     help: &'static str,
     read: fn(&ModelMetrics) -> Option<Distribution>,
 }
 
-const SPREADS: [Spread; 4] = [
-    Spread {
-        name: "inferlay_request_duration_seconds",
+const SPREADS: [Shown; 4] = [
+    Shown {
+        name: layout::REQUEST,
         help: "Time from submission to answer, of requests that were answered well",
-        read: |of| {
-            let (bounds, count) = of.durations.request.cumulative();
-            Some(Distribution { bounds, count, sum: of.durations.request.seconds() })
-        },
+        read: |of| Some(seconds(&of.durations.request, of.durations.own_request.as_ref())),
     },
-    Spread {
-        name: "inferlay_queue_duration_seconds",
+    Shown {
+        name: layout::QUEUE,
         help: "Time from submission to execution",
-        read: |of| {
-            let (bounds, count) = of.durations.queue.cumulative();
-            Some(Distribution { bounds, count, sum: of.durations.queue.seconds() })
-        },
+        read: |of| Some(seconds(&of.durations.queue, of.durations.own_queue.as_ref())),
     },
-    Spread { name: "inferlay_batch_rows", help: "Rows of the batches that were executed", read: batch_rows },
-    Spread {
-        name: "nv_inference_first_response_histogram_ms",
+    Shown { name: layout::BATCH_ROWS, help: "Rows of the batches that were executed", read: batch_rows },
+    Shown {
+        name: layout::FIRST_RESPONSE,
         help: "Time from submission to the first response, of decoupled models",
-        read: |of| {
-            let (bounds, count) = of.durations.first_response.cumulative();
-            of.is_decoupled.then(|| Distribution { bounds, count, sum: of.durations.first_response.milliseconds() })
-        },
+        read: |of| of.durations.first_response.as_ref().filter(|_| of.is_decoupled).map(distribution),
     },
 ];
 
@@ -204,7 +199,7 @@ impl ServerMetrics {
                 family.sample(&labels.with("reason", reason), count as f64);
             }
         }
-        for Spread { name, help, read } in &SPREADS {
+        for Shown { name, help, read } in &SPREADS {
             let mut family = text.family(name, Kind::Histogram, help);
             for (labels, model) in models() {
                 read(model).iter().for_each(|spread| family.distribution(labels, spread));
@@ -259,12 +254,29 @@ impl ModelMetrics {
     }
 }
 
-/// Batches by their rows, with the powers of two as bounds.
+fn distribution(spread: &Spread) -> Distribution {
+    let (bounds, count) = spread.cumulative();
+    Distribution { bounds, count, sum: spread.sum() }
+}
+
+/// Durations by the bounds that a config chose, else by those of all.
+fn seconds(all: &Histogram, own: Option<&Spread>) -> Distribution {
+    let (bounds, count) = all.cumulative();
+    own.map_or_else(|| Distribution { bounds, count, sum: all.seconds() }, distribution)
+}
+
+/// Batches by their rows, with the powers of two as bounds where a config chose none.
 fn batch_rows(of: &ModelMetrics) -> Option<Distribution> {
     let sizes = &of.statistics.batch_sizes;
     let last = of.rows_max.max(1).next_power_of_two().ilog2();
-    let below = |bound: usize| sizes.range(..=bound).map(|(_, count)| count).sum::<u64>();
-    let bounds = (0..=last).map(|bits| (f64::from(bits).exp2(), below(1 << bits))).collect();
+    let below = |bound: f64| {
+        let sizes = sizes.iter().take_while(|(rows, _)| **rows as f64 <= bound);
+        (bound, sizes.map(|(_, count)| count).sum::<u64>())
+    };
+    let bounds = match of.layout.batch_rows() {
+        Some(own) => own.iter().copied().map(below).collect(),
+        None => (0..=last).map(|bits| below(f64::from(bits).exp2())).collect(),
+    };
     let sum = sizes.iter().map(|(rows, count)| *rows as f64 * *count as f64).sum();
     Some(Distribution { bounds, count: sizes.values().sum(), sum })
 }
@@ -331,13 +343,40 @@ mod tests {
     #[test]
     fn a_decoupled_model_shows_the_time_to_its_first_response() {
         let mut of = ModelMetrics { is_decoupled: true, ..model("words") };
-        of.durations.first_response.add(30_000_000);
+        let mut first = of.layout.first_response();
+        first.add(30_000_000);
+        of.durations.first_response = Some(first);
         let server = ServerMetrics { models: vec![of], ..ServerMetrics::default() };
         let name = "nv_inference_first_response_histogram_ms";
         let lines = [("20", 0), ("100", 1)]
             .map(|(bound, count)| format!("{name}_bucket{{model=\"words\",version=\"3\",le=\"{bound}\"}} {count}"));
         check(&server, &lines.each_ref().map(String::as_str));
         check(&server, &[&format!("{name}_sum{{model=\"words\",version=\"3\"}} 30")]);
+    }
+
+    #[test]
+    fn histograms_have_the_bounds_that_a_config_chose() {
+        let mut of = model("words");
+        for (family, bounds) in
+            [(layout::BATCH_ROWS, &[2.0, 2.5, 4.0][..]), (layout::REQUEST, &[0.5]), ("other", &[1.0])]
+        {
+            of.layout.choose(family, bounds);
+        }
+        of.statistics.batch_sizes = [(1, 5), (3, 2), (6, 1)].into();
+        let mut own = of.layout.request().unwrap();
+        own.add(500_000_000);
+        (of.durations.own_request, of.durations.own_queue) = (Some(own), of.layout.queue());
+        let labels = "model=\"words\",version=\"3\"";
+        let lines = [
+            format!("inferlay_batch_rows_bucket{{{labels},le=\"2.5\"}} 5"),
+            format!("inferlay_batch_rows_bucket{{{labels},le=\"4\"}} 7"),
+            format!("inferlay_request_duration_seconds_bucket{{{labels},le=\"0.5\"}} 1"),
+            format!("inferlay_request_duration_seconds_sum{{{labels}}} 0.5"),
+            format!("inferlay_queue_duration_seconds_bucket{{{labels},le=\"0.000004096\"}} 0"),
+        ];
+        let server = ServerMetrics { models: vec![of], ..ServerMetrics::default() };
+        check(&server, &lines.each_ref().map(String::as_str));
+        assert_eq!(text(&server).matches("inferlay_request_duration_seconds_bucket").count(), 2);
     }
 
     #[test]

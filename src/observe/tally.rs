@@ -3,7 +3,8 @@
 //! One execution is some fifty instructions, and a dozen more for each request of it; nothing is allocated.
 
 use super::Cut;
-use super::histogram::{FirstResponses, Histogram};
+use super::histogram::{Histogram, Spread};
+use super::layout::Layout;
 use super::statistics::{BatchStatistics, DurationStatistics, ModelStatistics};
 
 /// One execution, as it is reported to the tally.
@@ -43,7 +44,11 @@ pub(crate) struct Tally {
     durations: Histogram,
     /// Of requests that were executed, from submission to execution.
     waits: Histogram,
-    first_responses: FirstResponses,
+    first_responses: Spread,
+    /// As `durations`, by the bounds of a config that has some.
+    own_durations: Option<Spread>,
+    /// As `waits`, the same.
+    own_waits: Option<Spread>,
     /// When the last execution ended.
     last: u64,
 }
@@ -69,7 +74,10 @@ pub(crate) struct Timing {
 pub(crate) struct Durations {
     pub(crate) request: Histogram,
     pub(crate) queue: Histogram,
-    pub(crate) first_response: FirstResponses,
+    /// As `request`, by the bounds of a config that has some.
+    pub(crate) own_request: Option<Spread>,
+    pub(crate) own_queue: Option<Spread>,
+    pub(crate) first_response: Option<Spread>,
 }
 
 impl Size {
@@ -82,11 +90,11 @@ impl Size {
 }
 
 impl Tally {
-    /// Adds what another lane of the same version has counted.
+    /// Adds what another lane of the same version has counted. The bounds stay those of this one.
     pub(crate) fn merge(&mut self, other: &Tally) {
         // Named one by one, so that whoever adds a sum is told to add it here.
-        let Tally { statistics, more_responses, empty_ends, sizes, cuts, durations, waits, first_responses, last } =
-            other;
+        let Tally { statistics, more_responses, empty_ends, sizes, cuts, durations, waits, last, .. } = other;
+        let Tally { first_responses, own_durations, own_waits, .. } = other;
         self.statistics.merge(statistics);
         self.more_responses += more_responses;
         self.empty_ends += empty_ends;
@@ -98,10 +106,13 @@ impl Tally {
         self.durations.merge(durations);
         self.waits.merge(waits);
         self.first_responses.merge(first_responses);
+        merge_own(&mut self.own_durations, (own_durations, durations));
+        merge_own(&mut self.own_waits, (own_waits, waits));
         self.last = self.last.max(*last);
     }
 
-    pub(crate) fn new(rows_max: usize) -> Self {
+    /// Of a lane of so many rows, whose histograms have these bounds.
+    pub(crate) fn new(rows_max: usize, layout: &Layout) -> Self {
         let sizes = vec![Size::default(); rows_max.clamp(1, 4096) + 1];
         Tally {
             statistics: ModelStatistics::default(),
@@ -111,7 +122,9 @@ impl Tally {
             cuts: [0; Cut::ALL.len()],
             durations: Histogram::default(),
             waits: Histogram::default(),
-            first_responses: FirstResponses::default(),
+            first_responses: layout.first_response(),
+            own_durations: layout.request(),
+            own_waits: layout.queue(),
             last: 0,
         }
     }
@@ -119,13 +132,28 @@ impl Tally {
     /// Adds one execution and its requests.
     pub(crate) fn add(&mut self, record: &Record, requests: impl Iterator<Item = Timing>) {
         let Some(why) = record.why else { return };
+        let has_own = self.own_durations.is_some() || self.own_waits.is_some();
         for timing in requests {
             self.waits.add(record.started.saturating_sub(timing.submitted));
             if timing.is_good {
                 self.durations.add(record.ended.saturating_sub(timing.submitted));
             }
+            if has_own {
+                self.add_to_own(record, &timing);
+            }
         }
         self.add_sums(record, why);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn add_to_own(&mut self, record: &Record, timing: &Timing) {
+        if let Some(own) = &mut self.own_waits {
+            own.add(record.started.saturating_sub(timing.submitted));
+        }
+        if let Some(own) = self.own_durations.as_mut().filter(|_| timing.is_good) {
+            own.add(record.ended.saturating_sub(timing.submitted));
+        }
     }
 
     fn add_sums(&mut self, record: &Record, why: Cut) {
@@ -170,6 +198,7 @@ impl Tally {
         sums.inference_count += if is_failed { 0 } else { rows as u64 };
         if !is_failed {
             self.durations.add(ns);
+            self.own_durations.iter_mut().for_each(|own| own.add(ns));
         }
     }
 
@@ -205,8 +234,13 @@ impl Tally {
 
     /// The histograms so far.
     pub(crate) fn durations(&self) -> Durations {
-        let (request, queue) = (self.durations.clone(), self.waits.clone());
-        Durations { request, queue, first_response: self.first_responses.clone() }
+        Durations {
+            request: self.durations.clone(),
+            queue: self.waits.clone(),
+            own_request: self.own_durations.clone(),
+            own_queue: self.own_waits.clone(),
+            first_response: Some(self.first_responses.clone()),
+        }
     }
 
     /// The sums as they are reported.
@@ -219,6 +253,15 @@ impl Tally {
         let cuts = Cut::ALL.iter().zip(self.cuts).filter(|(_, count)| *count > 0);
         statistics.cuts = cuts.map(|(why, count)| (why.name(), count)).collect();
         statistics
+    }
+}
+
+/// Adds durations that another has by bounds of its own, or by those that all have.
+fn merge_own(own: &mut Option<Spread>, (other, all): (&Option<Spread>, &Histogram)) {
+    match (own, other) {
+        (Some(own), Some(other)) => own.merge(other),
+        (Some(own), None) => own.merge_histogram(all),
+        (None, _) => {}
     }
 }
 
@@ -237,6 +280,12 @@ impl Size {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+
+    fn tally(rows_max: usize) -> Tally {
+        let mut layout = Layout::default();
+        layout.choose(super::super::layout::REQUEST, &[1e-6, 5e-6]);
+        Tally::new(rows_max, &layout)
+    }
 
     fn tell(tally: &mut Tally, n: u64) {
         let size = n as usize % 5 + 1;
@@ -261,7 +310,7 @@ mod tests {
 
     #[test]
     fn two_tallies_merged_say_what_one_would_that_was_told_all() {
-        let (mut first, mut second, mut all) = (Tally::new(8), Tally::new(3), Tally::new(8));
+        let (mut first, mut second, mut all) = (tally(8), tally(3), tally(8));
         for n in 0..40 {
             // The smaller table is told of what fits it.
             tell(if n % 5 < 3 && n % 2 == 0 { &mut second } else { &mut first }, n);
@@ -281,7 +330,7 @@ mod tests {
 
     #[test]
     fn an_execution_counts_once_and_each_of_its_requests_in_the_histograms() {
-        let mut tally = Tally::new(4);
+        let mut tally = tally(4);
         let record = Record {
             started: 10_000,
             ended: 30_000,
@@ -299,6 +348,8 @@ mod tests {
         let (statistics, durations) = (tally.read(), tally.durations());
         assert_eq!((durations.request.cumulative().1, durations.queue.cumulative().1), (2, 3));
         assert_eq!((durations.request.seconds(), durations.queue.seconds()), (55e-6, 15e-6));
+        let own = durations.own_request.unwrap();
+        assert_eq!((own.cumulative(), own.sum()), ((vec![(1e-6, 0), (5e-6, 0)], 2), 55e-6));
         assert_eq!((statistics.success.count, statistics.fail.count), (2, 1));
         let sum = |ns| DurationStatistics { count: 1, ns };
         let (compute_input, compute_infer, compute_output) = (sum(1_000), sum(19_000), sum(500));
@@ -307,8 +358,21 @@ mod tests {
     }
 
     #[test]
+    fn a_lane_with_other_bounds_takes_over_what_was_counted() {
+        let mut plain = Tally::new(1, &Layout::default());
+        let record = Record { started: 1, ended: 1, requests: 1, why: Some(Cut::Ready), ..Record::default() };
+        plain.add(&record, [timing(0, true)].into_iter());
+        let mut own = tally(1);
+        own.merge(&plain);
+        // One nanosecond is in the first bucket, which reaches to 4.096 microseconds.
+        assert_eq!(own.durations().own_request.unwrap().cumulative(), (vec![(1e-6, 0), (5e-6, 1)], 1));
+        plain.merge(&own);
+        assert_eq!((plain.durations().request.cumulative().1, plain.durations().own_request), (2, None));
+    }
+
+    #[test]
     fn an_execution_that_never_was_counts_nowhere() {
-        let mut tally = Tally::new(1);
+        let mut tally = tally(1);
         tally.add(&Record::default(), [timing(0, true)].into_iter());
         assert_eq!((tally.durations().queue.cumulative().1, tally.last()), (0, None));
         assert_eq!(tally.read(), ModelStatistics::default());

@@ -44,13 +44,14 @@ impl Inner {
             let Opened { model, config, attributes, load_ns } = loader.open(&source)?;
             let weights = Weights::new(model, attributes, source.mark());
             let served =
-                load::serve(&self.services, &self.options, (config, source.version), weights, source.beside())?;
+                load::serve(&self.services, &self.options, (config, source.version), weights, source.around())?;
             served.lane.set_load_ns(load_ns);
             return Ok(Loaded::Serves(served));
         };
         if olds.is_empty()
             && !pager.is_pinned(entry.name())
             && let Some((config, attributes)) = loader.stated(&source)
+            && config.active_len() > 0
         {
             let version = source.version;
             // Told now, not when it is asked; what is loaded then is checked then.
@@ -80,10 +81,10 @@ impl Inner {
         measure.start(memory::allocated);
         let Opened { model, config, attributes, load_ns } = loader.open(&source)?;
         let (model, room) = room.hold(model);
-        let (version, beside) = (source.version, source.found.beside.clone());
+        let version = source.version;
         let weights = Weights::paged(source.clone(), attributes);
         weights.come_back(model, room);
-        let served = load::serve(&self.services, &self.options, (config, version), weights, beside.as_deref())?;
+        let served = load::serve(&self.services, &self.options, (config, version), weights, source.around())?;
         served.lane.set_load_ns(load_ns);
         self.settle(pager, entry, &served, self.thought(&source, about, measure.end(memory::allocated)));
         Ok(Loaded::Serves(served))

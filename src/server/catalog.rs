@@ -228,7 +228,7 @@ impl Entry {
     /// Whether some version serves, or nothing was to be loaded.
     pub(super) fn is_as_wanted(&self) -> bool {
         let state = self.state.lock();
-        let serves = state.versions.values().any(Version::serves);
+        let serves = state.versions.values().any(|version| version.serves() || version.is_passive());
         serves || state.versions.values().all(Version::is_unwanted)
     }
 

@@ -16,6 +16,7 @@
 use super::Inner;
 use super::catalog::Entry;
 use super::hold::Hold;
+use super::labels;
 use super::load::{self, Loader};
 use super::operation::{Ending, Operation};
 use super::replace::Past;
@@ -26,7 +27,7 @@ use super::warmup::warm_up;
 use crate::config::{self, InstanceGroup, ModelConfig, PartialConfig, Swap, VersionPolicy};
 use crate::flow::{INSTANCES_MAX, InstanceCell, Lane};
 use crate::repository::{self, Choice, ConfigText, FoundModel};
-use inferlay_backend_sdk::{Error, ErrorKind, InstanceSpec, LogLevel, Model};
+use inferlay_backend_sdk::{Device, Error, ErrorKind, InstanceSpec, LogLevel, Model};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,7 +57,7 @@ impl Wish {
 }
 
 /// What a changed config means for what is loaded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Change {
     Nothing,
     /// Another number of instances.
@@ -77,7 +78,11 @@ impl Change {
         if like == *new {
             return Change::Nothing;
         }
-        let shape = |group: &InstanceGroup| (group.kind, group.gpus.clone(), group.is_passive, group.carried.clone());
+        // Those that are passive are in no lane that could grow or shrink.
+        let shape = |group: &InstanceGroup| {
+            let passive = group.is_passive.then_some(group.count);
+            (group.kind, group.gpus.clone(), passive, group.carried.clone())
+        };
         let resized = |groups: &ModelConfig| groups.instance_groups.iter().map(shape).collect::<Vec<_>>();
         if resized(&like) == resized(new) {
             like.instance_groups = new.instance_groups.clone();
@@ -270,7 +275,8 @@ impl Inner {
         if let Some(current) = healthy.filter(|current| same_files(current, &source))
             && let Some((served, resize)) = self.adapt(current, &source)?
         {
-            let loaded = if served.config == current.config { Loaded::Stays } else { Loaded::Serves(served) };
+            let is_as_before = served.is(current) && served.config == current.config;
+            let loaded = if is_as_before { Loaded::Stays } else { Loaded::Serves(served) };
             return Ok((loaded, resize));
         }
         Ok((self.load_anew(entry, source, olds)?, None))
@@ -286,7 +292,10 @@ impl Inner {
         partial.decoupled.get_or_insert(model.is_decoupled());
         // One that does not fit what is loaded may fit what its backend makes of it anew, which else says why not.
         let Ok(config) = source.complete(partial, &current.config.backend, model.signature()) else { return Ok(None) };
-        match Change::of(&current.config, &config) {
+        // Labels are a lane's, and their file may change where the config does not.
+        let is_labelled = labels::are_those_of(&current.lane.spec, &labels::read(&config, source.around())?);
+        let least = if is_labelled { Change::Nothing } else { Change::Lane };
+        match Change::of(&current.config, &config).max(least) {
             // What is paged is loaded by the config that it was loaded by: another one is for another load.
             Change::Nothing if current.weights.is_paged => Ok(Some((current.clone(), None))),
             _ if current.weights.is_paged => Ok(None),
@@ -296,7 +305,7 @@ impl Inner {
                 let weights =
                     Weights::counting(model, current.weights.attributes, source.mark(), current.weights.ledger.clone());
                 let served =
-                    load::serve(&self.services, &self.options, (config, source.version), weights, source.beside())?;
+                    load::serve(&self.services, &self.options, (config, source.version), weights, source.around())?;
                 served.lane.set_load_ns(current.lane.load_ns());
                 Ok(Some((served, None)))
             }
@@ -313,15 +322,15 @@ impl Inner {
         source: &Source,
     ) -> Result<(Served, Option<Resize>), Error> {
         let lane = &current.lane;
-        let wanted: usize = config.instance_groups.iter().map(|group| group.count).sum();
-        let found = lane.instances_len();
+        let (wanted, found) = (config.active_len(), lane.instances_len());
         if wanted > INSTANCES_MAX {
             return Err(Error::invalid_arg(format!("found {wanted} instances, expected at most {INSTANCES_MAX}")));
         }
+        let active = config.instance_groups.iter().find(|group| !group.is_passive);
+        let device = active.map_or(Ok(Device::Cpu), super::spec::device)?;
         let mut cells = Vec::new();
         for more in 0..wanted.saturating_sub(found) {
             let threads_max = self.options.execution_threads_max;
-            let device = super::spec::device(&config.instance_groups[0])?;
             let spec = InstanceSpec { index: lane.next_index() + more, device, threads_max };
             cells.push(load::cell(model, &spec, lane.spec.is_thread_bound)?);
         }
@@ -449,6 +458,10 @@ mod tests {
     #[test]
     fn a_changed_config_costs_no_more_than_it_must() {
         let old = || ModelConfig::new("m").input("x", DataType::Fp32, [2]).max_batch_size(8);
+        let group =
+            |count, is_passive| InstanceGroup { count, is_passive, name: count.to_string(), ..Default::default() };
+        let passive = |count| ModelConfig { instance_groups: vec![group(1, false), group(count, true)], ..old() };
+        assert_eq!(Change::of(&passive(1), &passive(2)), Change::Lane);
         let rows = [
             (old(), Change::Nothing),
             (ModelConfig { version_policy: VersionPolicy::All, ..old() }, Change::Nothing),
@@ -459,6 +472,7 @@ mod tests {
             (old().queue_size_max(7), Change::Lane),
             (old().instances(3).dynamic_batching(DynamicBatching::default()), Change::Lane),
             (old().default_timeout_us(5).caller_runs(CallerRuns::Never), Change::Lane),
+            (passive(1), Change::Lane),
             (old().max_batch_size(9), Change::Model),
             (old().parameter("threads", "2"), Change::Model),
             (old().instances(3).input("y", DataType::Fp32, [2]), Change::Model),

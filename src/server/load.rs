@@ -5,6 +5,7 @@
 
 use super::budget::Use;
 use super::builder::Options;
+use super::labels::{self, Around};
 use super::served::{Served, Source, Weights};
 use super::spec::{device, lane_spec, signature_of};
 use super::warmup::warm_up;
@@ -236,40 +237,50 @@ pub(super) fn detect(
     }
 }
 
-/// Makes the lane of a loaded model and its instances, which have been warmed up with what lies `beside` its versions.
+/// Makes the lane of a loaded model, whose labels lie `around`, and its instances, which have been warmed up with what lies
+/// there.
 ///
 /// # Errors
-/// Whatever keeps an instance from being made.
+/// Whatever keeps an instance from being made, or labels from being read.
 pub(super) fn serve(
     services: &Arc<Services>,
     options: &Options,
     (config, version): (ModelConfig, u64),
     weights: Arc<Weights>,
-    beside: Option<&dyn ModelFiles>,
+    around: Around<'_>,
 ) -> Result<Served, Error> {
     let Some(model) = weights.model() else { return Err(Error::unavailable("the model was let go")) };
+    let labels = labels::read(&config, around)?;
     let signature = signature_of(&config, model.signature());
-    let spec = lane_spec(&config, version, &signature, options, weights.attributes)?;
+    let mut spec = lane_spec(&config, version, &signature, options, weights.attributes)?;
+    labels::put(&mut spec, labels);
     let cells = cells(&config, options, &model, spec.is_thread_bound)?;
-    let cells = warm_up(&config, beside, &spec, cells, services)?;
+    let cells = warm_up(&config, around.beside, &spec, cells, services)?;
     let lane = Lane::counting(spec, services.clone(), weights.ledger.clone());
     for cell in cells {
         lane.add_instance(cell);
     }
+    if config.active_len() == 0 {
+        // Nobody would ever answer what it takes.
+        lane.begin_stop();
+    }
     Ok(Served { lane, config: Arc::new(config), weights, line: None })
 }
 
-/// Makes the lane of a version that is not loaded.
+/// Makes the lane of a version that is not loaded, whose labels lie around its source.
 ///
 /// # Errors
-/// For numbers beyond what a lane can count.
+/// For numbers beyond what a lane can count, and labels that cannot be read.
 pub(super) fn dormant(
     services: &Arc<Services>,
     options: &Options,
     (config, version): (ModelConfig, u64),
     weights: Arc<Weights>,
 ) -> Result<Served, Error> {
-    let spec = lane_spec(&config, version, &stated(&config), options, weights.attributes)?;
+    let source = weights.source();
+    let labels = labels::read(&config, source.as_deref().map(Source::around).unwrap_or_default())?;
+    let mut spec = lane_spec(&config, version, &stated(&config), options, weights.attributes)?;
+    labels::put(&mut spec, labels);
     Ok(Served {
         lane: Lane::counting(spec, services.clone(), weights.ledger.clone()),
         config: Arc::new(config),
@@ -294,7 +305,7 @@ pub(super) fn cells(
         for _ in 0..group.count {
             let threads_max = options.execution_threads_max;
             let spec = InstanceSpec { index: cells.len(), device: device(group)?, threads_max };
-            cells.push(cell(model, &spec, is_thread_bound)?);
+            cells.push(cell(model, &spec, is_thread_bound)?.passive(group.is_passive));
         }
     }
     Ok(cells)

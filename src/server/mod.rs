@@ -14,6 +14,7 @@ mod future;
 mod gate;
 mod hold;
 mod jobs;
+mod labels;
 mod lifecycle;
 mod lint;
 #[cfg(all(test, not(loom)))]

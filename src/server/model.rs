@@ -353,7 +353,7 @@ impl ModelHandle {
     /// ```
     pub fn metadata(&self) -> Result<ModelMetadata, Error> {
         let versions: Vec<_> = self.entry.served().into_iter().map(|(version, _)| version).collect();
-        self.with(|served| ModelMetadata::new(&served.config, versions))
+        self.with(|served| ModelMetadata::new(&served.config, versions, |output| served.lane.spec.labels(output)))
     }
 
     /// The complete config.

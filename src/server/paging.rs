@@ -421,7 +421,7 @@ impl Inner {
             let version = source.version;
             let weights = Weights::paged((*source).clone(), served.weights.attributes);
             weights.come_back(model, room);
-            let other = load::serve(&self.services, &self.options, (config, version), weights, source.beside())?;
+            let other = load::serve(&self.services, &self.options, (config, version), weights, source.around())?;
             other.lane.set_load_ns(load_ns);
             self.settle(pager, entry, &other, self.thought(&source, about, measure.end(memory::allocated)));
             if entry.replace(version, served, &other) {

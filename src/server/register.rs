@@ -1,8 +1,10 @@
 //! Models of the application's own, registered while the server runs: functions, and queues that batches are pulled from.
 
+use super::labels::Around;
 use super::model::ModelHandle;
 use super::served::Weights;
 use super::{STOPPED, ServerHandle, load};
+use crate::backend::joint::Joints;
 use crate::backend::{BatchQueue, Line, PulledModel};
 use crate::config::ModelConfig;
 use crate::repository;
@@ -42,7 +44,9 @@ impl ServerHandle {
     pub fn register_pulled_model(&self, config: ModelConfig) -> Result<BatchQueue, Error> {
         let services = self.inner.services.clone();
         let small_output_len_max = services.tuning.small_output_len_max;
-        let line = Line::new(config.name.clone(), load::stated(&config), services, small_output_len_max);
+        let signature = load::stated(&config);
+        let joints = Joints::of(&config, &signature);
+        let line = Line::new(config.name.clone(), (signature, joints), services, small_output_len_max);
         let queue = BatchQueue::new(line.clone());
         self.register(config, Arc::new(PulledModel(line.clone())), Some(line))?;
         Ok(queue)
@@ -57,12 +61,19 @@ impl ServerHandle {
     ) -> Result<ModelHandle, Error> {
         repository::check_model_name(&config.name)?;
         config.check()?;
+        if config.active_len() == 0 {
+            let place = format!("model '{}'", config.name.escape_debug());
+            return Err(Error::invalid_arg(format!(
+                "{place}: instance_group: found passive ones only, expected another"
+            )));
+        }
         if !self.is_live() {
             return Err(STOPPED);
         }
         let name = config.name.clone();
         let weights = Weights::new(model, Attributes::CALLER_OK, None);
-        let mut served = load::serve(&self.inner.services, &self.inner.options, (config, 1), weights, None)?;
+        let mut served =
+            load::serve(&self.inner.services, &self.inner.options, (config, 1), weights, Around::default())?;
         served.line = line;
         let entry = self.inner.catalog.entry_or_new(&name);
         entry.put_first(1, served, &self.inner.catalog.events)?;

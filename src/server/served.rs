@@ -5,6 +5,7 @@
 //! retires.
 
 use super::budget::Use;
+use super::labels::Around;
 use super::room::RoomId;
 use crate::backend::Line;
 use crate::config::{ConfigErrors, ModelConfig, PartialConfig};
@@ -79,6 +80,11 @@ impl Source {
     /// What lies beside the versions.
     pub(super) fn beside(&self) -> Option<&dyn ModelFiles> {
         self.found.beside.as_deref()
+    }
+
+    /// What labels and data for warming up are read from.
+    pub(super) fn around(&self) -> Around<'_> {
+        Around { beside: self.beside(), version: self.files() }
     }
 
     pub(super) fn files(&self) -> Option<&dyn ModelFiles> {

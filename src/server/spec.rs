@@ -1,8 +1,10 @@
 //! From a complete config and the model's own signature to what a lane must know. Pure.
 
 use super::builder::Options;
+use crate::backend::joint::{Join, Scatter};
 use crate::config::{self, InstanceGroup, InstanceKind, ModelConfig, QueuePolicy, TensorConfig, TimeoutAction};
-use crate::flow::{CallerRuns, INSTANCES_MAX, LaneSpec, Late, Policy, Port, QUEUED_MAX, Wait, Waits};
+use crate::flow::{CallerRuns, INSTANCES_MAX, LaneSpec, Late, Policy, Port, QUEUED_MAX, Shaping, Wait, Waits};
+use crate::observe::Layout;
 use inferlay_backend_sdk::{Attributes, Device, Error, ErrorKind, Signature, TensorSpec};
 
 /// The model's own signature, or the config's where the model says nothing.
@@ -50,12 +52,14 @@ pub(super) fn lane_spec(
     };
     let levels = batching.map_or(0, |batching| batching.priority_levels as usize);
     let level_default = batching.map_or(0, |batching| (batching.default_priority_level as usize).saturating_sub(1));
-    let has_batch = config.max_batch_size > 0;
+    let inputs: Vec<_> = signature.inputs.iter().map(|spec| input(spec, config, signature)).collect();
+    let outputs: Vec<_> = signature.outputs.iter().map(|spec| output(spec, config, signature)).collect();
     Ok(LaneSpec {
         model: config.name.clone(),
         version,
-        inputs: signature.inputs.iter().map(|spec| port(spec, &config.inputs, has_batch)).collect(),
-        outputs: signature.outputs.iter().map(|spec| port(spec, &config.outputs, has_batch)).collect(),
+        shaping: Shaping::of(&inputs, &outputs),
+        inputs,
+        outputs,
         rows_max: config.max_batch_size,
         policy,
         queued_max: queued_max(config),
@@ -67,7 +71,9 @@ pub(super) fn lane_spec(
         is_ordered: config.dynamic_batching.as_ref().is_some_and(|batching| batching.preserve_ordering),
         is_thread_bound: attributes.contains(Attributes::INSTANCE_THREAD),
         credit_max: config.decoupled.then_some(config.response_credit_max),
+        is_passive: config.active_len() == 0,
         metric_tags: config.metric_tags.clone(),
+        layout: layout(config),
     })
 }
 
@@ -103,19 +109,43 @@ fn queued_max(config: &ModelConfig) -> usize {
     own.saturating_add(config.queue_size_max).clamp(1, QUEUED_MAX)
 }
 
+/// The bounds of the histograms.
+fn layout(config: &ModelConfig) -> Layout {
+    let mut layout = Layout::default();
+    config.metrics.iter().for_each(|metric| layout.choose(&metric.family, &metric.buckets));
+    layout
+}
+
+fn input(spec: &TensorSpec, config: &ModelConfig, signature: &Signature) -> Port {
+    let port = port(spec, &config.inputs, config.max_batch_size > 0);
+    match Join::of(&spec.name, config, signature) {
+        // Requests do not have it.
+        join @ Join::Told { .. } => Port { join, dims: None, backend_dims: None, is_optional: true, ..port },
+        join => Port { join, ..port },
+    }
+}
+
+fn output(spec: &TensorSpec, config: &ModelConfig, signature: &Signature) -> Port {
+    let port = port(spec, &config.outputs, config.max_batch_size > 0);
+    Port { scatter: Scatter::of(&spec.name, config, signature), ..port }
+}
+
 fn port(spec: &TensorSpec, stated: &[TensorConfig], has_batch: bool) -> Port {
     let config = stated.iter().find(|config| config.name == spec.name);
     let own = || spec.dims.as_ref().map(|dims| dims.get(usize::from(has_batch)..).unwrap_or_default().to_vec());
+    // Of a model that does not know its own rank, a config without dims says nothing either.
+    let stated = config.filter(|config| spec.dims.is_some() || !config.dims.is_empty());
+    let dims = stated.map_or_else(own, |config| Some(config.dims.clone()));
     Port {
         name: spec.name.clone(),
         dtype: spec.dtype,
-        // Of a model that does not know its own rank, a config without dims says nothing either.
-        dims: match config {
-            Some(config) if spec.dims.is_some() || !config.dims.is_empty() => Some(config.dims.clone()),
-            _ => own(),
-        },
+        backend_dims: stated.and_then(|config| config.reshape.clone()).or_else(|| dims.clone()),
+        dims,
+        join: Join::Rows,
+        scatter: None,
         is_optional: config.map_or(spec.optional, |config| config.optional || spec.optional),
         is_offered: config.is_some(),
+        labels: None,
     }
 }
 

@@ -187,22 +187,33 @@ pub struct TensorMetadata {
     pub datatype: String,
     /// Its dims.
     pub shape: Vec<i64>,
+    /// The names of the classes of an output whose config has a `label_filename`, in the order of their numbers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
 }
 
 impl ModelMetadata {
-    pub(super) fn new(config: &ModelConfig, versions: impl IntoIterator<Item = u64>) -> Self {
+    /// That of a config; `labels` are those of an output.
+    pub(super) fn new<'a>(
+        config: &ModelConfig,
+        versions: impl IntoIterator<Item = u64>,
+        labels: impl Fn(&str) -> &'a [String],
+    ) -> Self {
         let batch = (config.max_batch_size > 0).then_some(-1);
         let tensor = |tensor: &TensorConfig| TensorMetadata {
             name: tensor.name.clone(),
             datatype: tensor.data_type.name().to_owned(),
             shape: batch.into_iter().chain(tensor.dims.iter().copied()).collect(),
+            labels: Vec::new(),
         };
+        let labelled =
+            |output: &TensorConfig| TensorMetadata { labels: labels(&output.name).to_vec(), ..tensor(output) };
         ModelMetadata {
             name: config.name.clone(),
             versions: versions.into_iter().map(|version| version.to_string()).collect(),
             platform: config.backend.clone(),
             inputs: config.inputs.iter().map(tensor).collect(),
-            outputs: config.outputs.iter().map(tensor).collect(),
+            outputs: config.outputs.iter().map(labelled).collect(),
         }
     }
 }

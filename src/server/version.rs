@@ -7,6 +7,9 @@ use super::served::Served;
 use super::status::{ModelState, ModelStatus};
 use inferlay_backend_sdk::{Error, ErrorKind};
 
+/// Why a version does not serve that is loaded and has nobody to.
+const PASSIVE: &str = "loaded, but all of its instance groups are passive";
+
 /// A version: what serves of it, and what there is to say.
 #[derive(Default)]
 pub(super) struct Version {
@@ -87,6 +90,11 @@ impl Version {
         self.state == Some(ModelState::Ready) && self.healthy().is_some_and(|served| !served.lane.is_stopping())
     }
 
+    /// Whether it is loaded, and is to answer no requests.
+    pub(super) fn is_passive(&self) -> bool {
+        self.state == Some(ModelState::Ready) && self.healthy().is_some_and(|served| served.config.active_len() == 0)
+    }
+
     /// Whether it was unloaded or never asked for.
     pub(super) fn is_unwanted(&self) -> bool {
         match self.state {
@@ -114,6 +122,7 @@ impl Version {
             Some(served) if served.lane.is_stuck() => {
                 (ModelState::Unavailable, "an execution passed execution_timeout".to_owned())
             }
+            Some(served) if served.config.active_len() == 0 => (ModelState::Unavailable, PASSIVE.to_owned()),
             Some(served) if served.lane.is_stopping() => (ModelState::Unavailable, "stopping".to_owned()),
             _ => (self.state.unwrap_or(ModelState::Unknown), reason),
         }

@@ -21,7 +21,7 @@ const RANDOM_STRING_LEN: usize = 8;
 /// How long to wait before looking again whether an instance is back.
 const LOOK_AGAIN: Duration = Duration::from_micros(200);
 
-/// Warms instances up.
+/// Warms instances up, but for those that are passive.
 ///
 /// # Errors
 /// The first of what an instance answered, or what is wrong with the data, with the name of the request.
@@ -42,7 +42,9 @@ pub(super) fn warm_up(
         samples.push(sample(config, warmup, files, services).map_err(|error| at(warmup, error))?);
     }
     let mut warm = Vec::with_capacity(cells.len());
-    for cell in cells {
+    // Those that are given no requests are given none of these either.
+    let (passive, active): (Vec<_>, Vec<_>) = cells.into_iter().partition(|cell| cell.is_passive());
+    for cell in active {
         let closing = Closing(Lane::new(alone(spec), services.clone()));
         let lane = &closing.0;
         if !services.unlisted.enlist(lane) {
@@ -59,6 +61,7 @@ pub(super) fn warm_up(
         }
         warm.append(&mut take_back(lane)?);
     }
+    warm.extend(passive);
     Ok(warm)
 }
 

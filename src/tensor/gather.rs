@@ -24,6 +24,46 @@ where
         len += span(part)?.1 - span(part)?.0;
     }
     let shape = first.shape().clone().with_first(rows);
+    join(parts, first.dtype(), (shape, len), pool)
+}
+
+/// One tensor of one dim of all parts, one after the other, in a block of the pool; a part alone is shared. `parts` is
+/// walked twice.
+///
+/// # Errors
+/// As for [`gather`].
+pub(crate) fn flat<'a, I>(parts: impl Fn() -> I, pool: &BlockPool) -> Result<Tensor, Error>
+where
+    I: Iterator<Item = Result<&'a Tensor, Error>>,
+{
+    let mut all = parts();
+    let Some(first) = all.next() else { return Err(Error::internal("a batch without requests")) };
+    let first = first?;
+    let elements = |part: &Tensor| part.shape().elements().unwrap_or(0);
+    let (mut count, mut len, mut is_alone) = (elements(first), span(first)?.1 - span(first)?.0, true);
+    for part in all {
+        let part = part?;
+        if part.dtype() != first.dtype() {
+            return Err(Error::invalid_arg(format!("found {} in a batch of {}", part.dtype(), first.dtype())));
+        }
+        (count, len, is_alone) = (count + elements(part), len + span(part)?.1 - span(part)?.0, false);
+    }
+    if is_alone {
+        return first.clone().reshaped([count]);
+    }
+    join(parts, first.dtype(), (Shape::from([count]), len), pool)
+}
+
+/// Copies all parts, one after the other, to a tensor of that shape and so many bytes.
+fn join<'a, I>(
+    parts: impl Fn() -> I,
+    dtype: DataType,
+    (shape, len): (Shape, usize),
+    pool: &BlockPool,
+) -> Result<Tensor, Error>
+where
+    I: Iterator<Item = Result<&'a Tensor, Error>>,
+{
     let mut block = take(pool, len)?;
     let mut rest = block.bytes_mut();
     for part in parts() {
@@ -33,7 +73,7 @@ where
         place.copy_from_slice(&part.data().bytes()?[begin..end]);
         rest = behind;
     }
-    match first.dtype() {
+    match dtype {
         DataType::Bytes => Tensor::new_bytes(shape.clone(), block.share(), offsets(parts(), &shape, pool)?.share()),
         dtype => Tensor::new(dtype, shape, block.share()),
     }
@@ -157,6 +197,25 @@ mod tests {
         assert_eq!(joined.view().strings().unwrap().collect::<Vec<_>>(), [&b"to"[..], b"be", b"", b"not"]);
         let copied = copy(&parts[0], &BlockPool::new()).unwrap();
         assert_eq!(copied.view().strings().unwrap().collect::<Vec<_>>(), [b"to", b"be"]);
+    }
+
+    #[test]
+    fn parts_of_any_shape_become_one_dim_and_one_alone_is_not_copied() {
+        let pool = BlockPool::new();
+        let parts = [&[1usize, 2][..], &[2, 0], &[1, 1, 3]].map(|dims| {
+            let len: usize = dims.iter().product();
+            Tensor::from_vec((0..len as i32).collect(), dims).unwrap()
+        });
+        let flat_of = |parts: &[Tensor]| flat(|| parts.iter().map(Ok), &pool).unwrap();
+        let joined = flat_of(&parts);
+        assert_eq!((&joined.shape()[..], joined.view().as_slice::<i32>().unwrap()), (&[5][..], &[0, 1, 0, 1, 2][..]));
+        let alone = flat_of(&parts[2..]);
+        assert_eq!((&alone.shape()[..], alone.data().pointer()), (&[3][..], parts[2].data().pointer()));
+        let words =
+            [Tensor::from_strings(["to", "be"], [1, 2]).unwrap(), Tensor::from_strings(["or"], [1, 1]).unwrap()];
+        let joined = flat_of(&words);
+        assert_eq!(joined.view().strings().unwrap().collect::<Vec<_>>(), [&b"to"[..], b"be", b"or"]);
+        assert!(flat(|| [&parts[0], &words[0]].into_iter().map(Ok), &pool).is_err());
     }
 
     #[test]

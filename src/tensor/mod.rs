@@ -4,6 +4,7 @@ pub(crate) mod gather;
 mod input;
 #[cfg(feature = "ndarray")]
 mod ndarray;
+pub(crate) mod reshape;
 pub(crate) mod wire;
 
 pub use inferlay_backend_sdk::{Buffer, Element, Shape, Tensor, TensorRef};

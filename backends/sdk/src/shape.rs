@@ -112,6 +112,20 @@ impl PartialEq for Shape {
 
 impl Eq for Shape {}
 
+impl FromIterator<usize> for Shape {
+    fn from_iter<I: IntoIterator<Item = usize>>(dims: I) -> Self {
+        let (mut inline, mut rank) = ([0; INLINE], 0);
+        let mut dims = dims.into_iter();
+        while let Some(dim) = dims.next() {
+            let Some(place) = inline.get_mut(rank) else {
+                return Shape(Dims::Heap(inline.into_iter().chain([dim]).chain(dims).collect()));
+            };
+            (*place, rank) = (dim, rank + 1);
+        }
+        Shape(Dims::Inline { rank: rank as u8, dims: inline })
+    }
+}
+
 impl From<&[usize]> for Shape {
     fn from(dims: &[usize]) -> Self {
         Shape::new(dims)
@@ -145,6 +159,14 @@ impl fmt::Debug for Shape {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dims_that_come_one_by_one_are_a_shape() {
+        for len in 0..9usize {
+            let dims: Vec<_> = (1..=len).collect();
+            assert_eq!((Shape::from_iter(1..=len), Shape::from_iter(1..=len).len()), (Shape::new(&dims), len));
+        }
+    }
 
     #[test]
     fn elements_are_counted_without_overflow() {

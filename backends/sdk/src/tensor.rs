@@ -219,6 +219,31 @@ impl Tensor {
         }
     }
 
+    /// The same elements in the same order, in another shape.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidArg`] when the shape has another number of elements.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::Tensor;
+    /// let flat = Tensor::from_vec(vec![1i32, 2, 3, 4], [4]).unwrap();
+    /// let square = flat.clone().reshaped([2, 2]).unwrap();
+    /// assert_eq!(square.rows(1, 1).unwrap().view().as_slice::<i32>().unwrap(), [3, 4]);
+    /// assert_eq!(square.data().pointer(), flat.data().pointer());
+    /// assert!(flat.reshaped([5]).is_err());
+    /// ```
+    pub fn reshaped(self, shape: impl Into<Shape>) -> Result<Self, Error> {
+        let shape = shape.into();
+        if shape.elements() != self.shape.elements() {
+            return Err(Error::invalid_arg(format!(
+                "found shape {shape}, expected as many elements as {}",
+                self.shape
+            )));
+        }
+        Ok(Tensor { shape, ..self })
+    }
+
     /// `rows` rows from `first` on, along the first dim, sharing the memory.
     ///
     /// # Errors
@@ -301,6 +326,26 @@ impl<'a> TensorRef<'a> {
     #[inline]
     pub fn shape(&self) -> &'a Shape {
         self.shape
+    }
+
+    /// The same elements in the same order, in another shape.
+    ///
+    /// # Errors
+    /// [`crate::ErrorKind::InvalidArg`] when the shape has another number of elements.
+    ///
+    /// # Examples
+    /// ```
+    /// use inferlay_backend_sdk::{Error, Shape, Tensor};
+    /// let tensor = Tensor::from_vec(vec![1i32, 2, 3, 4], [2, 2])?;
+    /// let flat = Shape::from([4]);
+    /// assert_eq!(tensor.view().reshaped(&flat)?.as_slice::<i32>()?, [1, 2, 3, 4]);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn reshaped(self, shape: &'a Shape) -> Result<Self, Error> {
+        if shape.elements() == self.shape.elements() {
+            return Ok(TensorRef { shape, ..self });
+        }
+        Err(Error::invalid_arg(format!("found shape {shape}, expected as many elements as {}", self.shape)))
     }
 
     /// The memory of the elements (of `BYTES`: of their contents).

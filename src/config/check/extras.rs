@@ -1,7 +1,6 @@
 //! The rules for what goes beyond names, dims and queues: reshaped tensors, inputs of batches, warm-ups, metrics. Pure,
 //! any thread.
 
-use super::super::batch_io::BatchOutput;
 use super::super::error::{Report, listed, quoted};
 use super::super::limits;
 use super::super::partial::{PartialConfig, PartialTensor};
@@ -43,33 +42,90 @@ fn between_variable(dims: &[i64]) -> Vec<Option<i64>> {
     dims.split(|dim| *dim == -1).map(|run| run.iter().try_fold(1i64, |all, dim| all.checked_mul(*dim))).collect()
 }
 
-/// `batch_input` and `batch_output` name inputs and outputs that are there.
+/// `batch_input` and `batch_output` name inputs and outputs that are there, each once.
 pub(super) fn batch_io(config: &PartialConfig, report: &mut Report) {
+    let mut names: BTreeSet<_> = config.inputs.iter().map(|input| &input.name).collect();
     for (index, input) in config.batch_inputs.iter().enumerate() {
         let path = Path::root("batch_input").index(index);
-        ends(&input.targets, &input.sources, config, &path, report);
+        source(&input.sources, config, &path, report);
+        for (target, path) in targets(&input.targets, &path, report) {
+            if !names.insert(target) {
+                let found = quoted(target);
+                report.on(&path, format_args!("found '{found}', expected a name that no other input has"));
+            }
+        }
         if !matches!(input.data_type, DataType::Int32 | DataType::Fp32) {
             report.on(&path.key("data_type"), format_args!("found {}, expected one of INT32, FP32", input.data_type));
         }
     }
-    for (index, BatchOutput { targets, sources }) in config.batch_outputs.iter().enumerate() {
-        ends(targets, sources, config, &Path::root("batch_output").index(index), report);
+    let mut names = BTreeSet::new();
+    for (index, output) in config.batch_outputs.iter().enumerate() {
+        let path = Path::root("batch_output").index(index);
+        let source = source(&output.sources, config, &path, report);
+        for (target, path) in targets(&output.targets, &path, report) {
+            match config.outputs.iter().find(|own| own.name == *target) {
+                Some(_) if !names.insert(target) => {
+                    report.on(&path, format_args!("found '{}' again, expected each name once", quoted(target)));
+                }
+                Some(output) => scatter(output, source, &path, report),
+                None => {
+                    let known = listed(config.outputs.iter().map(|output| &*output.name));
+                    report.on(&path, format_args!("found '{}', expected an output: {known}", quoted(target)));
+                }
+            }
+        }
     }
 }
 
-fn ends(targets: &[String], sources: &[String], config: &PartialConfig, path: &Path, report: &mut Report) {
+/// Every dim of the output that varies is taken from the dim of the input in the same place.
+fn scatter(output: &PartialTensor, source: Option<&PartialTensor>, path: &Path, report: &mut Report) {
+    let dims = |tensor: &PartialTensor| tensor.reshape.clone().or_else(|| tensor.dims.clone());
+    let (Some(own), Some(from)) = (dims(output), source.and_then(dims)) else { return };
+    if own.iter().rposition(|dim| *dim == -1).is_some_and(|last| last >= from.len()) {
+        let found = quoted(&output.name);
+        report.on(path, format_args!("found '{found}' of dims {own:?}, expected no more that vary than in {from:?}"));
+    }
+}
+
+/// The names, each with its place; one at least is expected.
+fn targets<'a>(
+    targets: &'a [String],
+    path: &Path,
+    report: &mut Report,
+) -> impl Iterator<Item = (&'a String, Path)> + use<'a> {
+    let path = path.key("target_name");
     if targets.is_empty() || targets.iter().any(String::is_empty) {
-        report.on(&path.key("target_name"), "found nothing, expected at least one name");
+        report.on(&path, "found nothing, expected at least one name");
     }
-    match sources {
-        [source] if config.inputs.iter().any(|input| input.name == *source) => {}
-        [source] => {
+    let names = targets.iter().enumerate().filter(|(_, name)| !name.is_empty());
+    names.map(move |(index, name)| (name, path.index(index)))
+}
+
+/// The one input that every request has.
+fn source<'a>(
+    sources: &[String],
+    config: &'a PartialConfig,
+    path: &Path,
+    report: &mut Report,
+) -> Option<&'a PartialTensor> {
+    let path = path.key("source_input");
+    let [source] = sources else {
+        report.on(&path, format_args!("found {} inputs, expected one", sources.len()));
+        return None;
+    };
+    let (path, found) = (path.index(0), quoted(source));
+    let input = config.inputs.iter().find(|input| input.name == *source);
+    match input {
+        None => {
             let known = listed(config.inputs.iter().map(|input| &*input.name));
-            let source = quoted(source);
-            report.on(&path.key("source_input").index(0), format_args!("found '{source}', expected an input: {known}"));
+            report.on(&path, format_args!("found '{found}', expected an input: {known}"));
         }
-        _ => report.on(&path.key("source_input"), format_args!("found {} inputs, expected one", sources.len())),
+        Some(input) if input.optional == Some(true) => {
+            report.on(&path, format_args!("found '{found}', which a request may leave out, expected one that it has"));
+        }
+        Some(_) => {}
     }
+    input
 }
 
 /// Labels that Prometheus takes, and bounds that rise.

@@ -1,12 +1,13 @@
 //! Warm-ups and metrics. Pure, any thread.
 
-use super::super::error::Report;
+use super::super::error::{Report, listed, quoted};
 use super::super::fields::{HISTOGRAM_OPTIONS, METRIC_CONTROL, METRIC_IDENTIFIER, METRICS, WARMUP, WARMUP_INPUT};
 use super::super::limits;
 use super::super::metric::MetricConfig;
 use super::super::read::Cursor;
 use super::super::warmup::{Warmup, WarmupData, WarmupInput};
 use super::{flag, size, text};
+use crate::observe::Layout;
 use std::collections::BTreeMap;
 
 pub(super) fn warmups(root: &Cursor<'_>, report: &mut Report) -> Vec<Warmup> {
@@ -68,8 +69,19 @@ fn metric(cursor: &Cursor<'_>, report: &mut Report) -> MetricConfig {
     let identifier = cursor.key("metric_identifier").inspect(|it| it.check_keys(&METRIC_IDENTIFIER, report));
     let options = cursor.key("histogram_options").inspect(|it| it.check_keys(&HISTOGRAM_OPTIONS, report));
     let buckets = options.and_then(|options| options.key("buckets")).map(|list| list.items()).unwrap_or_default();
+    let family = identifier.and_then(|identifier| identifier.key("family"));
     MetricConfig {
-        family: identifier.and_then(|identifier| text(&identifier, "family", report)).unwrap_or_default(),
+        family: family.and_then(|family| known_family(&family, report)).unwrap_or_default(),
         buckets: buckets.iter().filter_map(|bucket| bucket.real(report)).collect(),
     }
+}
+
+/// The name of a metric. One whose bounds nobody can choose is left as it is, as Triton does, and warned of.
+fn known_family(cursor: &Cursor<'_>, report: &mut Report) -> Option<String> {
+    let family = cursor.text(report)?;
+    if !family.is_empty() && !Layout::FAMILIES.contains(&&*family) {
+        let (found, known) = (quoted(&family), listed(Layout::FAMILIES));
+        cursor.warn(format_args!("found '{found}', whose bounds are fixed, expected one of {known}"), report);
+    }
+    Some(family)
 }

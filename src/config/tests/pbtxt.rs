@@ -77,6 +77,28 @@ fn what_the_model_shows_to_be_wrong_is_named_with_its_place() {
             "2:43: batch_input[0].data_type: found INT8, expected one of INT32, FP32",
         ),
         (
+            "batch_input { target_name: ['x', 'n', 'n'] source_input: 'x' }".to_owned(),
+            "2:29: batch_input[0].target_name[0]: found 'x', expected a name that no other input has\n\
+             2:39: batch_input[0].target_name[2]: found 'n', expected a name that no other input has",
+        ),
+        (
+            "input { name: 'z' data_type: TYPE_FP32 dims: 1 optional: true } \
+             batch_input { target_name: 'n' source_input: 'z' }"
+                .to_owned(),
+            "2:110: batch_input[0].source_input[0]: found 'z', which a request may leave out, expected one that it has",
+        ),
+        (
+            "batch_output { target_name: ['n', 'y', 'y'] source_input: 'x' }".to_owned(),
+            "2:30: batch_output[0].target_name[0]: found 'n', expected an output: y\n\
+             2:40: batch_output[0].target_name[2]: found 'y' again, expected each name once",
+        ),
+        (
+            "output { name: 'z' data_type: TYPE_FP32 dims: [1, -1] } \
+             batch_output { target_name: 'z' source_input: 'x' }"
+                .to_owned(),
+            "2:85: batch_output[0].target_name[0]: found 'z' of dims [1, -1], expected no more that vary than in [2]",
+        ),
+        (
             "batch_output { source_input: ['x', 'x'] }".to_owned(),
             "2:14: batch_output[0].target_name: found nothing, expected at least one name\n\
              2:30: batch_output[0].source_input: found 2 inputs, expected one",
@@ -92,12 +114,6 @@ fn what_the_model_shows_to_be_wrong_is_named_with_its_place() {
 #[test]
 fn what_is_not_served_yet_is_warned_of_with_its_place_and_refused_by_a_strict_server() {
     let cases = [
-        ("input { name: 'x' dims: 1 reshape { } }", "1:27: input[0].reshape: is not served yet"),
-        ("output { name: 'x' dims: 1 reshape { } }", "1:28: output[0].reshape: is not served yet"),
-        ("input { name: 'x' allow_ragged_batch: true }", "1:19: input[0].allow_ragged_batch: is not served yet"),
-        ("output { name: 'x' label_filename: 'l' }", "1:20: output[0].label_filename: is not served yet"),
-        ("batch_input { }", "1:1: batch_input: is not served yet"),
-        ("batch_output { }", "1:1: batch_output: is not served yet"),
         ("sequence_batching { }", "1:1: sequence_batching: is not served yet"),
         ("ensemble_scheduling { }", "1:1: ensemble_scheduling: is not served yet"),
         ("response_cache { enable: true }", "1:1: response_cache: is not served yet"),

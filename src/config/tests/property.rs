@@ -138,11 +138,16 @@ fn configs() -> impl Strategy<Value = ModelConfig> {
             let buckets: Vec<_> = buckets.into_iter().map(|bound| f64::from(bound) / 8.0).collect();
             config.metrics = vec![MetricConfig { family: "a \"metric\"".to_owned(), buckets }];
             config.warmups = (0..warmups).map(|_| warmup(&config, count, data.clone())).collect();
-            let source = config.inputs.first().map(|input| input.name.clone());
+            let source = config.inputs.iter().find(|input| !input.optional);
             if let Some(source) = source.filter(|_| flag) {
                 let (kind, data_type) = (BatchInputKind::ItemShape, DataType::Int32);
-                let (targets, sources) = (vec!["n".to_owned(), "'".to_owned()], vec![source]);
-                config.batch_outputs = vec![BatchOutput { targets: targets.clone(), sources: sources.clone() }];
+                let (targets, sources) =
+                    (vec!["as long as no other".to_owned(), "'long' as well".to_owned()], vec![source.name.clone()]);
+                let is_like =
+                    |output: &&TensorConfig| output.dims.len() <= source.dims.len() && output.reshape.is_none();
+                let output = config.outputs.iter().find(is_like).map(|output| vec![output.name.clone()]);
+                let scatter = |targets| BatchOutput { targets, sources: sources.clone() };
+                config.batch_outputs = output.map(scatter).into_iter().collect();
                 config.batch_inputs = vec![BatchInput { kind, targets, data_type, sources }];
             }
             if let Some(batching) = &mut config.dynamic_batching {
