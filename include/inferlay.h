@@ -809,6 +809,7 @@ inferlay_status *inferlay_options_set_log(inferlay_options *options,
 //   batch), `load_threads_max`, `execution_threads_max`, `spin_max`, `small_output_len_max`, `trace_every`;
 // - `config_name`: reads `configs/<name>.yaml` of each model that has it (also .yml, .json or .pbtxt) in the place of
 //   its `config.yaml`.
+//
 // `text`: borrowed for the call. On failure (INVALID_ARG with every error and its line; UNSUPPORTED for what this
 // library was built without) the options are as before.
 INFERLAY_MUST_USE inferlay_status *inferlay_options_set_text(inferlay_options *options, const char *text);

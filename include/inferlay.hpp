@@ -31,6 +31,7 @@
 #include <future>
 #include <initializer_list>
 #include <iterator>
+#include <map>
 #include <memory>
 #include <new>
 #include <optional>
@@ -827,14 +828,23 @@ struct raw_files {
 
 }  // namespace detail
 
+// What the text of a config is.
+enum class config_format : std::uint32_t {
+  yaml = INFERLAY_CONFIG_FORMAT_YAML,
+  // As `config.pbtxt` has it.
+  pbtxt = INFERLAY_CONFIG_FORMAT_PBTXT,
+};
+
 // How a model is to be loaded, where that is not what its folder says.
 struct load_options {
-  // In the place of the model's own config: YAML or JSON; empty for its own.
+  // In the place of the model's own config: YAML or JSON, or what `format` says; empty for its own.
   std::string config = {};
   // Empty for those that the config chooses.
   std::vector<std::uint64_t> versions = {};
   // In the place of those of a repository: paths within the model's folder, such as `1/model.onnx`; they are copied.
   std::vector<file> files = {};
+  // What `config` is.
+  config_format format = config_format::yaml;
 };
 
 // A load, an unload or a poll that is under way, or over. It goes on when it is destroyed.
@@ -967,6 +977,23 @@ class options {
     detail::with(repository, [&](auto raw_one) { return inferlay_options_add_repository_with(raw(), raw_one); });
     return *this;
   }
+
+  // Adds a repository that lies elsewhere, such as `file:///drive/models`, which is served from a copy in `cache`.
+  // `store`: options of an object store by name; with `from_environment` environment variables, too.
+  options &add_source(text url, text cache, const std::map<std::string, std::string> &store = {},
+                      bool from_environment = false) {
+    std::vector<const char *> names, values;
+    for (const auto &option : store) {
+      names.push_back(option.first.c_str());
+      values.push_back(option.second.c_str());
+    }
+    const inferlay_source source = {sizeof source, url.chars(), cache.chars(), names.data(), values.data(),
+                                    names.size(), from_environment};
+    return done(inferlay_options_add_source(raw(), &source));
+  }
+
+  // What is wrong with what was added, without loading anything, as JSON.
+  std::string lint() const { return detail::json(inferlay_options_lint, raw()); }
 
   // Which models are loaded, and when; those that a server with explicit control loads when it starts.
   options &set_model_control(model_control control) {
@@ -1384,6 +1411,7 @@ class server {
     raw_options.versions_len = said.versions.size();
     raw_options.files = all.pointers.data();
     raw_options.files_len = all.pointers.size();
+    raw_options.config_format = static_cast<inferlay_config_format>(said.format);
     return operation(
         detail::made<inferlay_operation>(inferlay_server_load_model, raw(), model.chars(), &raw_options));
   }
@@ -1599,6 +1627,31 @@ inline batch_queue::batch_queue(const server &server, text config)
 // The version of the library, such as "0.1.0"; and how it was built, as JSON.
 inline const char *version() noexcept { return inferlay_version(); }
 inline std::string build() { return detail::json(inferlay_build); }
+
+// How the sum of a file is computed.
+enum class sum : std::uint32_t { sha256 = INFERLAY_SUM_SHA256, blake3 = INFERLAY_SUM_BLAKE3 };
+
+// A key with which models are signed: 64 hexadecimal digits each.
+struct signing_key {
+  std::string secret_half;
+  std::string public_half;
+};
+
+// Makes a key.
+inline signing_key make_signing_key() {
+  char *secret_half = nullptr, *public_half = nullptr;
+  detail::check(inferlay_signing_key_new(&secret_half, &public_half));
+  const std::unique_ptr<char, void (*)(char *)> first(secret_half, inferlay_text_free);
+  const std::unique_ptr<char, void (*)(char *)> second(public_half, inferlay_text_free);
+  return {first.get(), second.get()};
+}
+
+// Seals the folder of one model, which is then loaded only as it is now; signed, unless the secret key is empty. How many
+// files and bytes, as JSON.
+inline std::string seal(text folder, sum how = sum::sha256, const std::string &secret_key = {}) {
+  const char *key = secret_key.empty() ? nullptr : secret_key.c_str();
+  return detail::json(inferlay_seal, folder.chars(), static_cast<inferlay_sum>(how), key);
+}
 
 }  // namespace inferlay
 

@@ -188,30 +188,6 @@ fn an_unload_is_finished_when_everything_is_freed_and_the_model_can_come_back() 
 }
 
 #[test]
-fn an_unload_overtakes_a_load_that_is_under_way() {
-    finishes(|| {
-        let (server, scale) = server();
-        let server = server.start().unwrap();
-        let load = server.load_model_with("m", held(&[(1, "2")]));
-        scale.gate.await_come(1);
-        assert_eq!(index(&server), [(1, ModelState::Loading, String::new())]);
-        assert!(!server.is_ready() && !load.is_done());
-        done(&server.unload_model("m")).unwrap();
-        // Whatever becomes of it: this one would have failed.
-        let failing = server.load_model_with("n", held(&[(1, "broken")]));
-        scale.gate.admit(1);
-        assert_eq!(done(&load).unwrap_err().kind(), ErrorKind::Cancelled);
-        scale.gate.await_come(2);
-        done(&server.unload_model("n")).unwrap();
-        let again = server.load_model_with("m", versions(&[(1, "3")]));
-        scale.gate.open();
-        assert_eq!(done(&failing).unwrap_err().kind(), ErrorKind::Cancelled);
-        done(&again).unwrap();
-        assert_eq!((factor(&server, "m"), scale.models()), (Ok(3.0), 1));
-    });
-}
-
-#[test]
 fn loads_of_one_model_come_in_order_beside_those_of_others() {
     finishes(|| {
         let (server, scale) = server();

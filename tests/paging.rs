@@ -111,6 +111,24 @@ fn many_who_wait_for_a_model_cause_one_load() {
 }
 
 #[test]
+fn an_unload_of_a_model_that_is_on_its_way_into_memory_ends_when_that_is_over() {
+    finishes(|| {
+        let (builder, scale) = server(0, 2);
+        let files = [("config.yaml", config(", gate: \"yes\"").into_bytes()), ("factor.txt", b"3".to_vec())];
+        let server = builder.model_in_memory("m", files).start().unwrap();
+        let asked = server.infer_async("m", ask(1.0)).unwrap();
+        scale.gate.await_come(1);
+        asked.cancel();
+        let unload = server.unload_model("m");
+        eventually("it is let go", || server.models()[0].state == ModelState::Unavailable);
+        assert!(!unload.is_done(), "the load has memory still");
+        scale.gate.open();
+        unload.wait_for(PATIENCE).unwrap().unwrap();
+        assert_eq!((scale.models(), server.paging().used_bytes), (0, 0));
+    });
+}
+
+#[test]
 fn a_busy_model_does_not_go_and_who_waits_for_its_room_keeps_its_deadline() {
     finishes(|| {
         let (clock, (builder, scale)) = (ManualClock::new(), server(2, 1));
@@ -126,6 +144,48 @@ fn a_busy_model_does_not_go_and_who_waits_for_its_room_keeps_its_deadline() {
         assert_eq!(busy.wait().unwrap().slice::<f32>("y").unwrap(), [HELD]);
         assert_eq!(patient.wait().unwrap().slice::<f32>("y").unwrap(), [2.0]);
         assert_eq!(server.paging().used_bytes_max, 10);
+    });
+}
+
+#[test]
+fn who_waits_for_room_holds_up_nobody_else() {
+    finishes(|| {
+        let (builder, scale) = server(3, 1);
+        let server = builder.load_threads_max(1).start().unwrap();
+        let busy = server.infer_async("m0", ask(HELD)).unwrap();
+        scale.gate.await_come(1);
+        // Both wait for the room of the first, beside the one thread that loads.
+        let patient = [1, 2].map(|model| server.infer_async(&format!("m{model}"), ask(1.0)).unwrap());
+        let other = server.load_model("nobody");
+        let refused = other.wait_for(PATIENCE).expect("it waits for the room of others").unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::NotFound);
+        assert!(patient.iter().all(|future| !future.is_ready()));
+        scale.gate.open();
+        assert_eq!(busy.wait().unwrap().slice::<f32>("y").unwrap(), [HELD]);
+        for (model, future) in patient.into_iter().enumerate() {
+            assert_eq!(future.wait().unwrap().slice::<f32>("y").unwrap(), [(model + 2) as f32]);
+        }
+        assert_eq!((server.paging().used_bytes_max, server.paging().exhausted), (10, 0));
+    });
+}
+
+#[test]
+fn nobody_waits_for_the_room_of_a_model_that_is_stuck() {
+    finishes(|| {
+        let (clock, (builder, scale)) = (ManualClock::new(), server(1, 1));
+        let files = [
+            ("config.yaml", (config("") + "execution_timeout_microseconds: 1000000\n").into_bytes()),
+            ("factor.txt", b"3".to_vec()),
+        ];
+        let server = builder.manual_clock(&clock).model_in_memory("stuck", files).start().unwrap();
+        let running = server.infer_async("stuck", ask(HELD)).unwrap();
+        scale.gate.await_come(1);
+        let waiting = server.infer_async("m0", ask(1.0)).unwrap();
+        clock.advance(Duration::from_secs(2));
+        assert_eq!(running.wait().unwrap_err().kind(), ErrorKind::Timeout);
+        let error = waiting.wait().unwrap_err();
+        assert!(error.kind() == ErrorKind::ResourceExhausted && error.message().contains("no room"), "{error}");
+        scale.gate.open();
     });
 }
 

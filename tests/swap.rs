@@ -115,6 +115,7 @@ fn a_version_of_another_number_finds_room_or_replaces_or_fails_while_the_old_one
         folder.write("m/2/factor.txt", "2");
         load(Swap::Overlap).unwrap();
         assert_eq!((factor(&server), server.paging().evictions), (2.0, 1), "the idle one went");
+        eventually("and then the old one", || server.paging().used_bytes == 10);
         server.pin_model("m0", true);
         answers(&server, 0);
         folder.write("m/3/factor.txt", "3");

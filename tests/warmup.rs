@@ -5,12 +5,13 @@
 mod common;
 
 use common::custom::Custom;
-use common::{PATIENCE, finishes};
-use inferlay::{LoadOptions, Request, ServerHandle, Tensor};
+use common::{Gate, PATIENCE, finishes};
+use inferlay::{ErrorKind, LoadOptions, Request, ServerHandle, Tensor};
 use inferlay_backend_sdk::{Attributes, Batch, Placement, Shape};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// What the backend has seen: rows and first element of every execution, in order.
 type Seen = Arc<Mutex<Vec<(usize, f32)>>>;
@@ -61,6 +62,33 @@ fn every_instance_executes_every_request_so_often_and_nobody_counts_it() {
             assert_eq!(model.statistics().unwrap().execution_count, 0);
             let x = Tensor::from_vec(vec![5.0f32, 6.0], [1, 2]).unwrap();
             assert_eq!(model.infer(Request::new().input("x", x)).unwrap().slice::<f32>("y").unwrap(), [5.0, 6.0]);
+        });
+    }
+}
+
+#[test]
+fn a_warm_up_that_outlasts_a_stop_ends() {
+    // Executed by a worker, or by the instance's own thread: the next execution would need one that is gone by then.
+    for attributes in [Attributes::NONE, Attributes::INSTANCE_THREAD] {
+        finishes(move || {
+            let (gate, seen) = (Gate::new(), Seen::default());
+            let (at, inner) = (gate.clone(), echo(&seen, attributes));
+            let execute = inner.execute.clone();
+            let held = move |batch: &dyn Batch| {
+                at.pass();
+                execute(batch)
+            };
+            let backend = Custom { execute: Arc::new(held), ..inner };
+            let server = ServerHandle::builder().explicit([""; 0]).backend(Arc::new(backend)).start().unwrap();
+            let files = [("1/weights".to_owned(), vec![0])];
+            let options = LoadOptions::new().config(config(&format!("model_warmup: [{ZEROS}]"))).files(files);
+            let load = server.load_model_with("m", options);
+            gate.await_come(1);
+            assert_eq!(server.stop(Duration::ZERO).unwrap_err().kind(), ErrorKind::Timeout);
+            gate.open();
+            let ended = load.wait_for(PATIENCE).expect("the load did not end");
+            assert_eq!(ended.unwrap_err().kind(), ErrorKind::Unavailable);
+            assert_eq!(gate.come(), 1, "it is executed once");
         });
     }
 }

@@ -147,6 +147,23 @@ fn a_poll_looks_once_and_ends_when_all_is_done() {
 }
 
 #[test]
+fn a_poll_ends_beside_a_model_that_fails_and_is_tried_again() {
+    finishes(|| {
+        let (_folder, path) = repository(&[("a/1/factor.txt", "2"), ("b/1/factor.txt", "broken")]);
+        let site = site(|builder| builder.repository(&path), options().retry_after(Duration::from_millis(1)));
+        publish(&path, "a/2/factor.txt", "3");
+        publish(&path, "c/1/factor.txt", "broken");
+        let (poll, loads) = (site.server.poll(), site.scale.loads());
+        site.until("the poll ends", |_| poll.is_done());
+        poll.wait().unwrap();
+        assert_eq!(site.factor("a"), Some(3.0));
+        let states: Vec<_> = site.server.models().into_iter().map(|status| (status.name, status.state)).collect();
+        assert!(states.contains(&("c".to_owned(), ModelState::Unavailable)), "{states:?}");
+        site.until("it goes on trying", |_| site.scale.loads() > loads + 10);
+    });
+}
+
+#[test]
 fn a_repository_that_is_not_there_takes_nothing_down() {
     finishes(|| {
         let (_folder, path) = repository(&[("models/a/1/factor.txt", "2"), ("models/b/1/factor.txt", "3")]);

@@ -136,7 +136,7 @@ impl Options {
         for folder in &self.repositories {
             builder = builder.repository(folder);
         }
-        builder = self.sources.iter().fold(builder, |builder, said| source::apply(builder, said));
+        builder = self.sources.iter().fold(builder, source::apply);
         for file in &self.files {
             builder = builder.model_file(file);
         }

@@ -86,6 +86,7 @@ fn repository(said: RepositoryOptions) -> Option<Repository> {
 ///   batch), `load_threads_max`, `execution_threads_max`, `spin_max`, `small_output_len_max`, `trace_every`;
 /// - `config_name`: reads `configs/<name>.yaml` of each model that has it (also .yml, .json or .pbtxt) in the place of
 ///   its `config.yaml`.
+///
 /// `text`: borrowed for the call. On failure (INVALID_ARG with every error and its line; UNSUPPORTED for what this
 /// library was built without) the options are as before.
 #[must_use]

@@ -21,11 +21,7 @@ pub const INFERLAY_SUM_BLAKE3: u32 = 1;
 #[cfg(feature = "integrity")]
 fn seal(folder: &str, sum: SumNumber, secret_key: Option<&str>) -> Result<Value, Error> {
     use crate::repository::{Algorithm, SealReport, SigningKey};
-    let algorithm = match sum {
-        INFERLAY_SUM_SHA256 => Algorithm::Sha256,
-        INFERLAY_SUM_BLAKE3 => Algorithm::Blake3,
-        other => return Err(Error::invalid_arg(format!("sum: found {other}, expected 0 or 1"))),
-    };
+    let algorithm = if sum == INFERLAY_SUM_BLAKE3 { Algorithm::Blake3 } else { Algorithm::Sha256 };
     let key: Option<SigningKey> = secret_key.map(str::parse).transpose()?;
     let SealReport { files, bytes } = crate::repository::seal(folder, algorithm, key.as_ref())?;
     Ok(json!({ "files": files, "bytes": bytes }))
@@ -72,6 +68,9 @@ pub unsafe extern "C" fn inferlay_seal(
     json: *mut *mut c_char,
 ) -> *mut Status {
     door(|| {
+        if !(INFERLAY_SUM_SHA256..=INFERLAY_SUM_BLAKE3).contains(&sum) {
+            return Err(Error::invalid_arg(format!("sum: found {sum}, expected 0 or 1")));
+        }
         // SAFETY: the caller's promise.
         let folder = unsafe { utf8(folder, "folder") }?;
         // SAFETY: the caller's promise.

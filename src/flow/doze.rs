@@ -2,12 +2,14 @@
 //!
 //! ```text
 //!   AWAKE --doze: all free, nothing waits--> DORMANT --a request is published--> WANTED --wake--> AWAKE
+//!                                               ^--------- no instances --------'
 //! ```
 //!
 //! Invariants: 1. Instances leave only when the word says that nobody counts on them, or as they arrive from a batch.
 //! 2. A request that is published to a lane that dozes is seen: either it was there before the instances left, which then
 //! do not leave, or whoever publishes it finds the word without instances, the state DORMANT, and tells; once per doze.
 //! 3. A lane that dozes takes requests as ever: its queue is bounded, deadlines pass, cancels and stops answer.
+//! 4. Whoever was told ends it: with instances, or by [`Lane::stay_dozing`]. WANTED does not last.
 //!
 //! Any thread; [`Demand::wanted`] is called on the thread that submits.
 
@@ -85,14 +87,25 @@ impl Lane {
     }
 
     /// There are no instances to be had this time: what waits is answered with `error`, and the next request asks again.
+    /// Nothing happens to a lane of which nobody was told that it wants any.
     pub(crate) fn stay_dozing(&self, error: &Error) {
         let _held = self.services.messenger.hold();
-        self.doze.store(DORMANT, Ordering::Release);
+        if self.doze.compare_exchange(WANTED, DORMANT, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+            return;
+        }
+        // Whoever published before this step is found here; whoever does so after it finds the lane DORMANT, and asks.
+        self.word.touch();
         for ticket in lane::drain(self) {
             answer::desert(&ticket, error.clone());
         }
-        // Whoever published in between found that somebody was told already.
-        if self.word.read().queued() > 0 {
+    }
+
+    /// There are no instances to be had yet, and nobody waits for them: the next request asks again.
+    pub(crate) fn doze_on(&self) {
+        if self.doze.compare_exchange(WANTED, DORMANT, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+            && self.word.touch().queued() > 0
+        {
+            // Whoever published in between found that somebody was told already.
             self.ask();
         }
     }

@@ -158,9 +158,15 @@ impl Plan {
             tracer: Tracer::new(0),
             tuning: Tuning { spin_max: 0, small_output_len_max: 0, workers_max: self.workers_max },
             drained: Bells::default(),
+            alarm: Mutex::new(None),
+            unlisted: Unlisted::default(),
         });
         services.timekeeper.stop();
         services.messenger.stop();
+        self.bench_with(services, clock)
+    }
+
+    fn bench_with(&self, services: Arc<Services>, clock: ManualClock) -> Bench {
         let lane = Lane::new(self.spec(), services);
         let (executed, taken) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
         for index in 0..self.instances {
@@ -176,6 +182,11 @@ impl Bench {
     /// A bench of one instance that answers one request at a time.
     pub(crate) fn new() -> Self {
         Plan::default().bench()
+    }
+
+    /// Another one, whose lane shares its services.
+    pub(crate) fn another(&self) -> Self {
+        Plan::default().bench_with(self.lane.services.clone(), self.clock.clone())
     }
 
     fn request(&self) -> Request<'static> {
@@ -205,12 +216,12 @@ impl Bench {
         assert_eq!(self.lane.idle_tasks(), 1);
     }
 
-    fn executed(&self) -> usize {
+    pub(crate) fn executed(&self) -> usize {
         self.executed.load(Ordering::Relaxed)
     }
 
     /// Checks that nothing is left behind, once every posted lead was led and every ticket dropped.
-    fn is_at_rest(&self) {
+    pub(crate) fn is_at_rest(&self) {
         let reading = self.lane.word.read();
         assert_eq!((reading.queued(), reading.is_led(), reading.is_waiting()), (0, false, false), "{reading:?}");
         assert_eq!(Arc::strong_count(&self.memory), 1, "an input is still held");
@@ -224,7 +235,7 @@ impl Bench {
 }
 
 /// The answer of a request that must have one.
-fn outcome(ticket: Ticket) -> Result<(), ErrorKind> {
+pub(crate) fn outcome(ticket: Ticket) -> Result<(), ErrorKind> {
     assert!(ticket.state.is_answered(), "a request was lost");
     match answer::outcome(ticket) {
         Ok(response) => {

@@ -129,7 +129,7 @@ pub use request::{Refused, Request};
 #[cfg(feature = "capi")]
 pub(crate) use response::Answered;
 pub use response::Response;
-pub(crate) use services::{Services, Tuning};
+pub(crate) use services::{Alarm, Services, Tuning, Unlisted};
 pub(crate) use spec::{CallerRuns, LaneSpec, Port};
 pub(crate) use stream::{Delivery, Listener, Stream};
 #[cfg(feature = "capi")]

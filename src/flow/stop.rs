@@ -94,12 +94,17 @@ impl Lane {
     /// These requests have passed the model's `execution_timeout`: they are answered as far as nothing is lent, and the
     /// model takes no more.
     pub(super) fn get_stuck(&self, tickets: Vec<Ticket>) {
-        self.is_stuck.store(true, Ordering::Release);
+        let is_first = !self.is_stuck.swap(true, Ordering::AcqRel);
         let place = self.spec.place();
         let error = Error::new(ErrorKind::Timeout, format!("{place}: the execution passed execution_timeout"));
         self.services.log.write(LogLevel::Error, error.message());
         self.begin_stop();
         self.word.mark_swept();
+        let alarm = if is_first { self.services.alarm.lock().clone() } else { None };
+        if let Some(alarm) = alarm {
+            // Before the answers: who has one finds it told.
+            alarm.is_stuck(self);
+        }
         self.end_order();
         for ticket in tickets {
             answer::desert(&ticket, error.clone());

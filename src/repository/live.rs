@@ -102,6 +102,16 @@ impl Live {
         self.watch.wake_at()
     }
 
+    /// The models with a change that is still to be tried, and the number of the try that will have been it.
+    pub(crate) fn untried(&self) -> BTreeMap<String, u64> {
+        self.watch.untried()
+    }
+
+    /// Whether that try is over, or there is no reason for it any more.
+    pub(crate) fn is_tried(&self, name: &str, number: u64) -> bool {
+        self.watch.is_tried(name, number)
+    }
+
     /// Takes in how a load ended, whoever asked for it.
     pub(crate) fn loaded(&mut self, clock: &Clock, name: &str, snapshot: Arc<Snapshot>, outcome: Outcome) {
         self.watch.loaded(clock.now(), name, snapshot, outcome);

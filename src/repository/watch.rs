@@ -168,6 +168,21 @@ impl Watch {
         self.tracks.iter().filter(|(_, track)| due(track)).map(|(name, _)| name.clone()).collect()
     }
 
+    /// The models with a change that is still to be tried, and the number of the try that will have been it.
+    pub(crate) fn untried(&self) -> BTreeMap<String, u64> {
+        let number = |track: &Track| track.tries + u64::from(!(track.is_busy && track.is_aimed_for()));
+        let untried = self.tracks.iter().filter(|(_, track)| track.is_untried(&self.rules));
+        untried.map(|(name, track)| (name.clone(), number(track))).collect()
+    }
+
+    /// Whether that try is over, or there is no reason for it any more.
+    pub(crate) fn is_tried(&self, name: &str, number: u64) -> bool {
+        self.tracks.get(name).is_none_or(|track| {
+            let is_over = track.tries > number || track.tries == number && !track.is_busy;
+            is_over || !track.is_untried(&self.rules)
+        })
+    }
+
     /// The models that were seen, or loaded, and are not over.
     pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
         self.tracks.keys()
@@ -204,6 +219,10 @@ struct Track {
     served: Option<Arc<Snapshot>>,
     /// Whether a command is out.
     is_busy: bool,
+    /// Whether that is a load of what failed before.
+    is_retry: bool,
+    /// How many commands there were.
+    tries: u64,
     /// When `aim` failed.
     failed_at: Option<u64>,
     /// What was told last, so that it is told once.
@@ -222,6 +241,8 @@ impl Track {
             aim: None,
             served: None,
             is_busy: false,
+            is_retry: false,
+            tries: 0,
             failed_at: None,
             told: None,
             is_unreadable: false,
@@ -283,15 +304,18 @@ impl Track {
             }
             Seen::Here(snapshot) => {
                 let change = Change::between(self.served.as_deref(), &snapshot);
+                self.is_retry = self.failed_at.is_some() && self.is_aimed_for();
+                self.tries += 1;
                 (self.aim, self.is_busy, self.failed_at, self.told) = (Some(snapshot.clone()), true, None, None);
                 Some(Command::Load { name, change, snapshot })
             }
             Seen::Gone => {
+                (self.is_retry, self.tries) = (false, self.tries + 1);
                 (self.aim, self.is_busy, self.failed_at, self.told) = (None, true, None, None);
                 Some(Command::Unload { name })
             }
             Seen::Broken(error) => {
-                self.told = Some(error.clone());
+                (self.told, self.tries) = (Some(error.clone()), self.tries + 1);
                 Some(Command::Broken { name, error })
             }
             Seen::Unknown => None,
@@ -344,7 +368,27 @@ impl Track {
         }
     }
 
+    /// Whether what was seen is what the last command was about.
+    fn is_aimed_for(&self) -> bool {
+        match &self.seen {
+            Seen::Here(snapshot) => self.aim.as_ref().is_some_and(|aim| aim.holds_what(snapshot)),
+            Seen::Gone => self.aim.is_none(),
+            Seen::Broken(_) | Seen::Unknown => false,
+        }
+    }
+
+    /// Whether something is to be done that is not the same once more.
+    fn is_untried(&self, rules: &Rules) -> bool {
+        let is_again = if self.is_busy { self.is_retry } else { self.failed_at.is_some() };
+        let is_wanted = self.is_busy || self.due_at(rules).is_some();
+        is_wanted && !(is_again && self.is_aimed_for())
+    }
+
     fn loaded(&mut self, now: u64, snapshot: Arc<Snapshot>, outcome: Outcome) {
+        if self.is_busy && outcome == Outcome::Stale {
+            // Nothing of it was tried.
+            self.tries -= 1;
+        }
         (self.is_busy, self.failed_at) = (false, None);
         self.last = self.last.take().or_else(|| Some(snapshot.clone()));
         match outcome {

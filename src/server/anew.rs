@@ -14,7 +14,7 @@ use super::Inner;
 use super::budget::{Place, Use};
 use super::catalog::Entry;
 use super::load::{self, Opened};
-use super::paging::Wanted;
+use super::paging::{NoRoom, Wanted};
 use super::served::{Served, Source, Weights};
 use super::version::Loaded;
 use crate::config::Swap;
@@ -68,11 +68,11 @@ impl Inner {
         let wanted = Wanted { model: entry.name(), about: about.clone(), beside: olds, waits: &waits };
         let room = match pager.room(&wanted) {
             Ok(room) => room,
-            Err(lack) if source.partial.swap == Some(Swap::Replace) && pager.fits_in_place(&wanted) => {
+            Err(NoRoom { lack, .. }) if source.partial.swap == Some(Swap::Replace) && pager.fits_in_place(&wanted) => {
                 self.options.trust.admit(&source.found, source.version)?;
                 return self.await_room(entry, &source, olds, lack).map(Loaded::Replaces);
             }
-            Err(lack) => {
+            Err(NoRoom { lack, .. }) => {
                 pager.count_exhausted();
                 return Err(lack);
             }

@@ -3,7 +3,6 @@
 use super::budget::{Place, Use};
 use super::catalog::Catalog;
 use super::control::Control;
-use super::events::Events;
 use super::gate::OpenGate;
 use super::jobs::Jobs;
 use super::metrics::Metrics;
@@ -16,7 +15,7 @@ use super::watching::{PollOptions, Repository, Watching};
 use super::{Inner, Owner, ServerHandle};
 use crate::backend::{self, BackendOptions, Surroundings, TrustedTable};
 use crate::config::CallerRuns;
-use crate::flow::{Messenger, Services, Timekeeper, Tuning, Workers};
+use crate::flow::{Messenger, Services, Timekeeper, Tuning, Unlisted, Workers};
 use crate::memory::BlockPool;
 use crate::observe::{Log, LogRecord, Tracer};
 use crate::repository::{self, Found, Replica, Repositories, Trust};
@@ -627,12 +626,15 @@ impl ServerBuilder {
             gate: Box::new(OpenGate),
             tracer: Tracer::new(self.trace_every),
             drained: Bells::default(),
+            alarm: Mutex::new(None),
+            unlisted: Unlisted::default(),
             clock: self.clock,
             tuning: self.tuning,
             log,
         });
+        let catalog = Catalog::begin(services.clone());
         let inner = Arc::new(Inner {
-            catalog: Arc::new(Catalog::new(Events::new(services.clone()))),
+            catalog,
             jobs: Jobs::new(self.options.load_threads_max),
             retiring: Retiring::new(services.clone()),
             pager: (!self.budget.is_empty()).then(|| Pager::new(self.budget, self.pinned)),

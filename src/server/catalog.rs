@@ -1,6 +1,6 @@
 //! The catalog: which lane serves a name and version, now, and what became of those that do not.
 //!
-//! A name's entry lives as long as the server and carries a generation; handles keep the lane they found with the
+//! A name's entry lives as long as a version of it is known or anybody holds it, and carries a generation; handles keep the lane they found with the
 //! generation they found it at, and look again when it has moved on. Readers of an entry hold its lock for a clone of an
 //! `Arc`.
 //!
@@ -11,17 +11,21 @@
 //!
 //! Invariants: 1. What comes in and what goes out changes in one step under the entry's lock: whoever asks finds the old
 //! or the new, never neither. 2. A load that was overtaken by an unload, or by the name being taken out, changes nothing:
-//! it carries the turn at which it was asked for. 3. Every change of a state is told once, in order.
+//! it carries the turn at which it was asked for. 3. Every change of a state is told once, in order: also of one
+//! that got stuck.
 //!
-//! Lock order: the list of entries, then an entry, then the subscribers; none is held while anything loads, runs or stops.
+//! Lock order: what leaves an entry, then the list of entries, then an entry, then the subscribers; none is held while anything loads, runs or stops.
 
 use super::course::Course;
 use super::events::Events;
+use super::hold::Watchman;
+use super::operation::Operation;
 use super::route::{Astray, Choice, Plan};
 use super::served::Served;
 use super::status::{ModelState, ModelStatus};
 use super::version::{Loaded, Version, unloaded};
-use crate::sync::{AtomicU64, Mutex, Ordering};
+use crate::flow::{Lane, Services};
+use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
 use inferlay_backend_sdk::{Error, ErrorKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -43,6 +47,8 @@ pub(super) struct Entry {
     /// Counts requests, as far as they are spread over versions.
     numbers: AtomicU64,
     state: Mutex<State>,
+    /// Of versions that are on their way out, whoever took them out.
+    leaving: Mutex<Vec<Operation>>,
 }
 
 #[derive(Default)]
@@ -76,8 +82,12 @@ pub(super) struct Committed {
 }
 
 impl Catalog {
-    pub(super) fn new(events: Events) -> Self {
-        Catalog { entries: Mutex::new(BTreeMap::new()), events }
+    /// One that is told of lanes that get stuck.
+    pub(super) fn begin(services: Arc<Services>) -> Arc<Self> {
+        let events = Events::new(services.clone());
+        let catalog = Arc::new(Catalog { entries: Mutex::new(BTreeMap::new()), events });
+        *services.alarm.lock() = Some(Arc::new(Watchman::of(&catalog)));
+        catalog
     }
 
     /// The entry of a name.
@@ -87,7 +97,8 @@ impl Catalog {
     pub(super) fn entry(&self, name: &str) -> Result<Arc<Entry>, Error> {
         let entries = self.entries.lock();
         entries.get(name).cloned().ok_or_else(|| {
-            let known: Vec<_> = entries.keys().map(String::as_str).collect();
+            let known = entries.iter().filter(|(_, entry)| !entry.is_empty()).map(|(name, _)| name.as_str());
+            let known: Vec<_> = known.collect();
             Error::not_found(format!("model '{}' not found; known: {}", name.escape_default(), known.join(", ")))
         })
     }
@@ -97,9 +108,21 @@ impl Catalog {
         let mut entries = self.entries.lock();
         let new = || {
             let (generation, turns, numbers) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
-            Arc::new(Entry { name: name.to_owned(), generation, turns, numbers, state: Mutex::default() })
+            let (name, state, leaving) = (name.to_owned(), Mutex::default(), Mutex::default());
+            Arc::new(Entry { name, generation, turns, numbers, state, leaving })
         };
         entries.entry(name.to_owned()).or_insert_with(new).clone()
+    }
+
+    /// Forgets a name of which no version is known, and that nobody holds.
+    pub(super) fn tidy(&self, name: &str) {
+        let forgotten = {
+            let mut entries = self.entries.lock();
+            // Whoever comes by a hold of one does so under this lock, or has one.
+            let is_over = |entry: &Arc<Entry>| Arc::strong_count(entry) == 1 && entry.is_empty();
+            if entries.get(name).is_some_and(is_over) { entries.remove(name) } else { None }
+        };
+        drop(forgotten);
     }
 
     /// Every name.
@@ -178,6 +201,18 @@ impl Entry {
                 None => Error::unavailable(format!("model '{name}' has no version that serves")),
             },
         }
+    }
+
+    /// Whether no version of it is known.
+    pub(super) fn is_empty(&self) -> bool {
+        self.state.lock().versions.is_empty()
+    }
+
+    /// What is on its way out. Held while something is taken out, so that nobody looks in between.
+    pub(super) fn leaving(&self) -> MutexGuard<'_, Vec<Operation>> {
+        let mut leaving = self.leaving.lock();
+        leaving.retain(|operation| !operation.is_done());
+        leaving
     }
 
     /// The number of a request, among those that are spread over versions.
@@ -403,6 +438,16 @@ impl Entry {
         version.served = Some(new.clone());
         self.generation.fetch_add(1, Ordering::Release);
         true
+    }
+
+    /// A lane serves no more, as its backend does not come back.
+    pub(super) fn is_stuck(&self, lane: &Lane, events: &Events) {
+        let state = self.state.lock();
+        let is_it = |version: &Version| version.served.as_ref().is_some_and(|own| std::ptr::eq(&*own.lane, lane));
+        if let Some((number, version)) = state.versions.iter().find(|(_, version)| is_it(version)) {
+            events.tell(|| version.status(&self.name, *number));
+            self.generation.fetch_add(1, Ordering::Release);
+        }
     }
 
     /// Puts what was there before in the place of a version that replaced it and failed. Whether nothing later was asked for.

@@ -3,6 +3,7 @@
 use super::catalog::Entry;
 #[cfg(feature = "capi")]
 use super::events::ChangeCount;
+use super::hold::Hold;
 use super::lifecycle::{Outcome, Wish};
 use super::operation::{Ending, Operation};
 use super::paging::PagingStatistics;
@@ -246,14 +247,16 @@ impl ServerHandle {
         let entry = self.inner.catalog.entry_or_new(name);
         let turn = entry.turn();
         let inner = self.inner.shared();
+        let hold = Hold::new(&self.inner.catalog, entry);
         let name_of_job = name.to_owned();
         self.inner.jobs.push(name, move || {
             let swap = options.swap;
             let result = inner.find(&name_of_job, options).and_then(|(found, config, versions)| {
                 let found = Arc::new(found);
-                let outcomes = inner.bring_and_tell(&entry, &Wish { found, config, versions, swap, turn });
+                let outcomes = inner.bring_and_tell(hold.entry(), &Wish { found, config, versions, swap, turn });
                 first_error(&name_of_job, outcomes)
             });
+            drop(hold);
             ending.end(result);
         });
         operation
@@ -279,6 +282,11 @@ impl ServerHandle {
     /// ```
     pub fn unload_model(&self, name: &str) -> Operation {
         match self.inner.catalog.entry(name) {
+            // Nothing is known of it, and nothing comes: somebody has a handle from when there was.
+            Ok(entry) if entry.is_empty() && !self.inner.jobs.has(name) => {
+                let error = Error::not_found(format!("model '{}' is not loaded", name.escape_default()));
+                Operation::over(self.inner.services.clock.clone(), Err(error))
+            }
             Ok(entry) => self.inner.unload(&entry, true),
             Err(error) => Operation::over(self.inner.services.clock.clone(), Err(error)),
         }

@@ -2,20 +2,41 @@
 //!
 //! ```text
 //!   push(model, job) -> line of the model -> head of the line, none of it running -> ready -> a thread
+//!                              ^--- a millisecond later, and behind those that came meanwhile ---'  Then::Again
 //! ```
 //!
 //! Invariants: 1. at most one job of a model runs; those of a model run in the order in which they came; 2. at most so
 //! many threads run as were allowed; 3. a job that does not run is dropped, which its operation is told of by itself;
-//! 4. no lock is held while a job runs. A panic of a job is contained.
+//! 4. no lock is held while a job runs. A panic of a job is contained. 5. A job that has to wait for others holds no
+//! thread: it says so, and is run again.
 //!
 //! Threads `inferlay-load` start when there is a job and end when there is none.
 
-use crate::sync::{Bells, Clock, Mutex, thread};
+use crate::sync::{Bells, Clock, Doorbell, Mutex, thread};
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
-type Job = Box<dyn FnOnce() + Send>;
+/// How long a job that is to run again waits.
+const AGAIN_AFTER: Duration = Duration::from_millis(1);
+
+/// What is to become of a job that has run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    Over,
+    /// It could not do its work yet, and is to run again.
+    Again,
+}
+
+type Job = Box<dyn FnMut() -> Then + Send>;
+
+/// What stands in the line of a model.
+enum Place {
+    Job(Job),
+    /// Needs no thread of its own: done by whoever has run what stood before it.
+    Behind(Box<dyn FnOnce(bool) + Send>),
+}
 
 /// The jobs of a server.
 pub(super) struct Jobs {
@@ -25,37 +46,96 @@ pub(super) struct Jobs {
 struct Desk {
     state: Mutex<State>,
     idle: Bells,
+    /// Where the thread waits that has nothing to do but what is to run again.
+    pace: Arc<Doorbell>,
     threads_max: usize,
 }
 
 #[derive(Default)]
 struct State {
     /// Of models with a job that runs or is ready: those that come after it.
-    lines: BTreeMap<String, VecDeque<Job>>,
+    lines: BTreeMap<String, VecDeque<Place>>,
     ready: VecDeque<(String, Job)>,
+    /// Those that are to run again, in no line.
+    again: Vec<(String, Job)>,
     threads: usize,
+    /// Whether one of the threads waits until `again` is due.
+    is_paced: bool,
     is_stopping: bool,
+}
+
+impl State {
+    /// Puts a job at the end of its model's line.
+    fn line_up(&mut self, model: String, job: Job) {
+        match self.lines.get_mut(&model) {
+            Some(line) => line.push_back(Place::Job(job)),
+            None => {
+                self.lines.insert(model.clone(), VecDeque::new());
+                self.ready.push_back((model, job));
+            }
+        }
+    }
 }
 
 impl Jobs {
     pub(super) fn new(threads_max: usize) -> Self {
-        Jobs { desk: Arc::new(Desk { state: Mutex::default(), idle: Bells::default(), threads_max }) }
+        let (state, idle, pace) = (Mutex::default(), Bells::default(), Arc::new(Doorbell::new()));
+        Jobs { desk: Arc::new(Desk { state, idle, pace, threads_max }) }
     }
 
     /// Has `job` run after those of the same model that came before. Dropped when the server stops first, or when the
     /// system gives no thread.
     pub(super) fn push(&self, model: &str, job: impl FnOnce() + Send + 'static) {
+        let mut job = Some(job);
+        self.push_patient(model, move || {
+            if let Some(job) = job.take() {
+                job();
+            }
+            Then::Over
+        });
+    }
+
+    /// As [`Jobs::push`], for a job that runs until it says that it is over. Between two runs others of its model may run.
+    pub(super) fn push_patient(&self, model: &str, job: impl FnMut() -> Then + Send + 'static) {
         let mut state = self.desk.state.lock();
         if state.is_stopping {
             return drop(state);
         }
-        let job: Job = Box::new(job);
+        state.line_up(model.to_owned(), Box::new(job));
+        drop(state);
+        self.need_thread();
+    }
+
+    /// Whether a job of the model runs or waits for its turn.
+    pub(super) fn has(&self, model: &str) -> bool {
+        self.desk.state.lock().lines.contains_key(model)
+    }
+
+    /// Has `body` called when the jobs of the same model that came before are over, by whoever ran the last of them, or drops
+    /// them: at once if there are none. It is told whether there were, and must not take long.
+    pub(super) fn behind(&self, model: &str, body: impl FnOnce(bool) + Send + 'static) {
+        let mut state = self.desk.state.lock();
         match state.lines.get_mut(model) {
-            Some(line) => return line.push_back(job),
-            None => drop(state.lines.insert(model.to_owned(), VecDeque::new())),
+            Some(line) => line.push_back(Place::Behind(Box::new(body))),
+            None => {
+                drop(state);
+                body(false);
+            }
         }
-        state.ready.push_back((model.to_owned(), job));
+    }
+
+    /// Sees to it that what is ready finds a thread, as far as more are allowed: also for a job that goes to work for long.
+    pub(super) fn need_thread(&self) {
+        let mut state = self.desk.state.lock();
+        if state.ready.is_empty() {
+            return;
+        }
         if state.threads >= self.desk.threads_max {
+            let is_paced = state.is_paced;
+            drop(state);
+            if is_paced {
+                self.desk.pace.ring();
+            }
             return;
         }
         state.threads += 1;
@@ -67,7 +147,8 @@ impl Jobs {
             if state.threads == 0 {
                 let lost = (std::mem::take(&mut state.ready), std::mem::take(&mut state.lines));
                 drop(state);
-                drop(lost);
+                drop(lost.0);
+                lost.1.into_values().for_each(give_up);
             }
         }
     }
@@ -79,9 +160,11 @@ impl Jobs {
             let mut state = self.desk.state.lock();
             state.is_stopping = true;
             let lines: Vec<_> = state.lines.values_mut().map(std::mem::take).collect();
-            (lines, std::mem::take(&mut state.ready))
+            (lines, std::mem::take(&mut state.ready), std::mem::take(&mut state.again))
         };
-        drop(dropped);
+        drop((dropped.1, dropped.2));
+        dropped.0.into_iter().for_each(give_up);
+        self.desk.pace.ring();
         loop {
             if self.desk.state.lock().threads == 0 {
                 return true;
@@ -94,36 +177,74 @@ impl Jobs {
     }
 }
 
+/// The jobs of a line are dropped, and what stands behind them is done.
+fn give_up(line: VecDeque<Place>) {
+    for place in line {
+        if let Place::Behind(body) = place {
+            body(true);
+        }
+    }
+}
+
 impl Desk {
     fn run(&self) {
-        while let Some((model, job)) = self.next() {
+        while let Some((model, mut job)) = self.next() {
             // What a job leaves behind is told by whatever it owns; a panic of a backend was contained before.
-            let _contained = catch_unwind(AssertUnwindSafe(job));
-            self.end(&model);
+            let run = AssertUnwindSafe(move || (job() == Then::Again).then_some(job));
+            let again = catch_unwind(run).unwrap_or(None);
+            self.end(model, again);
         }
     }
 
     fn next(&self) -> Option<(String, Job)> {
-        let mut state = self.state.lock();
-        let next = state.ready.pop_front();
-        if next.is_none() {
-            state.threads -= 1;
-            let is_last = state.threads == 0;
-            drop(state);
-            if is_last {
-                self.idle.ring();
+        loop {
+            {
+                let mut state = self.state.lock();
+                if let Some(next) = state.ready.pop_front() {
+                    return Some(next);
+                }
+                // One waits for all that is to run again.
+                if state.again.is_empty() || state.is_paced {
+                    state.threads -= 1;
+                    let is_last = state.threads == 0;
+                    drop(state);
+                    if is_last {
+                        self.idle.ring();
+                    }
+                    return None;
+                }
+                state.is_paced = true;
             }
+            // Real time, whatever clock the server has: it is only the pace at which to look again.
+            self.pace.wait_for(0, Some(AGAIN_AFTER));
+            let mut state = self.state.lock();
+            state.is_paced = false;
+            let again = std::mem::take(&mut state.again);
+            again.into_iter().for_each(|(model, job)| state.line_up(model, job));
         }
-        next
     }
 
-    /// A job of a model is over: the next one of its line is ready.
-    fn end(&self, model: &str) {
-        let mut state = self.state.lock();
-        match state.lines.get_mut(model).and_then(VecDeque::pop_front) {
-            Some(job) => state.ready.push_back((model.to_owned(), job)),
-            None => drop(state.lines.remove(model)),
+    /// A job of a model has run: the next one of its line is ready.
+    fn end(&self, model: String, again: Option<Job>) {
+        let mut state = loop {
+            let mut state = self.state.lock();
+            match state.lines.get_mut(&model).and_then(VecDeque::pop_front) {
+                Some(Place::Job(job)) => state.ready.push_back((model.clone(), job)),
+                Some(Place::Behind(body)) => {
+                    drop(state);
+                    let _contained = catch_unwind(AssertUnwindSafe(|| body(true)));
+                    continue;
+                }
+                None => drop(state.lines.remove(&model)),
+            }
+            break state;
+        };
+        let Some(job) = again else { return };
+        if state.is_stopping {
+            drop(state);
+            return drop(job);
         }
+        state.again.push((model, job));
     }
 }
 
@@ -185,5 +306,70 @@ mod tests {
         jobs.push("a", || panic!("a job of a test"));
         jobs.push("a", move || told.send(()).unwrap());
         assert_eq!(ran.recv(), Ok(()));
+    }
+
+    #[test]
+    fn a_job_that_waits_for_others_lets_them_run() {
+        let jobs = Jobs::new(1);
+        let (told, ran) = mpsc::channel();
+        let is_there = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let (may, tell) = (is_there.clone(), told.clone());
+        jobs.push_patient("a", move || {
+            if !may.load(std::sync::atomic::Ordering::SeqCst) {
+                return Then::Again;
+            }
+            tell.send("patient").unwrap();
+            Then::Over
+        });
+        for model in ["a", "b"] {
+            let told = told.clone();
+            jobs.push(model, move || told.send(model).unwrap());
+        }
+        let mut others = [ran.recv().unwrap(), ran.recv().unwrap()];
+        others.sort_unstable();
+        assert_eq!(others, ["a", "b"]);
+        jobs.push("c", move || is_there.store(true, std::sync::atomic::Ordering::SeqCst));
+        assert_eq!(ran.recv().unwrap(), "patient");
+        assert!(jobs.stop(&Clock::System, u64::MAX));
+    }
+
+    #[test]
+    fn a_stop_drops_a_job_that_waits_for_others() {
+        let jobs = Jobs::new(1);
+        let (told, ran) = mpsc::channel();
+        jobs.push_patient("a", move || {
+            told.send(()).unwrap();
+            Then::Again
+        });
+        ran.recv().unwrap();
+        assert!(jobs.stop(&Clock::System, u64::MAX));
+        // Ends when the job is gone, and with it the sender.
+        ran.into_iter().for_each(drop);
+    }
+
+    #[test]
+    fn what_stands_behind_jobs_needs_no_thread_of_its_own() {
+        let jobs = Jobs::new(1);
+        let (told, ran) = mpsc::channel();
+        let (go, gate) = mpsc::channel::<()>();
+        let tell = |what: &'static str| {
+            let told = told.clone();
+            move |has_waited| told.send((what, has_waited)).unwrap()
+        };
+        jobs.behind("a", tell("alone"));
+        assert_eq!(ran.try_recv(), Ok(("alone", false)));
+        let (first, other) = (tell("a"), tell("b"));
+        jobs.push("a", move || {
+            gate.recv().unwrap();
+            first(false);
+        });
+        // The one thread goes on with it only when the line of the first is done.
+        jobs.push("b", move || other(false));
+        jobs.behind("a", tell("behind"));
+        assert!(jobs.has("a") && ran.try_recv().is_err());
+        go.send(()).unwrap();
+        let order = [(); 3].map(|()| ran.recv().unwrap());
+        assert_eq!(order, [("a", false), ("behind", true), ("b", false)]);
+        assert!(jobs.stop(&Clock::System, u64::MAX));
     }
 }

@@ -9,18 +9,22 @@
 //! Invariants: 1. Load first, take out after: a version that fails to load, or any other of the same load, leaves what
 //! serves where it is. 2. Requests in a lane that was replaced finish there; those that come to it late go to the one that
 //! replaced it (`ModelHandle`). 3. What did not change is not loaded again: other instance groups change the number of
-//! instances, other scheduling changes the lane, over the same weights; what was counted is carried on.
+//! instances, other scheduling changes the lane, over the same weights; what was counted is carried on. 4. An unload is over
+//! when nothing of the model is in memory any more: what it took out, what was on its way out before, and what a load or
+//! page-in was bringing in. 5. What is loaded, or resized, changes what serves when it is committed, or not at all.
 
 use super::Inner;
 use super::catalog::Entry;
+use super::hold::Hold;
 use super::load::{self, Loader};
-use super::operation::Operation;
+use super::operation::{Ending, Operation};
+use super::replace::Past;
 use super::route::Plan;
 use super::served::{Served, Source, Weights};
 use super::version::Loaded;
 use super::warmup::warm_up;
 use crate::config::{self, InstanceGroup, ModelConfig, PartialConfig, Swap, VersionPolicy};
-use crate::flow::INSTANCES_MAX;
+use crate::flow::{INSTANCES_MAX, InstanceCell, Lane};
 use crate::repository::{self, Choice, ConfigText, FoundModel};
 use inferlay_backend_sdk::{Error, ErrorKind, InstanceSpec, LogLevel, Model};
 use std::sync::Arc;
@@ -95,6 +99,21 @@ impl Change {
     }
 }
 
+/// Instances that come to a lane, or leave it, when the config that wants it so has come to serve. Dropped when it does not.
+struct Resize {
+    lane: Arc<Lane>,
+    #[allow(clippy::vec_box, reason = "a cell changes hands as a box")]
+    more: Vec<Box<InstanceCell>>,
+    less: usize,
+}
+
+impl Resize {
+    fn apply(self) {
+        self.more.into_iter().for_each(|cell| self.lane.add_instance(cell));
+        drop(self.lane.remove_instances(self.less));
+    }
+}
+
 /// What became of one version, for whoever reports.
 pub(super) type Outcome = (u64, Option<Error>);
 
@@ -134,21 +153,33 @@ impl Inner {
             let current = serving.iter().find(|(number, _)| *number == version).map(|(_, served)| served);
             let source = Source { found: wish.found.clone(), version, partial: partial.clone() };
             let loaded = load::contained(|| self.bring_version(entry, source, current, &olds));
-            (version, loaded.unwrap_or_else(Loaded::Failed))
+            (version, loaded.unwrap_or_else(|error| (Loaded::Failed(error), None)))
         };
-        let mut loaded: Vec<_> = chosen.iter().map(|version| load(*version)).collect();
+        let (mut loaded, mut resizes) = (Vec::new(), Vec::new());
+        for version in &chosen {
+            let (version, (now, resize)) = load(*version);
+            loaded.push((version, now));
+            resizes.extend(resize);
+        }
         let is_stale = !is_still_so();
         if is_stale {
             loaded.iter_mut().for_each(|(_, loaded)| discard(loaded, &serving));
         }
         let mut outcomes: Vec<_> = loaded.iter().map(|(version, loaded)| (*version, loaded.error())).collect();
         let replacing: Vec<_> = loaded.iter().filter_map(replaces).collect();
+        // What goes for good forgets where it came from.
+        let again = |(version, served): &(u64, Served)| Some((*version, served.weights.again()?));
+        let backs: Vec<_> = if replacing.is_empty() { Vec::new() } else { serving.iter().filter_map(again).collect() };
         let stated = Plan::from(&partial);
         let Some(olds) = self.commit(entry, (wish.turn, Some(&stated)), loaded, &serving) else {
             return Brought { outcomes: all(&chosen, &OVERTAKEN), is_stale };
         };
+        if !is_stale {
+            resizes.into_iter().for_each(Resize::apply);
+        }
+        let past = Past { olds: &olds, backs: &backs };
         for (version, served) in &replacing {
-            let result = self.finish_replacing(entry, (wish.turn, *version), served, &olds);
+            let result = self.finish_replacing(entry, (wish.turn, *version), served, &past);
             let of_it = outcomes.iter_mut().filter(|(number, _)| number == version);
             of_it.for_each(|(_, error)| *error = result.clone().err());
         }
@@ -175,7 +206,7 @@ impl Inner {
     /// for it, if it counted.
     fn commit(
         &self,
-        entry: &Entry,
+        entry: &Arc<Entry>,
         (turn, stated): (u64, Option<&Plan>),
         loaded: Vec<(u64, Loaded)>,
         serving: &[(u64, Served)],
@@ -201,25 +232,28 @@ impl Inner {
 
     /// Lets a version go that is out of the catalog. What is told when it is free.
     /// The number comes with the turn at which it went.
-    pub(super) fn retire(&self, entry: &Entry, gone: (u64, u64), served: Served, stays: bool) -> Operation {
-        self.retire_within(entry, gone, served, (self.options.retire_timeout, stays))
+    pub(super) fn retire(&self, entry: &Arc<Entry>, gone: (u64, u64), served: Served, stays: bool) -> Operation {
+        let mut leaving = entry.leaving();
+        self.retire_within((entry, &mut leaving), gone, served, (self.options.retire_timeout, stays))
     }
 
     fn retire_within(
         &self,
-        entry: &Entry,
+        (entry, leaving): (&Arc<Entry>, &mut Vec<Operation>),
         gone: (u64, u64),
         served: Served,
         (within, stays): (Duration, bool),
     ) -> Operation {
         let operation = Operation::new(self.services.clock.clone());
+        leaving.push(operation.clone());
         let (ended, catalog) = (operation.clone(), self.catalog.clone());
-        let name = entry.name().to_owned();
+        let hold = Hold::new(&catalog, entry.clone());
         self.retiring.retire(served, within, move |result| {
             if stays {
                 crate::memory::trim();
             }
-            catalog.entry_or_new(&name).freed(gone, stays, &catalog.events);
+            hold.entry().freed(gone, stays, &catalog.events);
+            drop(hold);
             ended.end(result);
         });
         operation
@@ -231,18 +265,19 @@ impl Inner {
         source: Source,
         current: Option<&Served>,
         olds: &[&Served],
-    ) -> Result<Loaded, Error> {
+    ) -> Result<(Loaded, Option<Resize>), Error> {
         let healthy = current.filter(|current| !current.lane.is_stuck());
         if let Some(current) = healthy.filter(|current| same_files(current, &source))
-            && let Some(served) = self.adapt(current, &source)?
+            && let Some((served, resize)) = self.adapt(current, &source)?
         {
-            return Ok(if served.config == current.config { Loaded::Stays } else { Loaded::Serves(served) });
+            let loaded = if served.config == current.config { Loaded::Stays } else { Loaded::Serves(served) };
+            return Ok((loaded, resize));
         }
-        self.load_anew(entry, source, olds)
+        Ok((self.load_anew(entry, source, olds)?, None))
     }
 
     /// The same files under a config that may have changed: what is loaded is kept, where that will do.
-    fn adapt(&self, current: &Served, source: &Source) -> Result<Option<Served>, Error> {
+    fn adapt(&self, current: &Served, source: &Source) -> Result<Option<(Served, Option<Resize>)>, Error> {
         // A config decides what is done with the weights, and is sealed as they are.
         self.options.trust.admit(&source.found, source.version)?;
         let mut partial = source.partial.clone();
@@ -253,9 +288,9 @@ impl Inner {
         let Ok(config) = source.complete(partial, &current.config.backend, model.signature()) else { return Ok(None) };
         match Change::of(&current.config, &config) {
             // What is paged is loaded by the config that it was loaded by: another one is for another load.
-            Change::Nothing if current.weights.source.is_some() => Ok(Some(current.clone())),
-            _ if current.weights.source.is_some() => Ok(None),
-            Change::Nothing => Ok(Some(Served { config: Arc::new(config), ..current.clone() })),
+            Change::Nothing if current.weights.is_paged => Ok(Some((current.clone(), None))),
+            _ if current.weights.is_paged => Ok(None),
+            Change::Nothing => Ok(Some((Served { config: Arc::new(config), ..current.clone() }, None))),
             Change::Instances => self.resize(current, &model, config, source).map(Some),
             Change::Lane => {
                 let weights =
@@ -263,20 +298,20 @@ impl Inner {
                 let served =
                     load::serve(&self.services, &self.options, (config, source.version), weights, source.beside())?;
                 served.lane.set_load_ns(current.lane.load_ns());
-                Ok(Some(served))
+                Ok(Some((served, None)))
             }
             Change::Model => Ok(None),
         }
     }
 
-    /// The same version with another number of instances.
+    /// The same version with another number of instances, once it is resized.
     fn resize(
         &self,
         current: &Served,
         model: &Arc<dyn Model>,
         config: ModelConfig,
         source: &Source,
-    ) -> Result<Served, Error> {
+    ) -> Result<(Served, Option<Resize>), Error> {
         let lane = &current.lane;
         let wanted: usize = config.instance_groups.iter().map(|group| group.count).sum();
         let found = lane.instances_len();
@@ -291,23 +326,38 @@ impl Inner {
             cells.push(load::cell(model, &spec, lane.spec.is_thread_bound)?);
         }
         let cells = warm_up(&config, source.beside(), &lane.spec, cells, &self.services)?;
-        cells.into_iter().for_each(|cell| lane.add_instance(cell));
-        drop(lane.remove_instances(found.saturating_sub(wanted)));
-        Ok(Served { config: Arc::new(config), ..current.clone() })
+        let resize = Resize { lane: lane.clone(), more: cells, less: found.saturating_sub(wanted) };
+        Ok((Served { config: Arc::new(config), ..current.clone() }, Some(resize)))
     }
 
-    /// Takes a model out, all its versions, and lets them go. Done when the memory is back.
-    pub(super) fn unload(&self, entry: &Entry, stays: bool) -> Operation {
+    /// Takes a model out, all its versions, and lets them go. Done when the memory is back, also that of versions that were
+    /// on their way out before, and of a load that was under way.
+    pub(super) fn unload(&self, entry: &Arc<Entry>, stays: bool) -> Operation {
         self.unload_within(entry, self.options.retire_timeout, stays)
     }
 
     /// As [`Inner::unload`], in so long at most.
-    pub(super) fn unload_within(&self, entry: &Entry, within: Duration, stays: bool) -> Operation {
-        let (turn, removed) = entry.take_out(&self.catalog.events);
+    pub(super) fn unload_within(&self, entry: &Arc<Entry>, within: Duration, stays: bool) -> Operation {
         let operation = self.operations.begin(self.services.clock.clone());
-        let retire = |(version, served)| self.retire_within(entry, (version, turn), served, (within, stays));
-        let parts: Vec<_> = removed.into_iter().map(retire).collect();
-        operation.end_with(parts);
+        let ending = Ending::of(&operation);
+        let mut parts = Vec::new();
+        {
+            // Whoever unloads beside this one finds the versions there, or on their way out.
+            let mut leaving = entry.leaving();
+            let (turn, removed) = entry.take_out(&self.catalog.events);
+            for (version, served) in removed {
+                parts.push(self.retire_within((entry, &mut leaving), (version, turn), served, (within, stays)));
+            }
+        }
+        let hold = Hold::new(&self.catalog, entry.clone());
+        self.jobs.behind(entry.name(), move |has_waited| {
+            if stays && has_waited {
+                crate::memory::trim();
+            }
+            parts.extend(hold.entry().leaving().iter().cloned());
+            drop(hold);
+            ending.end_with(parts);
+        });
         operation
     }
 }

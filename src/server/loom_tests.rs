@@ -1,14 +1,23 @@
-//! Models of a future's poll against the answer: the waker is never lost, and a dropped future leaves nothing behind; and of
-//! jobs against a stop.
+//! Models of a future's poll against the answer: the waker is never lost, and a dropped future leaves nothing behind; of
+//! jobs against a stop; and of versions that follow one another while a request looks for one.
 
+use super::catalog::Catalog;
 use super::future::ResponseFuture;
 use super::jobs::Jobs;
-use crate::flow::loom_tests::Bench;
+use super::retire::Retiring;
+use super::route::Choice;
+use super::served::{Served, Weights};
+use super::version::Loaded;
+use crate::config::ModelConfig;
+use crate::flow::Ticket;
+use crate::flow::loom_tests::{Bench, outcome};
 use crate::sync::{AtomicUsize, Clock, Doorbell, ManualClock, Ordering, model, spawn};
+use inferlay_backend_sdk::{Attributes, Error, Instance, InstanceSpec, Model, Signature};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 struct Woken(Doorbell);
 
@@ -104,5 +113,117 @@ fn loom_a_job_runs_or_is_dropped_and_never_beside_another_of_its_model() {
         pusher.join().unwrap();
         let [ran, dropped, _] = [0, 1, 2].map(|index: usize| counts[index].load(Ordering::Acquire));
         assert_eq!(ran + dropped, 2, "{ran} ran, {dropped} were dropped");
+    });
+}
+
+/// The weights of a version, which tell when they are freed.
+struct Freed {
+    count: Arc<AtomicUsize>,
+    signature: Signature,
+}
+
+impl Model for Freed {
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn instance(&self, _spec: &InstanceSpec) -> Result<Box<dyn Instance>, Error> {
+        Err(Error::internal("made by hand"))
+    }
+}
+
+impl Drop for Freed {
+    fn drop(&mut self) {
+        self.count.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+/// Three versions of one model, each over the lane of a bench.
+struct Story {
+    benches: [Bench; 3],
+    catalog: Arc<Catalog>,
+    retiring: Retiring,
+    /// The version that serves for certain, and the last that may.
+    serves: AtomicUsize,
+    begun: AtomicUsize,
+    freed: Arc<AtomicUsize>,
+}
+
+impl Story {
+    fn begin() -> Arc<Self> {
+        let first = Bench::new();
+        let services = first.lane.services.clone();
+        let benches = [first.another(), first.another(), first];
+        let (catalog, retiring) = (Catalog::begin(services.clone()), Retiring::new(services));
+        let (serves, begun, freed) = (AtomicUsize::new(1), AtomicUsize::new(1), Arc::new(AtomicUsize::new(0)));
+        let story = Arc::new(Story { benches, catalog, retiring, serves, begun, freed });
+        let entry = story.catalog.entry_or_new("m");
+        assert!(entry.put_first(1, story.served(1), &story.catalog.events).is_ok());
+        story
+    }
+
+    fn served(&self, version: usize) -> Served {
+        let weights = Freed { count: self.freed.clone(), signature: Signature::default() };
+        let weights = Weights::new(Arc::new(weights), Attributes::NONE, None);
+        let lane = self.benches[version - 1].lane.clone();
+        Served { lane, weights, config: Arc::new(ModelConfig::new("m")), line: None }
+    }
+
+    /// As a job that loads does, once it has loaded.
+    fn load(&self, version: usize) {
+        let (entry, number) = (self.catalog.entry_or_new("m"), version as u64);
+        let turn = entry.turn();
+        assert!(entry.begin(turn, &[number], &self.catalog.events));
+        self.begun.store(version, Ordering::Release);
+        let loaded = vec![(number, Loaded::Serves(self.served(version)))];
+        let committed = entry.commit(turn, loaded, None, &self.catalog.events);
+        self.serves.store(version, Ordering::Release);
+        assert!(committed.counted && committed.overtaken.is_empty());
+        for (gone, served) in committed.retired {
+            let (entry, catalog) = (entry.clone(), self.catalog.clone());
+            self.retiring.retire(served, Duration::MAX, move |drained| {
+                assert_eq!(drained, Ok(()), "it was let go too early");
+                entry.freed((gone, turn), false, &catalog.events);
+            });
+        }
+    }
+
+    /// As a handle does: until a lane takes the request.
+    fn submit(&self) -> Ticket {
+        let entry = self.catalog.entry_or_new("m");
+        loop {
+            let course = entry.course(&Choice::Any).unwrap_or_else(|error| panic!("nothing serves: {error}"));
+            let lane = &course.main().lane;
+            let Some(bench) = self.benches.iter().find(|bench| Arc::ptr_eq(&bench.lane, lane)) else {
+                panic!("an unknown lane serves")
+            };
+            if let Some(ticket) = bench.submit() {
+                return ticket;
+            }
+            assert!(lane.is_stopping(), "a lane that serves refused it");
+        }
+    }
+}
+
+#[test]
+fn loom_a_request_among_versions_that_follow_one_another_is_answered_once_by_one_that_serves() {
+    model(|| {
+        let story = Story::begin();
+        let loader = spawn({
+            let story = story.clone();
+            move || [2, 3].into_iter().for_each(|version| story.load(version))
+        });
+        let least = story.serves.load(Ordering::Acquire);
+        let ticket = story.submit();
+        let most = story.begun.load(Ordering::Acquire);
+        story.benches[0].work();
+        assert_eq!(outcome(ticket), Ok(()));
+        let by: Vec<_> = (1..=3).filter(|version| story.benches[version - 1].executed() > 0).collect();
+        assert!(by.len() == 1 && (least..=most).contains(&by[0]), "{by:?} answered, of {least} to {most}");
+        loader.join().unwrap();
+        story.retiring.stop(u64::MAX);
+        let index: Vec<_> = story.catalog.index().into_iter().map(|status| status.version).collect();
+        assert_eq!((index, story.freed.load(Ordering::Acquire)), (vec![3], 2));
+        story.benches.iter().for_each(Bench::is_at_rest);
     });
 }

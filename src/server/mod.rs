@@ -12,9 +12,12 @@ mod course;
 mod events;
 mod future;
 mod gate;
+mod hold;
 mod jobs;
 mod lifecycle;
 mod lint;
+#[cfg(all(test, not(loom)))]
+mod live_tests;
 mod load;
 #[cfg(all(test, loom))]
 mod loom_tests;
@@ -23,6 +26,7 @@ mod metrics;
 mod model;
 mod named;
 mod operation;
+mod page_in;
 mod paging;
 mod register;
 mod replace;
@@ -69,6 +73,7 @@ use crate::repository::{self, Repositories};
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, thread};
 use builder::Options;
 use catalog::{Catalog, Entry};
+use hold::Hold;
 use inferlay_backend_sdk::{Error, ErrorKind};
 use jobs::Jobs;
 use paging::Pager;
@@ -340,11 +345,12 @@ impl ServerHandle {
         if thread::is_inside() {
             return Err(INSIDE);
         }
-        let entry = self.inner.catalog.entry(name)?;
+        let hold = Hold::new(&self.inner.catalog, self.inner.catalog.entry(name)?);
+        let entry = hold.entry();
         if entry.served().is_empty() {
             return Err(Error::not_found(format!("model '{name}' does not serve")));
         }
-        let operation = self.inner.unload_within(&entry, within, false);
+        let operation = self.inner.unload_within(entry, within, false);
         let result = operation.wait();
         entry.forget();
         result
@@ -426,14 +432,15 @@ impl ServerHandle {
         }
         let name = found.name.clone();
         let at = |error: Error| error.at(format_args!("model '{}'", name.escape_debug()));
-        let entry = self.inner.catalog.entry_or_new(&found.name);
-        let (version, served) = self.inner.shared().load_only(&entry, found).map_err(at)?;
+        let hold = Hold::new(&self.inner.catalog, self.inner.catalog.entry_or_new(&found.name));
+        let entry = hold.entry();
+        let (version, served) = self.inner.shared().load_only(entry, found).map_err(at)?;
         if let Err(error) = entry.put_first(version, served.clone(), &self.inner.catalog.events) {
             served.lane.begin_stop();
             served.end_stop();
             return Err(error);
         }
-        self.inner.give_up_if_stopping(&entry)?;
+        self.inner.give_up_if_stopping(entry)?;
         self.model(&name)
     }
 
@@ -610,6 +617,7 @@ impl Inner {
         self.watching.stop();
         // A load that is still under way then finds that the server stops, and drops what it has loaded.
         let has_loaded = self.jobs.stop(&self.services.clock, until);
+        self.services.unlisted.end();
         let served = self.catalog.served();
         let drained = self.drain(&served, within);
         self.retiring.stop(until);
@@ -620,6 +628,8 @@ impl Inner {
         served.iter().chain(&abandoned).for_each(|served| served.lane.mute());
         // A load may still be in its backend; whoever waits for it is told before the last callbacks run.
         self.operations.stop();
+        #[cfg(feature = "capi")]
+        self.operations.post_rest(&self.services.messenger);
         // Waits once more for workers: one may have come out of its backend before it was muted.
         self.services.stop();
         if !has_loaded {

@@ -7,8 +7,12 @@
 use super::STOPPED;
 #[cfg(feature = "capi")]
 use super::{Inner, ServerHandle};
+#[cfg(feature = "capi")]
+use crate::flow::Messenger;
 use crate::sync::{Bells, Callback, Clock, Mutex, thread};
 use inferlay_backend_sdk::{Error, ErrorKind};
+#[cfg(feature = "capi")]
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
@@ -192,13 +196,17 @@ impl Operation {
     }
 }
 
-/// The operations of a server that are under way.
+/// The operations of a server that are under way, and who is to be called at their ends.
 #[derive(Default)]
 pub(super) struct Operations(Mutex<UnderWay>);
 
 #[derive(Default)]
 struct UnderWay {
     all: Vec<Weak<Shared>>,
+    #[cfg(feature = "capi")]
+    callbacks: BTreeMap<u64, (Operation, Callback<Result<(), Error>>)>,
+    #[cfg(feature = "capi")]
+    callbacks_taken: u64,
     is_over: bool,
 }
 
@@ -223,25 +231,40 @@ impl Operations {
         let all = all.into_iter().filter_map(|shared| shared.upgrade());
         all.for_each(|shared| Operation { shared }.end(Err(STOPPED)));
     }
+}
 
-    /// As [`Operation::then`], unless they have ended.
-    ///
+/// Callbacks. One that was taken out is posted under the same lock, so that a stop that finds it gone finds it posted.
+#[cfg(feature = "capi")]
+impl Operations {
     /// # Errors
-    /// `UNAVAILABLE`.
-    #[cfg(feature = "capi")]
-    fn then(
-        &self,
-        operation: &Operation,
-        callback: impl FnOnce(Result<(), Error>) + Send + 'static,
-    ) -> Result<(), Error> {
-        // Held until the callback is in its place, so that the stop either sees it or has refused it.
-        let under_way = self.0.lock();
+    /// `UNAVAILABLE` when they have ended.
+    fn add(&self, operation: &Operation, callback: Callback<Result<(), Error>>) -> Result<u64, Error> {
+        let mut under_way = self.0.lock();
         if under_way.is_over {
             return Err(STOPPED);
         }
-        operation.then(callback);
-        drop(under_way);
-        Ok(())
+        under_way.callbacks_taken += 1;
+        let key = under_way.callbacks_taken;
+        under_way.callbacks.insert(key, (operation.clone(), callback));
+        Ok(key)
+    }
+
+    fn post(&self, key: u64, result: Result<(), Error>, messenger: &Messenger) {
+        let mut under_way = self.0.lock();
+        if let Some((operation, callback)) = under_way.callbacks.remove(&key) {
+            messenger.post_call(Callback::new(move |()| callback.call(result)));
+            drop(under_way);
+            drop(operation);
+        }
+    }
+
+    /// After a stop: those whose operation was ended just now by somebody who has not come to post them.
+    pub(super) fn post_rest(&self, messenger: &Messenger) {
+        let mut under_way = self.0.lock();
+        for (operation, callback) in std::mem::take(&mut under_way.callbacks).into_values() {
+            let result = operation.shared.state.lock().result.clone().unwrap_or(Err(STOPPED));
+            messenger.post_call(Callback::new(move |()| callback.call(result)));
+        }
     }
 }
 
@@ -268,12 +291,14 @@ impl Callbacks {
         callback: impl FnOnce(Result<(), Error>) + Send + 'static,
     ) -> Result<(), Error> {
         let Some(inner) = self.0.upgrade().filter(|inner| !inner.is_stopping()) else { return Err(STOPPED) };
+        let key = inner.operations.add(operation, Callback::new(callback))?;
         let server = self.0.clone();
-        inner.operations.then(operation, move |result| {
+        operation.then(move |result| {
             if let Some(inner) = server.upgrade() {
-                inner.services.messenger.post_call(Callback::new(move |()| callback(result)));
+                inner.operations.post(key, result, &inner.services.messenger);
             }
-        })
+        });
+        Ok(())
     }
 }
 
@@ -288,6 +313,13 @@ impl Ending {
     pub(super) fn end(mut self, result: Result<(), Error>) {
         if let Some(operation) = self.0.take() {
             operation.end(result);
+        }
+    }
+
+    /// As [`Operation::end_with`].
+    pub(super) fn end_with(mut self, parts: Vec<Operation>) {
+        if let Some(operation) = self.0.take() {
+            operation.end_with(parts);
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   a request for a model that is not in memory -> its lane dozes and asks (flow/doze) -> a loading thread
-//!     -> room: taken, or idle models go until it is there, or waited for while requests wait   (budget)
+//!     -> room: taken, or idle models go until it is there, or asked for again while requests wait   (budget)
 //!     -> load, count what it really uses -> instances -> the lane wakes, and what waits is run
 //! ```
 //!
@@ -10,24 +10,25 @@
 //! the budget, as far as backends tell what they will use. 2. Only a model that is idle goes: nothing waits for it, runs on
 //! it, or is owed an answer. Its lane stays, takes requests and keeps their deadlines. 3. One load for all who wait: a lane
 //! asks once. 4. What is pinned never goes. 5. A load that finds no room, and nobody who could make some, answers those who
-//! wait with RESOURCE_EXHAUSTED, and the next request tries again.
+//! wait with RESOURCE_EXHAUSTED, and the next request tries again. 6. Requests that wait for room hold no loading thread.
+//! 7. A model that is stuck in its backend counts as one that never goes.
 
 use super::budget::{Budget, Candidate, Lack, Place, Use, victim};
 use super::catalog::Entry;
+use super::jobs::Then;
 use super::load::{self, Opened};
 use super::measure::Measuring;
 use super::served::{Served, Source, Weights};
 use super::warmup::warm_up;
 use super::{Inner, STOPPED};
-use crate::config::ModelConfig;
-use crate::flow::{Demand, Lane};
+use crate::flow::Demand;
 use crate::memory;
 use crate::repository;
 use crate::sync::{AtomicU64, Doorbell, Mutex, Ordering};
 use inferlay_backend_sdk::{Error, ErrorKind, LogLevel};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long to wait before looking again for somebody who has become idle.
@@ -92,9 +93,9 @@ struct State {
 }
 
 impl State {
-    /// Whether it never goes to make room.
-    fn is_pinned(&self, taken: &Taken) -> bool {
-        self.pinned.contains(&taken.model) && !taken.leaves
+    /// Whether it never goes to make room: it was asked to stay, or does not come back from its backend.
+    fn stays(&self, taken: &Taken) -> bool {
+        self.pinned.contains(&taken.model) && !taken.leaves || taken.is_stuck()
     }
 }
 
@@ -109,6 +110,10 @@ struct Taken {
 }
 
 impl Taken {
+    fn is_stuck(&self) -> bool {
+        self.resident.as_ref().is_some_and(|(served, _)| served.lane.is_stuck())
+    }
+
     fn is_one_of(&self, those: &[&Served]) -> bool {
         self.resident.as_ref().is_some_and(|(served, _)| those.iter().any(|one| served.is(one)))
     }
@@ -141,8 +146,15 @@ pub(super) struct Wanted<'a> {
     pub(super) about: Use,
     /// What must not go for it: the versions that it is to replace.
     pub(super) beside: &'a [&'a Served],
-    /// Whether to wait until somebody is idle.
+    /// Whether to wait here until somebody is idle.
     pub(super) waits: &'a dyn Fn() -> bool,
+}
+
+/// Room that is not there.
+pub(super) struct NoRoom {
+    pub(super) lack: Error,
+    /// Whether there may be some later: somebody is in the way who may become idle, or is on its way out.
+    pub(super) may_come: bool,
 }
 
 impl Pager {
@@ -155,7 +167,7 @@ impl Pager {
     ///
     /// # Errors
     /// `RESOURCE_EXHAUSTED`, naming place, what was wanted and what there is.
-    pub(super) fn room(self: &Arc<Self>, wanted: &Wanted<'_>) -> Result<Room, Error> {
+    pub(super) fn room(self: &Arc<Self>, wanted: &Wanted<'_>) -> Result<Room, NoRoom> {
         let mut in_vain = BTreeSet::new();
         let pause = Arc::new(Doorbell::new());
         loop {
@@ -167,7 +179,9 @@ impl Pager {
                     in_vain.clear();
                     continue;
                 }
-                Err((lack, None)) => return Err(exhausted(wanted.model, lack.0)),
+                Err((lack, None)) => {
+                    return Err(NoRoom { lack: exhausted(wanted.model, lack.0), may_come: !lack.1 });
+                }
                 Err((_, Some(going))) => going,
             };
             let (id, served, demand) = going;
@@ -181,7 +195,7 @@ impl Pager {
     pub(super) fn fits_in_place(&self, wanted: &Wanted<'_>) -> bool {
         let state = self.state.lock();
         let mut staying = Use::default();
-        let stays = |taken: &&Taken| state.is_pinned(taken) && !taken.is_one_of(wanted.beside);
+        let stays = |taken: &&Taken| state.stays(taken) && !taken.is_one_of(wanted.beside);
         state.rooms.values().filter(stays).for_each(|taken| staying.add(&taken.used));
         let goes = state.rooms.values().any(|taken| taken.is_one_of(wanted.beside));
         goes && state.budget.never_fits(&wanted.about, &staying).is_none()
@@ -224,7 +238,7 @@ impl Pager {
             }
             Err(lack) => lack,
         };
-        let stays = |taken: &Taken| state.is_pinned(taken) || taken.is_one_of(wanted.beside);
+        let stays = |taken: &Taken| state.stays(taken) || taken.is_one_of(wanted.beside);
         let mut staying = Use::default();
         state.rooms.values().filter(|taken| stays(taken)).for_each(|taken| staying.add(&taken.used));
         if let Some(lack) = state.budget.never_fits(&wanted.about, &staying) {
@@ -281,7 +295,7 @@ impl Pager {
         let state = self.state.lock();
         let candidates = state.rooms.iter().filter_map(|(id, taken)| {
             let (served, _) = taken.resident.as_ref()?;
-            let may_go = !taken.is_one_of(wanted.beside) && !in_vain.contains(id) && !state.is_pinned(taken);
+            let may_go = !taken.is_one_of(wanted.beside) && !in_vain.contains(id) && !state.stays(taken);
             Some(Candidate { key: *id, last_used: served.lane.last_used(), may_go })
         });
         let id = victim(candidates)?;
@@ -333,6 +347,8 @@ pub(super) enum Back {
     AsStated,
     /// It is not as its config states, and serves from another lane; for what waited in this one, the reason.
     Otherwise(Error),
+    /// It is not loaded, as there is no room, and there may be some later.
+    NotYet(Error),
 }
 
 const OTHERWISE: Error = Error::fixed(
@@ -340,41 +356,19 @@ const OTHERWISE: Error = Error::fixed(
     "its config states inputs and outputs otherwise than the model does; as of now it serves as the model does",
 );
 
-/// Brings a version back into memory when its lane asks. The lane holds it, so it holds no lane.
-struct PageIn {
-    inner: Weak<Inner>,
-    entry: Weak<Entry>,
-    lane: Weak<Lane>,
-    weights: Weak<Weights>,
-    config: Arc<ModelConfig>,
-}
-
-impl PageIn {
-    fn served(&self) -> Option<Served> {
-        let (lane, weights) = (self.lane.upgrade()?, self.weights.upgrade()?);
-        Some(Served { lane, weights, config: self.config.clone(), line: None })
-    }
-}
-
-impl Demand for PageIn {
-    fn wanted(&self) {
-        let (Some(inner), Some(entry)) = (self.inner.upgrade(), self.entry.upgrade()) else { return };
-        let Some(served) = self.served() else { return };
-        let (job, name) = (inner.clone(), entry.name().to_owned());
-        inner.jobs.push(&name, move || job.page_in(&entry, &served));
-    }
-}
-
 impl Inner {
-    /// Loads a version that is asked for and not in memory.
-    pub(super) fn page_in(self: &Arc<Self>, entry: &Arc<Entry>, served: &Served) {
+    /// Loads a version that is asked for and not in memory; again, when there is no room yet and requests wait.
+    pub(super) fn page_in(self: &Arc<Self>, entry: &Arc<Entry>, served: &Served) -> Then {
         let lane = &served.lane;
         if !lane.is_dozing() || lane.has_ended() {
-            return;
+            return Then::Over;
         }
-        let waits = || lane.word.read().queued() > 0 && !self.is_stopping() && !lane.has_ended();
-        match load::contained(|| self.bring_back(entry, served, &waits)) {
+        match load::contained(|| self.bring_back(entry, served, &|| false)) {
             Ok(Back::AsStated) => {}
+            Ok(Back::NotYet(_)) if self.is_stopping() => lane.stay_dozing(&STOPPED),
+            Ok(Back::NotYet(_)) if lane.word.read().queued() > 0 => return Then::Again,
+            // Nobody waits for room any more.
+            Ok(Back::NotYet(_)) => lane.doze_on(),
             Ok(Back::Otherwise(error)) => lane.stay_dozing(&error.at(lane.spec.place())),
             // Nobody waits for room any more, as the server stops.
             Err(_) if self.is_stopping() => lane.stay_dozing(&STOPPED),
@@ -389,6 +383,7 @@ impl Inner {
             // It was let go meanwhile, and must not keep what was just loaded.
             served.end_stop();
         }
+        Then::Over
     }
 
     /// Loads a version whose lane dozes, when there is room; as long as it `waits` for that.
@@ -402,25 +397,32 @@ impl Inner {
         waits: &dyn Fn() -> bool,
     ) -> Result<Back, Error> {
         let Some(pager) = &self.pager else { return Err(Error::unavailable("models are not paged")) };
-        let Some(source) = &served.weights.source else { return Err(Error::unavailable("it has no files")) };
+        let Some(source) = served.weights.source() else { return Err(Error::unavailable("it has no files")) };
         let lane = &served.lane;
         let mut measure = pager.measuring.begin();
-        let about = served.weights.used().unwrap_or_else(|| self.about(source));
-        let room = pager.room(&Wanted { model: entry.name(), about: about.clone(), beside: &[], waits });
-        let room = room.inspect_err(|_| pager.count_exhausted())?;
-        self.refuse_if_changed(source)?;
+        let about = served.weights.used().unwrap_or_else(|| self.about(&source));
+        let room = match pager.room(&Wanted { model: entry.name(), about: about.clone(), beside: &[], waits }) {
+            Ok(room) => room,
+            Err(NoRoom { lack, may_come: true }) => return Ok(Back::NotYet(lack)),
+            Err(NoRoom { lack, .. }) => {
+                pager.count_exhausted();
+                return Err(lack);
+            }
+        };
+        self.jobs.need_thread();
+        self.refuse_if_changed(&source)?;
         measure.start(memory::allocated);
-        let Opened { model, config, load_ns, .. } = self.loader().open(source)?;
-        self.refuse_if_changed(source)?;
+        let Opened { model, config, load_ns, .. } = self.loader().open(&source)?;
+        self.refuse_if_changed(&source)?;
         lane.set_load_ns(load_ns);
         if config != *served.config {
             // What waits was checked against what the config states, and cannot be run; what comes later can.
             let version = source.version;
-            let weights = Weights::paged(source.clone(), served.weights.attributes);
+            let weights = Weights::paged((*source).clone(), served.weights.attributes);
             weights.come_back(model, room);
             let other = load::serve(&self.services, &self.options, (config, version), weights, source.beside())?;
             other.lane.set_load_ns(load_ns);
-            self.settle(pager, entry, &other, self.thought(source, about, measure.end(memory::allocated)));
+            self.settle(pager, entry, &other, self.thought(&source, about, measure.end(memory::allocated)));
             if entry.replace(version, served, &other) {
                 drop(self.retire(entry, (version, 0), served.clone(), false));
             } else {
@@ -437,7 +439,7 @@ impl Inner {
         if went > 0 && lane.now().saturating_sub(went) < THRASH {
             pager.counts.thrashes.fetch_add(1, Ordering::Relaxed);
         }
-        self.settle(pager, entry, served, self.thought(source, about, measure.end(memory::allocated)));
+        self.settle(pager, entry, served, self.thought(&source, about, measure.end(memory::allocated)));
         entry.recovers(served, &self.catalog.events);
         cells.into_iter().for_each(|cell| lane.add_instance(cell));
         // Only now: until then nobody takes it for idle.
@@ -470,16 +472,6 @@ impl Inner {
             let message = format!("{}: uses more than its estimate, and nobody could go", served.lane.spec.place());
             self.services.log.write(LogLevel::Warning, &message);
         }
-    }
-
-    pub(super) fn demand(self: &Arc<Self>, entry: &Arc<Entry>, served: &Served) -> Arc<dyn Demand> {
-        Arc::new(PageIn {
-            inner: Arc::downgrade(self),
-            entry: Arc::downgrade(entry),
-            lane: Arc::downgrade(&served.lane),
-            weights: Arc::downgrade(&served.weights),
-            config: served.config.clone(),
-        })
     }
 
     pub(super) fn paging(&self) -> PagingStatistics {

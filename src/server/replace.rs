@@ -23,6 +23,12 @@ use crate::config::ModelConfig;
 use inferlay_backend_sdk::{Attributes, Error, ErrorKind, LogLevel};
 use std::sync::Arc;
 
+/// What a version replaces, and as what it comes back: when it has gone it has forgotten where it came from.
+pub(super) struct Past<'a> {
+    pub(super) olds: &'a [(u64, Served)],
+    pub(super) backs: &'a [(u64, Arc<Weights>)],
+}
+
 impl Inner {
     /// The lane of a version that waits for the room of `olds`, which it replaces. Its config is what it states; where that
     /// is not all, it is taken to be like them.
@@ -40,7 +46,7 @@ impl Inner {
             let message = format!("{}; the old version cannot go first: {why}", lack.message());
             Err(Error::new(ErrorKind::ResourceExhausted, message))
         };
-        if olds.iter().any(|old| old.weights.source.is_none()) {
+        if olds.iter().any(|old| !old.weights.is_paged) {
             return refuse("it has no files, from which it could come back");
         }
         let Some((config, attributes)) = self.loader().stated(source).or_else(|| like(olds, source)) else {
@@ -55,7 +61,7 @@ impl Inner {
         Ok(served)
     }
 
-    /// Loads a version that has taken the place of `olds`, when these are gone. They come back if it fails.
+    /// Loads a version that has taken the place of others, when these are gone. They come back if it fails.
     ///
     /// # Errors
     /// Why the new one does not serve.
@@ -64,16 +70,23 @@ impl Inner {
         entry: &Arc<Entry>,
         (turn, version): (u64, u64),
         served: &Served,
-        olds: &[(u64, Served)],
+        past: &Past<'_>,
     ) -> Result<(), Error> {
         let Some(pager) = &self.pager else { return Ok(()) };
+        let olds = past.olds;
         pager.leave(olds);
         let lane = &served.lane;
         let waits = || !self.is_stopping() && !lane.has_ended() && (pager.holds(olds) || lane.word.read().queued() > 0);
-        let result = load::contained(|| self.bring_back(entry, served, &waits));
+        let result = match load::contained(|| self.bring_back(entry, served, &waits)) {
+            Ok(Back::NotYet(lack)) => {
+                pager.count_exhausted();
+                Err(lack)
+            }
+            result => result,
+        };
         let result = match result {
             Ok(Back::AsStated) if entry.has(served) => Ok(()),
-            Ok(Back::AsStated) => Err(OVERTAKEN),
+            Ok(Back::AsStated | Back::NotYet(_)) => Err(OVERTAKEN),
             Ok(Back::Otherwise(error)) => {
                 lane.stay_dozing(&error.at(lane.spec.place()));
                 Ok(())
@@ -83,7 +96,7 @@ impl Inner {
                 Err(OVERTAKEN)
             }
             Err(error) => {
-                self.restore(entry, (turn, version), served, &error, olds);
+                self.restore(entry, (turn, version), served, &error, past);
                 Err(error)
             }
         };
@@ -94,26 +107,28 @@ impl Inner {
         result
     }
 
-    /// Puts `olds` in the place of what replaced them and failed.
+    /// Puts what was replaced in the place of what replaced it and failed.
     fn restore(
         self: &Arc<Self>,
         entry: &Arc<Entry>,
         (turn, version): (u64, u64),
         failed: &Served,
         error: &Error,
-        olds: &[(u64, Served)],
+        past: &Past<'_>,
     ) {
         let place = failed.lane.spec.place();
         let message = format!("{place}: {}; what it replaced is loaded again", error.message());
         self.services.log.write(LogLevel::Error, &message);
-        let again = |(number, old): &(u64, Served)| match self.again(entry, *number, old) {
+        let back_of =
+            |number: u64| past.backs.iter().find(|(of, _)| *of == number).and_then(|(_, weights)| weights.again());
+        let again = |(number, old): &(u64, Served)| match self.again(entry, *number, old, back_of(*number)) {
             Ok(served) => Some((*number, served)),
             Err(error) => {
                 self.services.log.write(LogLevel::Error, error.at(old.lane.spec.place()).message());
                 None
             }
         };
-        let back: Vec<_> = olds.iter().filter_map(again).collect();
+        let back: Vec<_> = past.olds.iter().filter_map(again).collect();
         let is_back = entry.restore(turn, (version, failed), error, &back, &self.catalog.events);
         // Whoever comes late goes to what is there again; who waited is told.
         failed.lane.begin_stop();
@@ -125,8 +140,14 @@ impl Inner {
     }
 
     /// A lane for what served before, to be loaded from where it came.
-    fn again(self: &Arc<Self>, entry: &Arc<Entry>, version: u64, old: &Served) -> Result<Served, Error> {
-        let Some(weights) = old.weights.again() else { return Err(Error::unavailable("it has no files")) };
+    fn again(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        version: u64,
+        old: &Served,
+        weights: Option<Arc<Weights>>,
+    ) -> Result<Served, Error> {
+        let Some(weights) = weights else { return Err(Error::unavailable("it has no files")) };
         let config = ModelConfig::clone(&old.config);
         let served = load::dormant(&self.services, &self.options, (config, version), weights)?;
         let dozes = served.lane.doze(&self.demand(entry, &served)).is_some();

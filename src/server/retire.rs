@@ -1,8 +1,9 @@
 //! What no longer serves: it finishes what it has, then lets go of everything.
 //!
-//! Invariants: 1. a version is let go when its last request is answered and released, or when its time is up: then what is
-//! left is answered with an error, as far as no memory of a waiting caller is lent; 2. whoever asked is told when it is
-//! free, once; 3. what a backend does not let go of is remembered, so that a stop can silence it.
+//! Invariants: 1. a version takes no more requests before anybody looks whether it has drained, and is let go when its last
+//! request is answered and released, or when its time is up: then what is left is answered with an error, as far as no
+//! memory of a waiting caller is lent; 2. whoever asked is told when it is free, once; 3. what a backend does not let go of
+//! is remembered, so that a stop can silence it.
 //!
 //! The thread `inferlay-retire` starts with the first version that retires, and ends with the last.
 
@@ -55,8 +56,10 @@ impl Retiring {
         then: impl FnOnce(Result<(), Error>) + Send + 'static,
     ) {
         let until = self.desk.after(within);
+        // Before anybody looks whether it has drained: what came in after that look would be answered with an error.
+        served.lane.begin_stop();
         let mut state = self.desk.state.lock();
-        state.leaving.push(Leaving { served: served.clone(), until, then: Box::new(then) });
+        state.leaving.push(Leaving { served, until, then: Box::new(then) });
         let starts = !std::mem::replace(&mut state.has_thread, true);
         drop(state);
         if starts {
@@ -66,8 +69,8 @@ impl Retiring {
                 self.desk.state.lock().has_thread = false;
             }
         }
-        // Only now: its bell may be the last one that rings.
-        served.lane.begin_stop();
+        // Only now, as its own bell may have rung before: a thread that is there looks again.
+        self.desk.services.drained.ring();
     }
 
     /// Everything must be gone by `until`. Waits for that.

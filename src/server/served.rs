@@ -1,7 +1,8 @@
 //! A version that serves: its lane, its config, and what its backend has loaded, each replaceable while the others live.
 //!
 //! Handles and requests hold the lane; what was loaded is held here alone (beside the instances), so that it is freed when
-//! the version retires or goes to make room, whoever still holds a handle.
+//! the version retires or goes to make room, whoever still holds a handle. Where it is loaded from again goes with it when it
+//! retires.
 
 use super::budget::Use;
 use super::paging::Room;
@@ -29,8 +30,10 @@ pub(super) struct Weights {
     pub(super) attributes: Attributes,
     /// What tells the files that it was loaded from from others.
     pub(super) mark: Option<Mark>,
-    /// Where it is loaded from again, if it is paged.
-    pub(super) source: Option<Source>,
+    /// Whether it may go to make room, and come back.
+    pub(super) is_paged: bool,
+    /// Where it is loaded from again, if it is paged and was not let go for good.
+    source: Mutex<Option<Arc<Source>>>,
     /// What its lanes have counted.
     pub(super) ledger: Arc<Ledger>,
 }
@@ -96,21 +99,29 @@ impl Weights {
         ledger: Arc<Ledger>,
     ) -> Arc<Self> {
         let held = Held { model: Some((model, None)), ..Held::default() };
-        Arc::new(Weights { held: Mutex::new(held), attributes, mark, source: None, ledger })
+        Arc::new(Weights {
+            held: Mutex::new(held),
+            attributes,
+            mark,
+            is_paged: false,
+            source: Mutex::new(None),
+            ledger,
+        })
     }
 
     /// Of a version that is not in memory yet.
     pub(super) fn paged(source: Source, attributes: Attributes) -> Arc<Self> {
         let (mark, held) = (source.mark(), Mutex::default());
-        Arc::new(Weights { held, attributes, mark, source: Some(source), ledger: Arc::default() })
+        let source = Mutex::new(Some(Arc::new(source)));
+        Arc::new(Weights { held, attributes, mark, is_paged: true, source, ledger: Arc::default() })
     }
 
-    /// The same once more, not in memory: of what is to come back.
+    /// The same once more, not in memory: of what is to come back. Not of what was let go for good.
     pub(super) fn again(&self) -> Option<Arc<Self>> {
-        let (source, used) = (self.source.clone()?, self.used());
+        let (source, used) = (Mutex::new(Some(self.source()?)), self.used());
         let (mark, held) = (self.mark.clone(), Mutex::new(Held { used, ..Held::default() }));
         let (attributes, ledger) = (self.attributes, self.ledger.clone());
-        Some(Arc::new(Weights { held, attributes, mark, source: Some(source), ledger }))
+        Some(Arc::new(Weights { held, attributes, mark, is_paged: true, source, ledger }))
     }
 
     /// The model, unless it was let go.
@@ -154,13 +165,14 @@ impl Weights {
         drop(gone);
     }
 
-    /// It goes: memory and room.
-    pub(super) fn let_go(&self, now: u64) {
-        let gone = {
-            let mut held = self.held.lock();
-            held.went = now;
-            held.model.take()
-        };
+    /// Where it is loaded from again.
+    pub(super) fn source(&self) -> Option<Arc<Source>> {
+        self.source.lock().clone()
+    }
+
+    /// It goes for good: memory, room, and where it came from, which may be memory as well.
+    fn let_go(&self) {
+        let gone = (self.held.lock().model.take(), self.source.lock().take());
         drop(gone);
     }
 }
@@ -169,7 +181,7 @@ impl Served {
     /// Answers what is left, lets the instances and the model go, and tells whoever pulls.
     pub(super) fn end_stop(&self) {
         self.lane.end_stop();
-        self.weights.let_go(0);
+        self.weights.let_go();
         if let Some(line) = &self.line {
             line.end();
         }

@@ -1,5 +1,6 @@
 //! Several versions of a model at once, as an application directs them while the server runs: labels, shares of the
-//! traffic, and a shadow. What it comes to for a request is decided in `route`.
+//! traffic, and a shadow. What it comes to for a request is decided in `route`. A config may say the same, which then
+//! counts from the load that reads it, and again whenever it says something else (`catalog`).
 
 use super::catalog::Must;
 use super::route::{self, Choice, Plan};

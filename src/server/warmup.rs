@@ -1,10 +1,12 @@
 //! Warm-up: every instance executes what its model's config lists before anybody is served by it.
 //!
 //! Invariants: 1. each instance executes each request of `model_warmup` `count` times, or the load fails with what it
-//! answered; 2. nothing of it is seen in statistics, and no request of a client comes before or between.
+//! answered; 2. nothing of it is seen in statistics, and no request of a client comes before or between; 3. a stop ends it:
+//! its lane is known to the services, so that it does not wait for workers that are gone.
 //!
 //! An instance is warmed up in a lane of its own, which it leaves for the one that serves. Runs on the thread that loads.
 
+use super::STOPPED;
 use crate::config::{ModelConfig, Warmup, WarmupData, WarmupInput};
 use crate::flow::{CallerRuns, InstanceCell, Lane, LaneSpec, Policy, Request, Services, Waits};
 use crate::sync::Doorbell;
@@ -43,6 +45,9 @@ pub(super) fn warm_up(
     for cell in cells {
         let closing = Closing(Lane::new(alone(spec), services.clone()));
         let lane = &closing.0;
+        if !services.unlisted.enlist(lane) {
+            return Err(STOPPED);
+        }
         lane.add_instance(cell);
         for (warmup, sample) in config.warmups.iter().zip(&samples) {
             for _ in 0..warmup.count {
@@ -62,6 +67,7 @@ struct Closing(Arc<Lane>);
 
 impl Drop for Closing {
     fn drop(&mut self) {
+        self.0.services.unlisted.strike(&self.0);
         self.0.begin_stop();
         self.0.end_stop();
     }
@@ -119,6 +125,9 @@ fn take_back(lane: &Arc<Lane>) -> Result<Vec<Box<InstanceCell>>, Error> {
         }
         if lane.is_stuck() {
             return Err(Error::unavailable("an execution passed execution_timeout"));
+        }
+        if lane.has_ended() {
+            return Err(STOPPED);
         }
         pause.wait_for(0, Some(LOOK_AGAIN));
     }

@@ -8,8 +8,11 @@
 //!
 //! Invariants: 1. What is loaded is what was looked at: its files are looked at once more before it serves, and if they
 //! were touched meanwhile it is dropped, and looked at anew. 2. The thread alone touches what is known of the files;
-//! everybody else puts into its inbox. 3. A poll ends when nothing of what it found is left to be done.
+//! everybody else puts into its inbox. 3. A poll ends when each change that was there when it began was tried once,
+//! however that ended; what fails may be tried again for ever. 4. A load that was ordered ends, and is told of, once: also
+//! one that never ran. 5. The thread goes by the repositories as they are. 6. It starts before a stop, or not at all.
 
+use super::hold::Hold;
 use super::lifecycle::{Brought, Wish};
 use super::operation::{Ending, Operation};
 use super::{Inner, STOPPED, ServerHandle};
@@ -18,8 +21,9 @@ use crate::repository::{
 };
 use crate::sync::{Mutex, thread};
 use inferlay_backend_sdk::{Error, ErrorKind, LogLevel};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// A repository: one folder of models or several that are searched as one, and the names that its models are served under.
@@ -228,7 +232,8 @@ struct Inbox {
     ended: Vec<Known>,
     /// What somebody else has loaded.
     loaded: Vec<Known>,
-    repositories: Option<Repositories>,
+    /// Whether there are other repositories.
+    has_moved: bool,
     polls: Vec<Ending>,
     is_over: bool,
 }
@@ -248,11 +253,15 @@ impl Watching {
     /// Starts to watch, unless that was done.
     ///
     /// # Errors
-    /// `RESOURCE_EXHAUSTED` when the system gives no thread.
+    /// `RESOURCE_EXHAUSTED` when the system gives no thread, `UNAVAILABLE` when the server stops.
     pub(super) fn start(&self, inner: &Arc<Inner>, options: &PollOptions, known: Vec<Known>) -> Result<(), Error> {
         let mut running = self.0.lock();
         if running.is_some() {
             return Ok(());
+        }
+        // Under the lock under which a stop looks for the thread: it finds the thread, or is found.
+        if inner.is_stopping() {
+            return Err(STOPPED);
         }
         let watcher = if options.is_blind { Watcher::blind(options.periods) } else { Watcher::new(options.periods) };
         let mut live = Live::new(inner.repositories.lock().clone(), options.rules.clone());
@@ -260,8 +269,7 @@ impl Watching {
             live.loaded(&inner.services.clock, &name, snapshot, outcome);
         }
         let shared = Arc::new(Shared { inbox: Mutex::default(), waker: watcher.waker() });
-        let round =
-            Round { inner: inner.clone(), shared: shared.clone(), live, watcher, under_way: 0, polls: Vec::new() };
+        let round = Round { inner: inner.clone(), shared: shared.clone(), live, watcher, polls: Vec::new() };
         let thread = thread::spawn("inferlay-watch", move || round.run()).map_err(|error| {
             Error::new(ErrorKind::ResourceExhausted, format!("the thread that watches did not start: {error}"))
         })?;
@@ -269,7 +277,7 @@ impl Watching {
         Ok(())
     }
 
-    /// Ends the thread.
+    /// Ends the thread. The server is known to be stopping.
     pub(super) fn stop(&self) {
         let running = self.0.lock().take();
         if let Some(mut running) = running {
@@ -285,10 +293,10 @@ impl Watching {
         }
     }
 
-    /// There are other repositories.
-    pub(super) fn repositories_changed(&self, repositories: Repositories) {
+    /// There are other repositories. Which, the thread reads by itself: who comes last here may have changed them first.
+    pub(super) fn repositories_changed(&self) {
         if let Some(shared) = self.shared() {
-            shared.put(|inbox| inbox.repositories = Some(repositories));
+            shared.put(|inbox| inbox.has_moved = true);
         }
     }
 }
@@ -322,9 +330,14 @@ struct Round {
     shared: Arc<Shared>,
     live: Live,
     watcher: Watcher,
-    /// Loads that were ordered and have not ended.
-    under_way: usize,
-    polls: Vec<Ending>,
+    polls: Vec<Poll>,
+}
+
+/// Somebody who waits until each change that is there has been tried.
+struct Poll {
+    ending: Ending,
+    /// By which try of each model; known after the first look.
+    left: Option<BTreeMap<String, u64>>,
 }
 
 impl Round {
@@ -341,25 +354,34 @@ impl Round {
                 self.inner.services.log.write(LogLevel::Warning, report);
             }
             turn.orders.into_iter().for_each(|order| self.obey(order));
-            if self.under_way == 0 && self.live.wake_at().is_none() {
-                self.polls.drain(..).for_each(|poll| poll.end(Ok(())));
-            }
+            self.end_polls();
         }
+    }
+
+    /// Ends the polls that have nothing to wait for any more.
+    fn end_polls(&mut self) {
+        let live = &self.live;
+        let is_over = |poll: &mut Poll| {
+            let left = poll.left.get_or_insert_with(|| live.untried());
+            left.retain(|name, number| !live.is_tried(name, *number));
+            left.is_empty()
+        };
+        let over: Vec<_> = self.polls.extract_if(.., is_over).collect();
+        over.into_iter().for_each(|poll| poll.ending.end(Ok(())));
     }
 
     /// Takes the inbox in. Whether all is over.
     fn take_in(&mut self, hints: &mut Vec<Hint>) -> bool {
         let inbox = std::mem::take(&mut *self.shared.inbox.lock());
-        self.under_way -= inbox.ended.len();
         for Known { name, snapshot, outcome } in inbox.ended.into_iter().chain(inbox.loaded) {
             self.live.loaded(&self.inner.services.clock, &name, snapshot, outcome);
         }
-        if let Some(repositories) = inbox.repositories {
-            *self.live.repositories() = repositories;
+        if inbox.has_moved {
+            *self.live.repositories() = self.inner.repositories.lock().clone();
             hints.push(Hint::All);
         }
         if !inbox.polls.is_empty() {
-            self.polls.extend(inbox.polls);
+            self.polls.extend(inbox.polls.into_iter().map(|ending| Poll { ending, left: None }));
             hints.push(Hint::All);
         }
         inbox.is_over
@@ -374,7 +396,8 @@ impl Round {
             }
             Order::Unload(name) => {
                 if let Ok(entry) = self.inner.catalog.entry(&name) {
-                    self.inner.unload(&entry, false).then(move |_| entry.forget());
+                    let hold = Hold::new(&self.inner.catalog, entry);
+                    self.inner.unload(hold.entry(), false).then(move |_| hold.entry().forget());
                 }
                 self.live.unloaded(&name);
             }
@@ -387,17 +410,51 @@ impl Round {
     }
 
     fn load(&mut self, found: repository::FoundModel, snapshot: Arc<Snapshot>) {
-        self.under_way += 1;
         let entry = self.inner.catalog.entry_or_new(&found.name);
         let (name, turn) = (found.name.clone(), entry.turn());
-        let (inner, shared) = (self.inner.clone(), self.shared.clone());
+        let errand = Errand::new(&self.inner, &self.shared, &name, snapshot.clone());
+        let inner = self.inner.clone();
         self.inner.jobs.push(&name.clone(), move || {
             let repositories = inner.repositories.lock().clone();
             let is_still_so = || repository::is_still_so(&repositories, &name, &snapshot);
-            let wish = Wish::of(Arc::new(found), turn);
-            let outcome = outcome(&inner.bring(&entry, &wish, &is_still_so));
-            shared.put(|inbox| inbox.ended.push(Known { name, snapshot, outcome }));
+            errand.end(outcome(&inner.bring(&entry, &Wish::of(Arc::new(found), turn), &is_still_so)));
         });
+    }
+}
+
+/// A load that the thread has ordered: how it ended is told when this is dropped, also if it never ran or panicked.
+struct Errand {
+    inner: Weak<Inner>,
+    shared: Arc<Shared>,
+    name: String,
+    snapshot: Arc<Snapshot>,
+    outcome: Option<Outcome>,
+}
+
+impl Errand {
+    fn new(inner: &Arc<Inner>, shared: &Arc<Shared>, name: &str, snapshot: Arc<Snapshot>) -> Self {
+        Errand { inner: Arc::downgrade(inner), shared: shared.clone(), name: name.to_owned(), snapshot, outcome: None }
+    }
+
+    fn end(mut self, outcome: Outcome) {
+        self.outcome = Some(outcome);
+    }
+
+    /// It did not run: the system gave no thread, the server stops, or it panicked.
+    fn fail(&self) -> Outcome {
+        if let Some(inner) = self.inner.upgrade().filter(|inner| !inner.is_stopping()) {
+            let message = format!("model '{}': its load did not run to its end", self.name.escape_debug());
+            inner.services.log.write(LogLevel::Error, &message);
+        }
+        Outcome::Failed
+    }
+}
+
+impl Drop for Errand {
+    fn drop(&mut self) {
+        let outcome = self.outcome.unwrap_or_else(|| self.fail());
+        let (name, snapshot) = (std::mem::take(&mut self.name), self.snapshot.clone());
+        self.shared.put(|inbox| inbox.ended.push(Known { name, snapshot, outcome }));
     }
 }
 
@@ -496,12 +553,8 @@ impl ServerHandle {
     }
 
     fn change_repositories(&self, change: impl FnOnce(&mut Repositories) -> Result<(), Error>) -> Result<(), Error> {
-        let repositories = {
-            let mut repositories = self.inner.repositories.lock();
-            change(&mut repositories)?;
-            repositories.clone()
-        };
-        self.inner.watching.repositories_changed(repositories);
+        change(&mut self.inner.repositories.lock())?;
+        self.inner.watching.repositories_changed();
         Ok(())
     }
 }
