@@ -76,6 +76,13 @@ impl Lane {
         Some(core.instances.leave_all())
     }
 
+    /// Whether nothing waits and every instance is free; whoever ran the last batch may not have come to its end.
+    pub(crate) fn is_resting(&self) -> bool {
+        let len = self.core.lock().instances.len();
+        let reading = self.word.read();
+        reading.queued() == 0 && reading.idle() == len
+    }
+
     /// Whether it has no instances but would be given some.
     pub(crate) fn is_dozing(&self) -> bool {
         self.doze.load(Ordering::Acquire) != AWAKE

@@ -128,7 +128,7 @@ impl Live {
         clock: &Clock,
         hints: &[Hint],
         watcher: &mut Watcher,
-        go_on: &dyn Fn() -> bool,
+        go_on: &(dyn Fn() -> bool + Sync),
     ) -> Turn {
         let known: BTreeSet<&String> = self.watch.names().collect();
         self.homes.retain(|name, _| known.contains(name));
@@ -276,7 +276,7 @@ impl Live {
         clock: &Clock,
         commands: Vec<Command>,
         roots: &[Root<'_>],
-        go_on: &dyn Fn() -> bool,
+        go_on: &(dyn Fn() -> bool + Sync),
         turn: &mut Turn,
     ) {
         let start = clock.now();
@@ -303,7 +303,7 @@ impl Live {
         &self,
         name: &str,
         roots: &[Root<'_>],
-        go_on: &dyn Fn() -> bool,
+        go_on: &(dyn Fn() -> bool + Sync),
         reports: &mut Vec<String>,
     ) -> (Option<Observed>, Option<FoundModel>) {
         let places = places_of(roots, name);
@@ -357,7 +357,7 @@ fn read_whole(
     name: &str,
     place: &Place<'_>,
     last: Option<&Snapshot>,
-    go_on: &dyn Fn() -> bool,
+    go_on: &(dyn Fn() -> bool + Sync),
     reports: &mut Vec<String>,
 ) -> Result<(FoundModel, Snapshot), Unread> {
     let mut model = place.read(name, reports).map_err(Unread::Refused)?;

@@ -11,6 +11,7 @@
 use super::disk::{self, Bounds};
 use super::files::FolderFiles;
 use super::snapshot::{FileMark, Part, Snapshot, Stat, Sum, is_scratch};
+use crate::sync::thread;
 use inferlay_backend_sdk::{Error, ErrorKind, ModelFiles};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -19,6 +20,9 @@ use std::path::{Path, PathBuf};
 
 /// How many bytes are read at a time: after each of them reading can be given up.
 const CHUNK_LEN: usize = 1 << 20;
+
+/// From how many bytes on files are read on a thread of low priority; the sums of less are there before such a thread is.
+pub(super) const LOW_PRIORITY_LEN_MIN: u64 = 1 << 20;
 
 /// Why the sums of a look are not known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,7 +127,21 @@ impl Look {
     ///
     /// # Errors
     /// See [`Unread`]; the sums that were read are kept.
-    pub(crate) fn read_sums(&mut self, go_on: &dyn Fn() -> bool) -> Result<(), Unread> {
+    pub(crate) fn read_sums(&mut self, go_on: &(dyn Fn() -> bool + Sync)) -> Result<(), Unread> {
+        if self.unread_len() < LOW_PRIORITY_LEN_MIN {
+            return self.read_here(go_on);
+        }
+        thread::at_low_priority("inferlay-sums", || self.read_here(go_on))
+    }
+
+    /// How long the files are together whose sums are not known.
+    fn unread_len(&self) -> u64 {
+        let Snapshot { config, others, versions, .. } = &self.snapshot;
+        let marks = [config, others].into_iter().chain(versions.values()).flat_map(|part| part.values());
+        marks.filter(|mark| mark.sum.is_none() && mark.is_readable).map(|mark| mark.stat.len).sum()
+    }
+
+    fn read_here(&mut self, go_on: &(dyn Fn() -> bool + Sync)) -> Result<(), Unread> {
         let Look { snapshot, root, roots, bounds, .. } = self;
         read(&mut snapshot.config, bounds, root, go_on)?;
         read(&mut snapshot.others, bounds, root, go_on)?;

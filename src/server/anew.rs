@@ -79,6 +79,7 @@ impl Inner {
         };
         measure.start(memory::allocated);
         let Opened { model, config, attributes, load_ns } = loader.open(&source)?;
+        let (model, room) = room.hold(model);
         let (version, beside) = (source.version, source.found.beside.clone());
         let weights = Weights::paged(source.clone(), attributes);
         weights.come_back(model, room);

@@ -479,7 +479,7 @@ impl ServerBuilder {
         self
     }
 
-    /// How many models are loaded at once; by default one less than there are cores.
+    /// How many models are loaded at once; by default one less than there are cores, and at least one.
     ///
     /// # Examples
     /// ```

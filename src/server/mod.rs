@@ -32,6 +32,7 @@ mod register;
 mod replace;
 mod responses;
 mod retire;
+mod room;
 mod route;
 mod served;
 mod source;

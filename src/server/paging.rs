@@ -18,6 +18,7 @@ use super::catalog::Entry;
 use super::jobs::Then;
 use super::load::{self, Opened};
 use super::measure::Measuring;
+use super::room::{Room, RoomId};
 use super::served::{Served, Source, Weights};
 use super::warmup::warm_up;
 use super::{Inner, STOPPED};
@@ -33,6 +34,9 @@ use std::time::Duration;
 
 /// How long to wait before looking again for somebody who has become idle.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
+/// How often to look again for one that is about to be idle, before another one goes.
+const MOMENTS_MAX: u32 = 20;
 
 /// A model that is wanted again so soon after it went, in nanoseconds, should not have gone.
 const THRASH: u64 = 10_000_000_000;
@@ -86,7 +90,7 @@ struct Counts {
 #[derive(Default)]
 struct State {
     budget: Budget,
-    rooms: BTreeMap<u64, Taken>,
+    rooms: BTreeMap<RoomId, Taken>,
     next: u64,
     used_max: u64,
     pinned: BTreeSet<String>,
@@ -116,26 +120,6 @@ impl Taken {
 
     fn is_one_of(&self, those: &[&Served]) -> bool {
         self.resident.as_ref().is_some_and(|(served, _)| those.iter().any(|one| served.is(one)))
-    }
-}
-
-/// Room that a model takes; given back when it is dropped.
-pub(super) struct Room {
-    pager: Arc<Pager>,
-    id: u64,
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        let gone = {
-            let mut state = self.pager.state.lock();
-            let gone = state.rooms.remove(&self.id);
-            if let Some(gone) = &gone {
-                state.budget.give_back(&gone.used);
-            }
-            gone
-        };
-        drop(gone);
     }
 }
 
@@ -170,6 +154,7 @@ impl Pager {
     pub(super) fn room(self: &Arc<Self>, wanted: &Wanted<'_>) -> Result<Room, NoRoom> {
         let mut in_vain = BTreeSet::new();
         let pause = Arc::new(Doorbell::new());
+        let mut moments = 0;
         loop {
             let going = match self.take(wanted, &in_vain) {
                 Ok(room) => return Ok(room),
@@ -185,7 +170,14 @@ impl Pager {
                 Err((_, Some(going))) => going,
             };
             let (id, served, demand) = going;
-            if !self.evict(id, &served, &demand) {
+            if self.evict(id, &served, &demand) {
+                continue;
+            }
+            if moments < MOMENTS_MAX && served.lane.is_resting() {
+                // Whoever has just answered there has not come to its end: it is idle in a moment, and nobody else should go.
+                moments += 1;
+                pause.wait_for(0, Some(LOOK_AGAIN));
+            } else {
                 in_vain.insert(id);
             }
         }
@@ -214,27 +206,22 @@ impl Pager {
         }
     }
 
-    /// Whether it is in memory.
-    pub(super) fn has_room(&self, served: &Served) -> bool {
-        self.state.lock().rooms.values().any(|taken| taken.is_one_of(&[served]))
-    }
-
     /// Takes room, or says where it lacks (and whether for ever) and who is to go.
     #[allow(clippy::type_complexity, reason = "what its one caller takes apart at once")]
     fn take(
         self: &Arc<Self>,
         wanted: &Wanted<'_>,
-        in_vain: &BTreeSet<u64>,
-    ) -> Result<Room, ((Lack, bool), Option<(u64, Served, Arc<dyn Demand>)>)> {
+        in_vain: &BTreeSet<RoomId>,
+    ) -> Result<Room, ((Lack, bool), Option<(RoomId, Served, Arc<dyn Demand>)>)> {
         let mut state = self.state.lock();
         let lack = match state.budget.take(&wanted.about) {
             Ok(()) => {
-                let id = state.next;
+                let id = RoomId(state.next);
                 state.next += 1;
                 state.used_max = state.used_max.max(state.budget.taken().at(Place::Host));
                 let model = wanted.model.to_owned();
                 state.rooms.insert(id, Taken { used: wanted.about.clone(), model, resident: None, leaves: false });
-                return Ok(Room { pager: self.clone(), id });
+                return Ok(Room::new(self.clone(), id));
             }
             Err(lack) => lack,
         };
@@ -257,20 +244,33 @@ impl Pager {
     }
 
     /// Frees a model, if it is idle.
-    fn evict(&self, id: u64, served: &Served, demand: &Arc<dyn Demand>) -> bool {
+    fn evict(&self, id: RoomId, served: &Served, demand: &Arc<dyn Demand>) -> bool {
         let Some(cells) = served.lane.doze(demand) else { return false };
         drop(cells);
         // It may have been asked for again by now, and be back with another room.
-        served.weights.let_go_of(|room| room.id == id, served.lane.now());
+        served.weights.let_go_of(id, served.lane.now());
         self.counts.evictions.fetch_add(1, Ordering::Relaxed);
         true
     }
 
+    /// Nothing is there any more of the model that had this room.
+    pub(super) fn give_back(&self, id: RoomId) {
+        let gone = {
+            let mut state = self.state.lock();
+            let gone = state.rooms.remove(&id);
+            if let Some(gone) = &gone {
+                state.budget.give_back(&gone.used);
+            }
+            gone
+        };
+        drop(gone);
+    }
+
     /// A model is in memory: from now on it may go.
-    pub(super) fn settle(&self, room: &Room, used: Use, served: &Served, demand: Arc<dyn Demand>) {
+    pub(super) fn settle(&self, room: RoomId, used: Use, served: &Served, demand: Arc<dyn Demand>) {
         let mut state = self.state.lock();
         let State { budget, rooms, used_max, .. } = &mut *state;
-        if let Some(taken) = rooms.get_mut(&room.id) {
+        if let Some(taken) = rooms.get_mut(&room) {
             budget.correct(&taken.used, &used);
             *used_max = (*used_max).max(budget.taken().at(Place::Host));
             taken.used = used;
@@ -291,7 +291,7 @@ impl Pager {
         true
     }
 
-    fn next_to_go(&self, wanted: &Wanted<'_>, in_vain: &BTreeSet<u64>) -> Option<(u64, Served, Arc<dyn Demand>)> {
+    fn next_to_go(&self, wanted: &Wanted<'_>, in_vain: &BTreeSet<RoomId>) -> Option<(RoomId, Served, Arc<dyn Demand>)> {
         let state = self.state.lock();
         let candidates = state.rooms.iter().filter_map(|(id, taken)| {
             let (served, _) = taken.resident.as_ref()?;
@@ -413,6 +413,7 @@ impl Inner {
         self.refuse_if_changed(&source)?;
         measure.start(memory::allocated);
         let Opened { model, config, load_ns, .. } = self.loader().open(&source)?;
+        let (model, room) = room.hold(model);
         self.refuse_if_changed(&source)?;
         lane.set_load_ns(load_ns);
         if config != *served.config {

@@ -17,7 +17,7 @@ use super::Inner;
 use super::catalog::Entry;
 use super::lifecycle::OVERTAKEN;
 use super::load;
-use super::paging::{Back, Pager};
+use super::paging::Back;
 use super::served::{Served, Source, Weights};
 use crate::config::ModelConfig;
 use inferlay_backend_sdk::{Attributes, Error, ErrorKind, LogLevel};
@@ -76,7 +76,8 @@ impl Inner {
         let olds = past.olds;
         pager.leave(olds);
         let lane = &served.lane;
-        let waits = || !self.is_stopping() && !lane.has_ended() && (pager.holds(olds) || lane.word.read().queued() > 0);
+        let holds = || olds.iter().any(|(_, old)| old.weights.model().is_some());
+        let waits = || !self.is_stopping() && !lane.has_ended() && (holds() || lane.word.read().queued() > 0);
         let result = match load::contained(|| self.bring_back(entry, served, &waits)) {
             Ok(Back::NotYet(lack)) => {
                 pager.count_exhausted();
@@ -153,13 +154,6 @@ impl Inner {
         let dozes = served.lane.doze(&self.demand(entry, &served)).is_some();
         debug_assert!(dozes, "a lane without instances can always doze");
         Ok(served)
-    }
-}
-
-impl Pager {
-    /// Whether any of these still has room.
-    fn holds(&self, olds: &[(u64, Served)]) -> bool {
-        olds.iter().any(|(_, old)| self.has_room(old))
     }
 }
 

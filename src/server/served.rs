@@ -5,7 +5,7 @@
 //! retires.
 
 use super::budget::Use;
-use super::paging::Room;
+use super::room::RoomId;
 use crate::backend::Line;
 use crate::config::{ConfigErrors, ModelConfig, PartialConfig};
 use crate::flow::{Lane, Ledger};
@@ -40,8 +40,8 @@ pub(super) struct Weights {
 
 #[derive(Default)]
 struct Held {
-    /// The room comes after the model, which is freed first.
-    model: Option<(Arc<dyn Model>, Option<Room>)>,
+    /// The model, and which room it holds.
+    model: Option<(Arc<dyn Model>, Option<RoomId>)>,
     /// What it did use when it was last in memory.
     used: Option<Use>,
     /// When it last went to make room; 0: never.
@@ -135,32 +135,33 @@ impl Weights {
     }
 
     /// It is in memory. When it went, if it ever did.
-    pub(super) fn come_back(&self, model: Arc<dyn Model>, room: Room) -> u64 {
+    pub(super) fn come_back(&self, model: Arc<dyn Model>, room: RoomId) -> u64 {
         let mut held = self.held.lock();
-        held.model = Some((model, Some(room)));
-        held.went
+        let gone = held.model.replace((model, Some(room)));
+        let went = held.went;
+        drop(held);
+        drop(gone);
+        went
     }
 
     /// What it really uses of the room that it was given: what its backend reports, else what is `thought`.
-    pub(super) fn settle(&self, thought: Use, settle: impl FnOnce(&Room, &Use)) {
-        let Some(model) = self.model() else { return };
+    pub(super) fn settle(&self, thought: Use, settle: impl FnOnce(RoomId, &Use)) {
         // Not under the lock: the backend is asked.
-        let reported = Use::of(&model.memory_use());
+        let Some(reported) = self.model().map(|model| Use::of(&model.memory_use())) else { return };
         let mut held = self.held.lock();
         let used = if reported.is_empty() { thought } else { reported };
-        if let Some((_, Some(room))) = &held.model {
+        if let Some((_, Some(room))) = held.model {
             settle(room, &used);
             held.used = Some(used);
         }
     }
 
     /// It goes, if it has this room.
-    pub(super) fn let_go_of(&self, is_it: impl FnOnce(&Room) -> bool, now: u64) {
+    pub(super) fn let_go_of(&self, room: RoomId, now: u64) {
         let gone = {
             let mut held = self.held.lock();
             held.went = now;
-            let is_there = held.model.as_ref().and_then(|(_, room)| room.as_ref()).is_some_and(is_it);
-            if is_there { held.model.take() } else { None }
+            held.model.take_if(|(_, own)| *own == Some(room))
         };
         drop(gone);
     }
@@ -170,7 +171,8 @@ impl Weights {
         self.source.lock().clone()
     }
 
-    /// It goes for good: memory, room, and where it came from, which may be memory as well.
+    /// It goes for good, with where it came from, which may be memory as well; its room goes when nobody has anything of it
+    /// any more.
     fn let_go(&self) {
         let gone = (self.held.lock().model.take(), self.source.lock().take());
         drop(gone);

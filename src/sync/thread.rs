@@ -117,6 +117,42 @@ pub(crate) fn has_ended(_handle: &JoinHandle<()>) -> bool {
     false
 }
 
+/// Runs `work` at a low priority, and waits for it: on a thread of its own, as a thread without privileges cannot raise its
+/// priority again. `work` must start no threads, which would be of the same low priority for as long as they live, and hold
+/// no lock that others wait for.
+#[cfg(not(loom))]
+pub(crate) fn at_low_priority<R: Send>(name: &str, mut work: impl FnMut() -> R + Send) -> R {
+    let done = std::thread::scope(|scope| {
+        let work = &mut work;
+        let low = move || {
+            lower_priority();
+            work()
+        };
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, low).ok()?;
+        Some(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    // Without a thread it is done at the priority that there is.
+    done.unwrap_or_else(work)
+}
+
+#[cfg(loom)]
+pub(crate) fn at_low_priority<R: Send>(_name: &str, mut work: impl FnMut() -> R + Send) -> R {
+    work()
+}
+
+/// Makes this thread give way to others. Elsewhere than on Linux, where threads have priorities of their own, it stays as it
+/// is.
+#[cfg(not(loom))]
+fn lower_priority() {
+    /// A tenth of the weight of a thread of ordinary priority.
+    const NICER: i32 = 10;
+    #[cfg(target_os = "linux")]
+    // SAFETY: it takes no pointer; on Linux it is about the calling thread alone.
+    unsafe {
+        libc::nice(NICER);
+    }
+}
+
 /// Runs `work` on this thread and on up to `more_max` more, until all have returned.
 #[cfg(not(loom))]
 pub(crate) fn scope(more_max: usize, name: &str, work: &(impl Fn() + Sync)) {
@@ -132,4 +168,23 @@ pub(crate) fn scope(more_max: usize, name: &str, work: &(impl Fn() + Sync)) {
 #[cfg(loom)]
 pub(crate) fn scope(_more_max: usize, _name: &str, work: &(impl Fn() + Sync)) {
     work();
+}
+
+#[cfg(all(test, not(loom), target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    fn niceness() -> i32 {
+        // SAFETY: it takes no pointer; 0 stands for the calling thread.
+        unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }
+    }
+
+    #[test]
+    fn work_of_low_priority_lowers_that_of_nobody_else() {
+        let before = niceness();
+        assert_eq!(at_low_priority("low", niceness), (before + 10).min(19));
+        assert_eq!(niceness(), before);
+        let panic = std::panic::catch_unwind(|| at_low_priority("low", || panic!("work of a test")));
+        assert_eq!(panic_text(&*panic.unwrap_err()), "work of a test");
+    }
 }

@@ -14,13 +14,18 @@ pub fn config(more: &str) -> String {
 /// Models `m0`, `m1` and so on, which multiply by 1, 2 and so on, and a server with room for so many of them.
 pub fn server(models: usize, room: u64) -> (ServerBuilder, Scale) {
     let scale = Scale::default();
+    (server_of(&scale, models, room), scale)
+}
+
+/// As [`server`], of a backend that is there already.
+pub fn server_of(scale: &Scale, models: usize, room: u64) -> ServerBuilder {
     let builder = ServerHandle::builder().backend(Arc::new(scale.clone())).memory_budget(10 * room);
     let model = |builder: ServerBuilder, index: usize| {
         let factor = format!("{:<10}", index + 1);
         let files = [("config.yaml", config("").into_bytes()), ("factor.txt", factor.into_bytes())];
         builder.model_in_memory(format!("m{index}"), files)
     };
-    ((0..models).fold(builder, model), scale)
+    (0..models).fold(builder, model)
 }
 
 pub fn ask(value: f32) -> Request<'static> {

@@ -6,8 +6,8 @@ use inferlay::{Backend, DataType, Error, Shape};
 use inferlay_backend_sdk::{
     Attributes, Batch, Instance, InstanceSpec, Model, ModelSource, Placement, Signature, TensorSpec,
 };
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// The backend named `scale`. `factor.txt` holds a number, or what is wrong with the model; with the parameter `gate` it
 /// waits at [`Scale::gate`] before it has loaded; with `bytes` it says that it uses so many, with `estimate` that it will; with
@@ -17,13 +17,27 @@ pub struct Scale {
     pub gate: Gate,
     /// Models and instances that are there now, and loads that were ever begun.
     pub models: Arc<AtomicUsize>,
+    pub models_max: Arc<AtomicUsize>,
     pub instances: Arc<AtomicUsize>,
     pub loads: Arc<AtomicUsize>,
+    /// The factors of all requests that ran, in order, where a test wants to know.
+    pub ran: Option<Arc<Mutex<Vec<f32>>>>,
 }
 
 impl Scale {
     pub fn models(&self) -> usize {
         self.models.load(Ordering::SeqCst)
+    }
+
+    /// The models of `paged` by the requests that ran, in order.
+    pub fn ran(&self) -> Vec<usize> {
+        let ran = self.ran.as_ref().map(|ran| ran.lock().unwrap().clone()).unwrap_or_default();
+        ran.into_iter().map(|factor| factor as usize - 1).collect()
+    }
+
+    /// The most that were there at once.
+    pub fn models_max(&self) -> usize {
+        self.models_max.load(Ordering::SeqCst)
     }
 
     pub fn instances(&self) -> usize {
@@ -92,6 +106,7 @@ impl Backend for Scale {
         let signature = Signature { inputs: vec![tensor("x")], outputs: vec![tensor("y")], batches: true };
         let _held = source.parameters.get("holds").map(|bytes| vec![0; bytes.parse().unwrap()]).unwrap_or_default();
         let (backend, _counted) = (self.clone(), Counted::new(&self.models));
+        self.models_max.fetch_max(self.models(), Ordering::SeqCst);
         Ok(Box::new(Scaling { factor, signature, bytes, backend, _held, _counted }))
     }
 }
@@ -118,6 +133,7 @@ impl Model for Scaling {
         Ok(Box::new(Scaler {
             factor: self.factor,
             gate: self.backend.gate.clone(),
+            ran: self.backend.ran.clone(),
             _counted: Counted::new(&self.backend.instances),
         }))
     }
@@ -126,6 +142,7 @@ impl Model for Scaling {
 struct Scaler {
     factor: f32,
     gate: Gate,
+    ran: Option<Arc<Mutex<Vec<f32>>>>,
     _counted: Counted,
 }
 
@@ -144,6 +161,9 @@ impl Instance for Scaler {
         }
         if values.contains(&POISON) {
             return Err(Error::invalid_arg("poison"));
+        }
+        if let Some(ran) = &self.ran {
+            ran.lock().unwrap().extend(values.iter().map(|_| self.factor));
         }
         let y = batch.output_buffer(0, Shape::from([values.len(), 1]))?.as_mut_slice::<f32>()?;
         y.iter_mut().zip(values).for_each(|(y, x)| *y = self.factor * x);

@@ -4,8 +4,7 @@ use super::*;
 use crate::repository::events::Periods;
 use crate::repository::repositories::Repository;
 use crate::repository::temp::{TempFolder, tick};
-use crate::sync::ManualClock;
-use std::cell::Cell;
+use crate::sync::{AtomicI64, ManualClock, Ordering};
 use std::fs::{File, FileTimes};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -56,7 +55,7 @@ impl Stage {
         orders
     }
 
-    fn turn(&mut self, hints: &[Hint], go_on: &dyn Fn() -> bool) -> Vec<String> {
+    fn turn(&mut self, hints: &[Hint], go_on: &(dyn Fn() -> bool + Sync)) -> Vec<String> {
         let Turn { orders, reports } = self.live.turn(&self.clock(), hints, &mut self.watcher, go_on);
         self.reports.extend(reports);
         orders.into_iter().map(|order| self.obey(order)).collect()
@@ -220,17 +219,16 @@ fn a_file_that_changes_while_it_is_read_is_read_again_when_it_is_quiet() {
     let mut stage = Stage::of(&[repository.path()]);
     assert_eq!(stage.turn(&[Hint::All], &|| true), NOTHING);
     stage.hand.advance(Duration::from_millis(SETTLE_MS));
-    let turns = Cell::new(0);
+    let turns = AtomicI64::new(0);
     // Before the first file, and then before its first bytes.
     let write_meanwhile = || {
-        turns.set(turns.get() + 1);
-        if turns.get() == 2 {
+        if turns.fetch_add(1, Ordering::Relaxed) == 1 {
             repository.write("a/1/m", b"half");
         }
         true
     };
     assert_eq!(stage.turn(&[Hint::Model("a".to_owned())], &write_meanwhile), NOTHING);
-    assert!(turns.get() > 1);
+    assert!(turns.into_inner() > 1);
     assert_eq!(stage.pass(SETTLE_MS - 1), NOTHING);
     assert_eq!(stage.pass(1), ["load a +1"]);
 }
@@ -241,8 +239,8 @@ fn reading_that_is_given_up_orders_nothing_and_starts_again() {
     let mut stage = Stage::of(&[repository.path()]);
     assert_eq!(stage.turn(&[Hint::All], &|| true), NOTHING);
     stage.hand.advance(Duration::from_millis(SETTLE_MS));
-    let left = Cell::new(1);
-    assert_eq!(stage.turn(&[], &|| left.replace(left.get() - 1) > 0), NOTHING);
+    let left = AtomicI64::new(1);
+    assert_eq!(stage.turn(&[], &|| left.fetch_sub(1, Ordering::Relaxed) > 0), NOTHING);
     assert_eq!(stage.turn(&[], &|| false), NOTHING);
     assert_eq!(stage.live.wake_at(), Some(SETTLE_MS * 1_000_000));
     assert_eq!(stage.turn(&[], &|| true), ["load a +1"]);
@@ -391,14 +389,14 @@ fn a_thousand_quiet_models_are_looked_at_without_opening_a_file() {
     repository.write("m500/1/m", b"other");
     assert_eq!(stage.turn(&[Hint::Model("m500".to_owned())], &never), NOTHING);
     stage.hand.advance(Duration::from_millis(SETTLE_MS));
-    let asked = Cell::new(0);
+    let asked = AtomicI64::new(0);
     let count = || {
-        asked.set(asked.get() + 1);
+        asked.fetch_add(1, Ordering::Relaxed);
         true
     };
     assert_eq!(stage.turn(&[], &count), ["load m500 ~1"]);
     // One model, one file of it: two chunks, of which the second is its end.
-    assert_eq!(asked.get(), 3);
+    assert_eq!(asked.into_inner(), 3);
 }
 
 #[test]

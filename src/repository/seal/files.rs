@@ -3,10 +3,12 @@
 //! Invariant: no byte leaves [`SealedFiles`] whose sum was not compared after it was read.
 
 use super::super::files::{FolderFiles, MemoryFiles};
+use super::super::look::LOW_PRIORITY_LEN_MIN;
 use super::super::name::{Shown, relative};
 use super::digest::{Sum, Summing};
 use super::manifest::{MANIFEST_NAME, Manifest, Sealed};
 use super::refused;
+use crate::sync::thread;
 use inferlay_backend_sdk::{Error, ModelFiles};
 use std::io;
 use std::path::PathBuf;
@@ -97,6 +99,15 @@ impl SealedFiles {
         if let Some(flaw) = &self.flaw {
             return Err(flaw.clone());
         }
+        let is_large =
+            self.manifest.files.values().any(|sealed| sealed.size.is_none_or(|size| size >= LOW_PRIORITY_LEN_MIN));
+        match is_large {
+            true => thread::at_low_priority("inferlay-sums", || self.check_here()),
+            false => self.check_here(),
+        }
+    }
+
+    fn check_here(&self) -> Result<(), Error> {
         let is_own = |name: &&String| name.starts_with(&self.prefix) && self.config.as_ref() != Some(name);
         let own = self.manifest.files.keys().filter(is_own);
         for name in own.chain(&self.loose) {
