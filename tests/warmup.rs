@@ -5,7 +5,8 @@
 mod common;
 
 use common::custom::Custom;
-use common::{Gate, PATIENCE, finishes};
+use common::scale::Scale;
+use common::{Gate, PATIENCE, eventually, finishes};
 use inferlay::{ErrorKind, LoadOptions, Request, ServerHandle, Tensor};
 use inferlay_backend_sdk::{Attributes, Batch, Placement, Shape};
 use std::collections::BTreeSet;
@@ -79,6 +80,7 @@ fn a_warm_up_that_outlasts_a_stop_ends() {
                 execute(batch)
             };
             let backend = Custom { execute: Arc::new(held), ..inner };
+            let freed = Arc::downgrade(&backend.execute);
             let server = ServerHandle::builder().explicit([""; 0]).backend(Arc::new(backend)).start().unwrap();
             let files = [("1/weights".to_owned(), vec![0])];
             let options = LoadOptions::new().config(config(&format!("model_warmup: [{ZEROS}]"))).files(files);
@@ -88,9 +90,31 @@ fn a_warm_up_that_outlasts_a_stop_ends() {
             gate.open();
             let ended = load.wait_for(PATIENCE).expect("the load did not end");
             assert_eq!(ended.unwrap_err().kind(), ErrorKind::Unavailable);
+            drop(server);
+            eventually("its thread lets go of everything", || freed.strong_count() == 0);
             assert_eq!(gate.come(), 1, "it is executed once");
         });
     }
+}
+
+#[test]
+fn a_warm_up_that_begins_after_a_stop_ends() {
+    finishes(|| {
+        let scale = Scale::default();
+        let server = ServerHandle::builder().explicit([""; 0]).backend(Arc::new(scale.clone())).start().unwrap();
+        // No caller may execute it, and there are no workers by then.
+        let warmup = "{name: w, batch_size: 1, inputs: {x: {data_type: FP32, dims: 1, zero_data: true}}}";
+        let config = format!("parameters: {{gate: \"yes\"}}\ncaller_runs: never\nmodel_warmup: [{warmup}]");
+        let files = [("1/factor.txt".to_owned(), b"2".to_vec())];
+        let load = server.load_model_with("m", LoadOptions::new().config(config).files(files));
+        scale.gate.await_come(1);
+        assert_eq!(server.stop(Duration::ZERO).unwrap_err().kind(), ErrorKind::Timeout);
+        scale.gate.open();
+        assert_eq!(load.wait().unwrap_err().kind(), ErrorKind::Unavailable);
+        drop(server);
+        // The server has one hold of its backend, and its models have others.
+        eventually("its thread lets go of everything", || Arc::strong_count(&scale.models) == 1);
+    });
 }
 
 #[test]
