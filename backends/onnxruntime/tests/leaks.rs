@@ -1,4 +1,5 @@
-//! Servers that come and go with a model of this backend, and one of tract where that is linked in, leave nothing behind.
+//! Servers that come and go with a model of this backend, and one of tract where that is linked in, leave nothing behind;
+//! nor does a model of this backend that is loaded, replaced and unloaded while its server runs.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test stops where something fails, and reports")]
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -7,7 +8,7 @@
 mod memory;
 mod runtime;
 
-use inferlay::{ModelHandle, Request, ServerBuilder, ServerHandle, Tensor};
+use inferlay::{LoadOptions, ModelHandle, Request, ServerBuilder, ServerHandle, Tensor};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,11 +59,23 @@ impl Digits {
         }
     }
 
+    /// The model is loaded into a server that runs, replaced by another version, and unloaded.
+    fn pass(&self, server: &ServerHandle) {
+        for version in [1, 2] {
+            let files = [(format!("{version}/model.onnx"), self.model.clone())];
+            let options = LoadOptions::new().config("backend: onnxruntime").files(files);
+            server.load_model_with("passing", options).wait().unwrap();
+            self.ask(&server.model("passing").unwrap());
+        }
+        server.unload_model("passing").wait().unwrap();
+    }
+
     /// A server of these backends: the first of its models is removed, the others go with it.
     fn cycle(&self, backends: &[&str]) {
-        let builder = ServerHandle::builder().backend(Arc::new(runtime::backend())).strict();
+        let builder = ServerHandle::builder().backend(Arc::new(runtime::backend())).strict().explicit([""; 0]);
         let server = backends.iter().fold(builder, |builder, backend| self.add(builder, backend)).start().unwrap();
         backends.iter().for_each(|backend| self.ask(&server.model(backend).unwrap()));
+        self.pass(&server);
         server.remove_model(backends[0], PATIENCE).unwrap();
         server.stop(PATIENCE).unwrap();
     }
