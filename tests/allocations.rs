@@ -40,7 +40,13 @@ const BATCHED: &str = "backend: \"null\"\nmax_batch_size: 64\ninput: [{ name: x,
 /// Its delay is so long that a batch is closed by its last row alone.
 const FULL: &str = "backend: \"null\"\nmax_batch_size: 8\ninput: [{ name: x, data_type: TYPE_FP32, dims: [16] }]\n\
     dynamic_batching: { max_queue_delay_microseconds: 60000000 }\n";
-/// The same with rows that are too large to be copied into responses.
+/// Everything that a queue can be asked for: an order, priorities with places of their own, timeouts that reject or delay.
+const QUEUED: &str = "backend: \"null\"\nmax_batch_size: 8\ninput: [{ name: x, data_type: TYPE_FP32, dims: [16] }]\n\
+    instance_group: { count: 2 }\n\
+    dynamic_batching: { preserve_ordering: true, priority_levels: 2, default_priority_level: 1, \
+      default_queue_policy: { default_timeout_microseconds: 3600000000, allow_timeout_override: true }, \
+      priority_queue_policy: { 2: { timeout_action: DELAY, default_timeout_microseconds: 1, max_queue_size: 100 } } }\n";
+/// As `full`, with rows that are too large to be copied into responses.
 const LARGE: &str = "backend: \"null\"\nmax_batch_size: 8\ninput: [{ name: x, data_type: TYPE_FP32, dims: [2048] }]\n\
     dynamic_batching: { max_queue_delay_microseconds: 60000000 }\n";
 /// Ragged, told of by the batch, and handed out by its shape.
@@ -58,11 +64,19 @@ const RESHAPED: &str = "backend: \"null\"\nmax_batch_size: 8\n\
 
 #[test]
 fn a_request_allocates_nothing_and_copies_no_more_than_its_batch_needs() {
-    let models = [("plain", PLAIN), ("workers", WORKERS_ONLY), ("batched", BATCHED), ("full", FULL), ("large", LARGE)];
-    let models = models.into_iter().chain([("ragged", RAGGED), ("reshaped", RESHAPED)]);
+    let models = [
+        ("plain", PLAIN),
+        ("workers", WORKERS_ONLY),
+        ("batched", BATCHED),
+        ("full", FULL),
+        ("queued", QUEUED),
+        ("large", LARGE),
+        ("ragged", RAGGED),
+        ("reshaped", RESHAPED),
+    ];
     let plugins = ["writes", "hands_over"];
     let builder = plugins.into_iter().fold(ServerHandle::builder(), with_plugin);
-    let server = models.fold(builder, with_model).strict().start().unwrap();
+    let server = models.into_iter().fold(builder, with_model).strict().start().unwrap();
     blocking_calls_allocate_nothing(&server);
     asynchronous_calls_allocate_nothing(&server);
     batches_allocate_nothing(&server);
@@ -144,6 +158,12 @@ fn batches_allocate_nothing(server: &ServerHandle) {
     steady("full: callbacks", callbacks(model("full"), owned([1, 16]), ROWS));
     steady("ragged: futures", futures(model("ragged"), owned([1, 16]), ROWS, |request| request));
     steady("reshaped: futures", futures(model("reshaped"), owned([1, 16]), ROWS, |request| request));
+    steady("queued: callbacks", callbacks(model("queued"), owned([1, 16]), IN_FLIGHT));
+    steady(
+        "queued: futures with two timeouts",
+        futures(model("queued"), owned([1, 16]), IN_FLIGHT, |request| request.timeout(NEVER).queue_timeout(NEVER / 2)),
+    );
+    steady("queued: late futures", futures(model("queued"), owned([1, 16]), IN_FLIGHT, |request| request.priority(2)));
 }
 
 fn a_request_alone_is_never_copied(server: &ServerHandle) {

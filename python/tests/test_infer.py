@@ -139,6 +139,7 @@ def test_what_few_requests_say_reaches_the_engine(server: inferlay.Server) -> No
         "parameters": {"a": "text", "b": 1, "c": 0.5, "d": True},
         "traced": True,
         "timeout": 60.0,
+        "queue_timeout": 60.0,
     }
     for _ in range(2):
         assert server.infer("rows", {"x": ROW}, **said)["x"].tolist() == [[1, 2]]
@@ -152,6 +153,8 @@ def test_what_few_requests_say_reaches_the_engine(server: inferlay.Server) -> No
 def test_a_timeout_that_is_none_is_a_value_error(server: inferlay.Server, timeout: float) -> None:
     with pytest.raises(ValueError, match="expected 0 or more"):
         server.infer("rows", {"x": ROW}, timeout=timeout)
+    with pytest.raises(ValueError, match="queue_timeout: found .* expected 0 or more"):
+        server.infer("rows", {"x": ROW}, queue_timeout=timeout)
     assert server.infer("rows", {"x": ROW}, timeout=float("inf"))["x"].tolist() == [[1, 2]]
 
 
