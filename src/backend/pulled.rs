@@ -144,10 +144,13 @@ impl Pulled {
         let parts = wanted.map(|(index, tensor)| {
             // Of a decoupled model no output at all would be an end without a response.
             let tensor = tensor.as_ref().ok_or_else(|| self.missing(index))?;
-            let part = self.part(tensor, spans[index])?;
             match &self.line.joints().outputs[index] {
-                Some(scatter) => Ok((index, part.reshaped(seat.part_shape(scatter)?)?)),
-                None => Ok((index, part)),
+                Some(scatter) => {
+                    let part = self.part(tensor, spans[index], tensor.shape()[0])?;
+                    Ok((index, part.reshaped(seat.part_shape(scatter)?)?))
+                }
+                // One of a model that does not batch is a seat's as it is.
+                None => Ok((index, self.part(tensor, spans[index], self.rows)?)),
             }
         });
         match parts.collect::<Result<Vec<_>, Error>>() {
@@ -156,9 +159,9 @@ impl Pulled {
         }
     }
 
-    /// Some rows of an output: a copy when they are few bytes, else a view.
-    fn part(&self, tensor: &Tensor, (first, rows): (usize, usize)) -> Result<Tensor, Error> {
-        if Some(&rows) == tensor.shape().first() {
+    /// Some rows of an output that has `all` of them: a copy when they are few bytes, else a view.
+    fn part(&self, tensor: &Tensor, (first, rows): (usize, usize), all: usize) -> Result<Tensor, Error> {
+        if rows == all {
             return Ok(tensor.clone());
         }
         let (blocks, small_max) = (self.line.blocks(), self.line.small_output_len_max);

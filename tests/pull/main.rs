@@ -154,6 +154,22 @@ fn a_request_alone_in_its_batch_passes_its_memory_through_and_large_answers_are_
     });
 }
 
+#[test]
+fn the_output_of_a_model_that_does_not_batch_goes_out_whole() {
+    finishes(|| {
+        let config = ModelConfig::new("m").input("x", DataType::Fp32, [-1]).output("y", DataType::Fp32, [-1]);
+        let (_server, model, queue) = pulled(config);
+        for len in [0, 1, 3] {
+            let x = Tensor::from_vec(vec![2.0f32; len], [len]).unwrap();
+            let future = model.infer_async(Request::new().input("x", x.clone())).unwrap();
+            let batch = pull(&queue);
+            batch.view().set_output("y", x).unwrap();
+            batch.answer().unwrap();
+            assert_eq!(future.wait().unwrap().slice::<f32>("y").unwrap(), vec![2.0; len]);
+        }
+    });
+}
+
 /// How a batch of two is ended, and what its requests then hear.
 type Ending = (&'static str, fn(PulledBatch), [ErrorKind; 2]);
 

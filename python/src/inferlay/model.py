@@ -55,8 +55,8 @@ class Asking(NamedTuple):
     response or a view of it does. ``timeout`` is in seconds. ``priority`` goes from 1, the most urgent; 0 is the
     model's default. ``sequence`` is a number or a text, ``sequence_start`` and ``sequence_end`` mark its ends.
     ``parameters`` go to the backend; ``traced`` keeps a trace of the request for :attr:`Server.traces`.
-    ``queue_timeout``, in seconds, is how long it may wait before its queue counts it as late: where the model's config has
-    ``allow_timeout_override``, and no shorter timeout.
+    ``queue_timeout``, in seconds, is how long it may wait before its queue counts it as late: where the model's config
+    has ``allow_timeout_override``, and no shorter timeout.
 
     These are keywords of every way to ask.
 
