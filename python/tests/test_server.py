@@ -88,7 +88,7 @@ def test_a_server_goes_with_the_last_that_refers_to_it() -> None:
 
 def test_models_come_and_go(server: inferlay.Server, tmp_path: Path) -> None:
     server.remove("pair")
-    with pytest.raises(inferlay.Unavailable, match="no version that serves"):
+    with pytest.raises(inferlay.NotFound, match="model 'pair' not found; known: "):
         server.infer("pair", [1, 2])
     (tmp_path / "model.unknown").write_text("no model")
     with pytest.raises(inferlay.Error):
