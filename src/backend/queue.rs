@@ -412,7 +412,7 @@ mod loom_tests {
     fn loom_whoever_waits_is_told_of_the_end() {
         crate::sync::model(|| {
             let memory = Arc::new(Memory(BlockPool::new()));
-            let line = Line::new("m".to_owned(), Signature::default(), memory, 0);
+            let line = Line::new("m".to_owned(), Default::default(), memory, 0);
             let pullers = [(); 2].map(|()| {
                 let line = line.clone();
                 crate::sync::spawn(move || line.next(u64::MAX).is_ok_and(|batch| batch.is_none()))

@@ -77,8 +77,8 @@ impl<'a> Request<'a> {
         Self::default()
     }
 
-    /// Adds an input: an owned [`Tensor`], or an [`Input`] that borrows. For a model that batches, the first dim is the
-    /// number of rows, the same for all inputs.
+    /// Adds an input: an owned [`Tensor`](crate::Tensor), or an [`Input`] that borrows. For a model that batches, the first
+    /// dim is the number of rows, the same for all inputs.
     ///
     /// # Examples
     /// ```

@@ -72,7 +72,8 @@ impl Digits {
 
     /// A server of these backends: the first of its models is removed, the others go with it.
     fn cycle(&self, backends: &[&str]) {
-        let builder = ServerHandle::builder().backend(Arc::new(runtime::backend())).strict().explicit([""; 0]);
+        let builder =
+            ServerHandle::builder().backend(Arc::new(runtime::backend())).strict().explicit(backends.iter().copied());
         let server = backends.iter().fold(builder, |builder, backend| self.add(builder, backend)).start().unwrap();
         backends.iter().for_each(|backend| self.ask(&server.model(backend).unwrap()));
         self.pass(&server);
