@@ -28,9 +28,9 @@ use std::path::{Path, PathBuf};
 /// The version of everything in the workspace.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// What the library without backends is held to, in bytes; see [`check`]. It was to be 3 MB and is 4.2 since models come
-/// and go, configs have three formats, and seals and metrics came; all of it optimized for size has 3.5.
-const CORE_BYTES_MAX: u64 = 4_300_000;
+/// What the library without backends is held to, in bytes; see [`check`]. It was to be 3 MB and is 3.7 since models come
+/// and go, configs have three formats, and seals and metrics came.
+const CORE_BYTES_MAX: u64 = 4_000_000;
 
 /// The files of `cmake/` that become part of the tree, and where.
 const TEMPLATES: &[(&str, &str)] = &[
