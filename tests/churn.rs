@@ -5,11 +5,11 @@
 
 mod common;
 
-use common::scale::Scale;
-use common::{Chance, eventually, receive};
-use inferlay::{ErrorKind, LoadOptions, ModelHandle, ModelState, Request, ServerHandle, Tensor};
+use common::scale::{Scale, ask_in_turn};
+use common::{Chance, eventually};
+use inferlay::{ErrorKind, LoadOptions, ModelHandle, ModelState, ServerHandle};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, mpsc};
 use std::thread;
 
 /// How many of something: the second number in the long form, which `INFERLAY_SOAK` asks for.
@@ -27,23 +27,9 @@ fn version(number: u64, factor: &str) -> LoadOptions {
     LoadOptions::new().files([(format!("{number}/factor.txt"), factor.as_bytes().to_vec())])
 }
 
-fn ask(value: f32) -> Request<'static> {
-    Request::new().input("x", Tensor::from_vec(vec![value], [1, 1]).unwrap())
-}
-
-/// Asks in one of the three ways.
+/// What the model makes of a value, asked for in one of the three ways.
 fn answer(model: &ModelHandle, turn: u64, value: f32) -> Result<f32, inferlay::Error> {
-    let response = match turn % 3 {
-        0 => model.infer(ask(value))?,
-        1 => model.infer_async(ask(value)).map_err(|refused| refused.error)?.wait()?,
-        _ => {
-            let (send, answer) = mpsc::channel();
-            let send = move |response| send.send(response).unwrap();
-            model.infer_callback(ask(value), send).map_err(|refused| refused.error)?;
-            receive(&answer)?
-        }
-    };
-    Ok(response.slice::<f32>("y").unwrap()[0])
+    Ok(ask_in_turn(model, turn, value)?.slice::<f32>("y").unwrap()[0])
 }
 
 /// What the clients know of the versions, each of which multiplies by its number.

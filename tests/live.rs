@@ -4,12 +4,9 @@
 
 mod common;
 
-use common::scale::{HELD, POISON, Scale};
+use common::scale::{HELD, POISON, Scale, ask, ask_in_turn};
 use common::{Folder, PATIENCE, eventually, finishes, receive};
-use inferlay::{
-    ErrorKind, LoadOptions, ManualClock, ModelHandle, ModelState, Operation, Request, ServerBuilder, ServerHandle,
-    Tensor,
-};
+use inferlay::{ErrorKind, LoadOptions, ManualClock, ModelHandle, ModelState, Operation, ServerBuilder, ServerHandle};
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
@@ -31,10 +28,6 @@ fn versions(factors: &[(u64, &str)]) -> LoadOptions {
 /// One whose load waits at the gate.
 fn held(factors: &[(u64, &str)]) -> LoadOptions {
     versions(factors).config("parameters: {gate: \"yes\"}")
-}
-
-fn ask(value: f32) -> Request<'static> {
-    Request::new().input("x", Tensor::from_vec(vec![value], [1, 1]).unwrap())
 }
 
 /// What the model makes of 1.
@@ -315,15 +308,7 @@ fn client_of(model: &ModelHandle, client: u64, is_over: &AtomicBool, asked: &Ato
             return;
         }
         let number = (turn % 100 + 1) as f32;
-        let response = match turn % 3 {
-            0 => model.infer(ask(number)).unwrap(),
-            1 => model.infer_async(ask(number)).unwrap().wait().unwrap(),
-            _ => {
-                let (send, receive_it) = mpsc::channel();
-                model.infer_callback(ask(number), move |answer| send.send(answer).unwrap()).unwrap();
-                receive(&receive_it).unwrap()
-            }
-        };
+        let response = ask_in_turn(model, turn, number).unwrap();
         let factor = response.slice::<f32>("y").unwrap()[0] / number;
         assert!(
             factor >= newest && factor.fract().abs() < 1e-3 && !(factor.round() as u64).is_multiple_of(7),

@@ -4,11 +4,9 @@
 
 mod common;
 
-use common::scale::{HELD, Scale};
+use common::scale::{HELD, Scale, ask};
 use common::{Folder, PATIENCE, eventually, finishes, receive};
-use inferlay::{
-    ErrorKind, LoadOptions, ManualClock, ModelState, Operation, Request, ServerBuilder, ServerHandle, Tensor,
-};
+use inferlay::{ErrorKind, LoadOptions, ManualClock, ModelState, Operation, ServerBuilder, ServerHandle};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -27,10 +25,6 @@ fn versions(factors: &[(u64, &str)]) -> LoadOptions {
 /// One whose load waits at the gate.
 fn held(factors: &[(u64, &str)]) -> LoadOptions {
     versions(factors).config("parameters: {gate: \"yes\"}")
-}
-
-fn ask(value: f32) -> Request<'static> {
-    Request::new().input("x", Tensor::from_vec(vec![value], [1, 1]).unwrap())
 }
 
 /// What the model makes of 1.

@@ -4,11 +4,11 @@
 
 mod common;
 
-use common::scale::{HELD, POISON, Scale};
+use common::scale::{HELD, POISON, Scale, ask, ask_in_turn};
 use common::{Folder, PATIENCE, eventually, finishes, receive};
 use inferlay::{
     CancelToken, ErrorKind, Input, LoadOptions, ManualClock, ModelHandle, ModelStatistics, Request, Response,
-    ServerHandle, Tensor,
+    ServerHandle,
 };
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
@@ -31,10 +31,6 @@ fn all(factors: &[(u64, &str)]) -> LoadOptions {
 
 fn load(server: &ServerHandle, options: LoadOptions) -> Result<(), inferlay::Error> {
     server.load_model_with("m", options).wait_for(PATIENCE).expect("the load did not end")
-}
-
-fn ask(value: f32) -> Request<'static> {
-    Request::new().input("x", Tensor::from_vec(vec![value], [1, 1]).unwrap())
 }
 
 /// Which version has answered, as it says and as its factor shows.
@@ -386,15 +382,7 @@ fn client_of(model: &ModelHandle, client: u64, is_over: &AtomicBool, asked: &Ato
             return;
         }
         let number = (turn % 100 + 1) as f32;
-        let response = match turn % 3 {
-            0 => model.infer(ask(number)).unwrap(),
-            1 => model.infer_async(ask(number)).unwrap().wait().unwrap(),
-            _ => {
-                let x = [number];
-                model.infer(Request::new().input("x", Input::from_slice(&x, [1, 1]).unwrap())).unwrap()
-            }
-        };
-        version_of(&response, number);
+        version_of(&ask_in_turn(model, turn, number).unwrap(), number);
         asked.fetch_add(1, Ordering::SeqCst);
     }
 }

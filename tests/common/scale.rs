@@ -1,13 +1,13 @@
 //! A backend whose models are one number: `factor.txt`, by which they multiply. It counts what it has loaded, and loads at
 //! a gate where a test wants that.
 
-use super::Gate;
-use inferlay::{Backend, DataType, Error, Shape};
+use super::{Gate, receive};
+use inferlay::{Backend, DataType, Error, ModelHandle, Request, Response, Shape, Tensor};
 use inferlay_backend_sdk::{
     Attributes, Batch, Instance, InstanceSpec, Model, ModelSource, Placement, Signature, TensorSpec,
 };
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 
 /// The backend named `scale`. `factor.txt` holds a number, or what is wrong with the model; with the parameter `gate` it
 /// waits at [`Scale::gate`] before it has loaded; with `bytes` it says that it uses so many, with `estimate` that it will; with
@@ -168,5 +168,24 @@ impl Instance for Scaler {
         let y = batch.output_buffer(0, Shape::from([values.len(), 1]))?.as_mut_slice::<f32>()?;
         y.iter_mut().zip(values).for_each(|(y, x)| *y = self.factor * x);
         Ok(())
+    }
+}
+
+/// A request of one row.
+pub fn ask(value: f32) -> Request<'static> {
+    Request::new().input("x", Tensor::from_vec(vec![value], [1, 1]).unwrap())
+}
+
+/// The response to it, asked for in one of the three ways.
+pub fn ask_in_turn(model: &ModelHandle, turn: u64, value: f32) -> Result<Response, Error> {
+    match turn % 3 {
+        0 => model.infer(ask(value)),
+        1 => model.infer_async(ask(value)).map_err(|refused| refused.error)?.wait(),
+        _ => {
+            let (send, answer) = mpsc::channel();
+            let send = move |response| send.send(response).unwrap();
+            model.infer_callback(ask(value), send).map_err(|refused| refused.error)?;
+            receive(&answer)
+        }
     }
 }
