@@ -235,6 +235,34 @@ fn what_does_not_fit_is_refused_with_place_found_and_expected() {
 }
 
 #[test]
+fn a_shape_that_cannot_be_told_of_fails_nobody_else() {
+    finishes(|| {
+        let server = ServerHandle::builder().start().unwrap();
+        let model = server.register_model(config(&[-1, -1], 2), |batch| numbered(batch, &Seen::default())).unwrap();
+        let others = [0, 100].map(|first| {
+            let future = model.infer_async(ask(&[1, 2, 3], first)).unwrap();
+            let empty = Tensor::from_vec(Vec::<i32>::new(), [1, 1 << 40, 0]).unwrap();
+            assert_eq!(
+                model.infer(Request::new().input("x", empty)).unwrap_err().message(),
+                "model 'm' version 1: input 'x': found shape [1, 1099511627776, 0], expected dims and sizes of at most \
+                 2147483647 in a ragged batch"
+            );
+            future
+        });
+        assert!(others.into_iter().all(|other| other.wait().is_ok()));
+    });
+}
+
+#[test]
+fn what_tells_of_a_batch_wants_a_model_that_batches() {
+    let server = ServerHandle::builder().start().unwrap();
+    let error = server.register_model(alone(0), |_| Ok(())).unwrap_err().to_string();
+    let expected = "found it with max_batch_size: 0, expected a model that batches";
+    assert!(error.contains(&format!("batch_input: {expected}")), "{error}");
+    assert!(error.contains(&format!("batch_output: {expected}")), "{error}");
+}
+
+#[test]
 fn a_request_that_fails_alone_leaves_the_others_their_parts() {
     finishes(|| {
         let server = ServerHandle::builder().start().unwrap();

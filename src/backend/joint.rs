@@ -116,8 +116,10 @@ where
     let block = len.and_then(|len| pool.take(len));
     let no_memory = || Error::new(ErrorKind::ResourceExhausted, format!("no memory for an input of shape {shape}"));
     let mut block = block.ok_or_else(no_memory)?;
-    // Of a kind whose shape says it all, too: the block was somebody else's before.
-    block.bytes_mut().fill(0);
+    if kind == BatchInputKind::MaxElementCountAsShape {
+        // Its shape says it all, and the block was somebody else's before.
+        block.bytes_mut().fill(0);
+    }
     let mut places = block.bytes_mut().chunks_exact_mut(NUMBER_LEN);
     let mut put = |value: usize| {
         let place = places.next();
@@ -146,15 +148,19 @@ where
 /// Bytes of an INT32 or FP32.
 const NUMBER_LEN: usize = 4;
 
+const UNCOUNTABLE: &str = "found more rows than can be counted";
+
 fn told_shape<'a>(
     kind: BatchInputKind,
     shapes: impl Iterator<Item = Result<&'a Shape, Error>>,
 ) -> Result<Shape, Error> {
-    let (mut requests, mut rows, mut most, mut rank) = (0, 0, 0, None);
+    let (mut requests, mut rows, mut most, mut rank) = (0, 0usize, 0, None);
     for shape in shapes {
         let shape = shape?;
         let (own, dims) = rows_of(shape);
-        (requests, rows, most) = (requests + 1, rows + own, most.max(shape.elements().unwrap_or(0)));
+        requests += 1;
+        rows = own.checked_add(rows).ok_or_else(|| Error::invalid_arg(UNCOUNTABLE))?;
+        most = most.max(shape.elements().unwrap_or(0));
         if *rank.get_or_insert(dims.len()) != dims.len() {
             let expected = rank.map_or(0, |rank| rank + 1);
             return Err(Error::invalid_arg(format!(
@@ -163,12 +169,13 @@ fn told_shape<'a>(
         }
     }
     let rank = rank.unwrap_or(0);
+    let numbers = |rows: usize| rows.checked_mul(rank).ok_or_else(|| Error::invalid_arg(UNCOUNTABLE));
     Ok(match kind {
         BatchInputKind::ElementCount | BatchInputKind::AccumulatedElementCount => Shape::from([requests]),
         BatchInputKind::AccumulatedElementCountWithZero => Shape::from([requests + 1]),
         BatchInputKind::MaxElementCountAsShape => Shape::from([most]),
         BatchInputKind::ItemShape => Shape::from([rows, rank]),
-        BatchInputKind::ItemShapeFlatten => Shape::from([rows * rank]),
+        BatchInputKind::ItemShapeFlatten => Shape::from([numbers(rows)?]),
     })
 }
 
@@ -177,11 +184,10 @@ fn rows_of(shape: &Shape) -> (usize, &[usize]) {
     shape.split_first().map_or((1, &[]), |(rows, dims)| (*rows, dims))
 }
 
-#[allow(clippy::cast_precision_loss, reason = "what is not exact is refused")]
+#[allow(clippy::cast_precision_loss, reason = "FP32 is rounded, as Triton does")]
 fn number(value: usize, dtype: DataType) -> Result<[u8; NUMBER_LEN], Error> {
-    let (found, whole) = (value as f32, i32::try_from(value));
-    match (dtype, whole) {
-        (DataType::Fp32, _) if found as usize == value => Ok(found.to_ne_bytes()),
+    match (dtype, i32::try_from(value)) {
+        (DataType::Fp32, _) => Ok((value as f32).to_ne_bytes()),
         (DataType::Int32, Ok(whole)) => Ok(whole.to_ne_bytes()),
         _ => Err(Error::invalid_arg(format!("found {value} elements, expected a number that {dtype} holds"))),
     }
@@ -231,15 +237,20 @@ mod tests {
     }
 
     #[test]
+    fn a_float_tells_of_many_elements_as_nearly_as_it_can() {
+        let (shape, kind) = (Shape::from([(1 << 24) + 1]), BatchInputKind::ElementCount);
+        let told = told(kind, DataType::Fp32, || std::iter::once(Ok(&shape)), &BlockPool::new()).unwrap();
+        assert_eq!(told.view().as_slice::<f32>().unwrap(), [16_777_216.0]);
+    }
+
+    #[test]
     fn what_cannot_be_told_is_refused() {
         let told = |kind, dtype, shapes: &[Shape]| {
             told(kind, dtype, || shapes.iter().map(Ok), &BlockPool::new()).unwrap_err().message().to_owned()
         };
-        let (large, count) = (Shape::from([(1 << 24) + 1]), BatchInputKind::ElementCount);
-        assert_eq!(told(count, DataType::Fp32, &[large]), "found 16777217 elements, expected a number that FP32 holds");
         let huge = Shape::from([1usize << 31]);
         assert_eq!(
-            told(count, DataType::Int32, &[huge]),
+            told(BatchInputKind::ElementCount, DataType::Int32, &[huge]),
             "found 2147483648 elements, expected a number that INT32 holds"
         );
         let shapes = [Shape::from([1, 2]), Shape::from([1])];
@@ -247,6 +258,8 @@ mod tests {
             told(BatchInputKind::ItemShape, DataType::Int32, &shapes),
             "found shape [1] in a batch, expected 2 dims as others"
         );
+        let many = Shape::new(&[1 << 62, 0, 0, 0, 0]);
+        assert_eq!(told(BatchInputKind::ItemShapeFlatten, DataType::Int32, &[many]), UNCOUNTABLE);
     }
 
     #[test]

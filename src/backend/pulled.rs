@@ -18,6 +18,7 @@ use inferlay_backend_sdk::{
     Batch, DataType, Error, ErrorKind, Placement, Request, RequestInfo, Responder, Shape, Signature, Tensor, TensorMut,
     TensorRef,
 };
+use smallvec::SmallVec;
 use std::cell::{OnceCell, RefCell};
 use std::sync::Arc;
 
@@ -102,10 +103,10 @@ impl Pulled {
             seats.into_iter().for_each(|seat| seat.responder.fail(error.clone()));
             return Ok(());
         }
-        let (mut next, mut told) = (vec![0; self.outputs.len()], Ok(()));
+        let (mut next, mut told) = (SmallVec::<[usize; 4]>::from_elem(0, self.outputs.len()), Ok(()));
         let outputs = self.finish();
         for seat in seats {
-            let spans: Vec<_> = (0..next.len()).map(|index| (next[index], self.span(&seat, index))).collect();
+            let spans: SmallVec<[_; 4]> = (0..next.len()).map(|index| (next[index], self.span(&seat, index))).collect();
             let answered = match &outputs {
                 Ok(outputs) => self.answer(seat, outputs, &spans),
                 Err(error) => Err(seat.refuse(error.clone())),

@@ -34,6 +34,9 @@ pub(crate) struct Checked {
 pub(crate) fn check(request: &Request<'_>, spec: &LaneSpec) -> Result<Checked, Error> {
     let (order, is_lent) = check_inputs(request, spec)?;
     let rows = check_rows(request, spec)?;
+    if spec.shaping.joins || spec.shaping.scatters {
+        check_countable(request, &order, spec)?;
+    }
     let mut wanted = 0;
     for name in &request.outputs {
         wanted |= bit(find(&spec.outputs, name, "output", spec)?);
@@ -104,6 +107,27 @@ fn check_input(port: &Port, tensor: &Tensor, spec: &LaneSpec) -> Result<(), Erro
     }
     let batch = if spec.batches() { "[batch]+" } else { "" };
     Err(Error::invalid_arg(format!("{}: found shape {found}, expected {batch}{dims:?}", place())))
+}
+
+/// Refuses an input of a size that an INT32 does not hold, or with a part of an output of such a size: what is made of a
+/// batch tells of all its requests, and the one that cannot be told of must not fail the others.
+#[cold]
+fn check_countable(request: &Request<'_>, order: &[usize], spec: &LaneSpec) -> Result<(), Error> {
+    let counts = |elements: Option<usize>| elements.is_some_and(|elements| i32::try_from(elements).is_ok());
+    for ((name, input), index) in request.inputs.iter().zip(order) {
+        let Some(shape) = input.tensor().map(Tensor::shape) else { continue };
+        let mut scatters =
+            spec.outputs.iter().filter_map(|port| port.scatter.as_ref()).filter(|of| of.source == *index);
+        let parts_count = scatters.all(|scatter| !scatter.shape(shape).is_ok_and(|part| !counts(part.elements())));
+        if !parts_count || !counts(shape.elements()) || !shape.iter().all(|dim| counts(Some(*dim))) {
+            let place = spec.place();
+            let most = i32::MAX;
+            return Err(Error::invalid_arg(format!(
+                "{place}: input '{name}': found shape {shape}, expected dims and sizes of at most {most} in a ragged batch"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses an input that the batch makes; such a one has no dims to be checked against.

@@ -45,6 +45,10 @@ fn between_variable(dims: &[i64]) -> Vec<Option<i64>> {
 /// `batch_input` and `batch_output` name inputs and outputs that are there, each once.
 pub(super) fn batch_io(config: &PartialConfig, report: &mut Report) {
     let mut names: BTreeSet<_> = config.inputs.iter().map(|input| &input.name).collect();
+    let made = [("batch_input", config.batch_inputs.is_empty()), ("batch_output", config.batch_outputs.is_empty())];
+    for (key, _) in made.iter().filter(|(_, is_empty)| !is_empty && config.max_batch_size == Some(0)) {
+        report.on(&Path::root(key), "found it with max_batch_size: 0, expected a model that batches");
+    }
     for (index, input) in config.batch_inputs.iter().enumerate() {
         let path = Path::root("batch_input").index(index);
         source(&input.sources, config, &path, report);
