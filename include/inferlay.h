@@ -220,6 +220,15 @@ struct inferlay_abi_host;
 // The text format of protocol buffers, as `config.pbtxt` has it.
 #define INFERLAY_CONFIG_FORMAT_PBTXT 1
 
+// What the config says. The default.
+#define INFERLAY_SWAP_AS_CONFIGURED 0
+
+// It serves on, and the new one fails with RESOURCE_EXHAUSTED.
+#define INFERLAY_SWAP_OVERLAP 1
+
+// It finishes what it has and goes first, and requests wait for the new one.
+#define INFERLAY_SWAP_REPLACE 2
+
 // Known, and not asked to be loaded.
 #define INFERLAY_STATE_UNKNOWN 0
 
@@ -563,6 +572,9 @@ typedef struct {
 // What the text of a config is: one of `INFERLAY_CONFIG_FORMAT_*`.
 typedef uint32_t inferlay_config_format;
 
+// What becomes of a version that serves when there is no room for the new one beside it: one of `INFERLAY_SWAP_*`.
+typedef uint32_t inferlay_swap;
+
 // How a model is to be loaded, where that is not what its folder says. Set `struct_size` to
 // `sizeof(inferlay_load_options)`, and what is not used to 0.
 typedef struct {
@@ -581,6 +593,8 @@ typedef struct {
   size_t files_len;
   // What `config` is: one of INFERLAY_CONFIG_FORMAT_*.
   inferlay_config_format config_format;
+  // In the place of the config's `swap`: one of INFERLAY_SWAP_*.
+  inferlay_swap swap;
 } inferlay_load_options;
 
 // How a model is to be unloaded. Set `struct_size` to `sizeof(inferlay_unload_options)`, and what is not used to 0.

@@ -835,6 +835,15 @@ enum class config_format : std::uint32_t {
   pbtxt = INFERLAY_CONFIG_FORMAT_PBTXT,
 };
 
+// What becomes of a version that serves when there is no room for the new one beside it.
+enum class swap : std::uint32_t {
+  as_configured = INFERLAY_SWAP_AS_CONFIGURED,
+  // It serves on, and the new one fails with RESOURCE_EXHAUSTED.
+  overlap = INFERLAY_SWAP_OVERLAP,
+  // It finishes what it has and goes first, and requests wait for the new one.
+  replace = INFERLAY_SWAP_REPLACE,
+};
+
 // How a model is to be loaded, where that is not what its folder says.
 struct load_options {
   // In the place of the model's own config: YAML or JSON, or what `format` says; empty for its own.
@@ -845,6 +854,8 @@ struct load_options {
   std::vector<file> files = {};
   // What `config` is.
   config_format format = config_format::yaml;
+  // In the place of the config's `swap`.
+  inferlay::swap swap = inferlay::swap::as_configured;
 };
 
 // A load, an unload or a poll that is under way, or over. It goes on when it is destroyed.
@@ -1412,6 +1423,7 @@ class server {
     raw_options.files = all.pointers.data();
     raw_options.files_len = all.pointers.size();
     raw_options.config_format = static_cast<inferlay_config_format>(said.format);
+    raw_options.swap = static_cast<inferlay_swap>(said.swap);
     return operation(
         detail::made<inferlay_operation>(inferlay_server_load_model, raw(), model.chars(), &raw_options));
   }

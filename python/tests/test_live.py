@@ -190,6 +190,13 @@ def test_a_config_of_its_own_is_given_in_either_format(empty: inferlay.Server) -
         empty.load("pair", files=files, config=text, config_format="toml")
 
 
+def test_a_load_may_say_what_becomes_of_the_old_version(empty: inferlay.Server) -> None:
+    for swap in (None, "overlap", "replace"):
+        assert empty.load("pair", files=PAIR, swap=swap).is_ready
+    with pytest.raises(inferlay.InvalidArgument, match="swap: found 'later', expected one of 'overlap', 'replace'"):
+        empty.load("pair", files=PAIR, swap="later")
+
+
 def test_changes_are_told_to_functions_and_threads(empty: inferlay.Server) -> None:
     told: "queue.Queue[inferlay.Change]" = queue.Queue()
     found: List[str] = []

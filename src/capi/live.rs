@@ -6,6 +6,7 @@ use super::operation::Operation;
 use super::options::{File, read_files};
 use super::server::{Server, handle, json_of, tell};
 use super::status::Status;
+use crate::config;
 use crate::server::{self, ServerHandle};
 use inferlay_backend_sdk::Error;
 use std::ffi::c_char;
@@ -17,6 +18,15 @@ pub type ConfigFormat = u32;
 pub const INFERLAY_CONFIG_FORMAT_YAML: u32 = 0;
 /// The text format of protocol buffers, as `config.pbtxt` has it.
 pub const INFERLAY_CONFIG_FORMAT_PBTXT: u32 = 1;
+
+/// What becomes of a version that serves when there is no room for the new one beside it: one of `INFERLAY_SWAP_*`.
+pub type Swap = u32;
+/// What the config says. The default.
+pub const INFERLAY_SWAP_AS_CONFIGURED: u32 = 0;
+/// It serves on, and the new one fails with RESOURCE_EXHAUSTED.
+pub const INFERLAY_SWAP_OVERLAP: u32 = 1;
+/// It finishes what it has and goes first, and requests wait for the new one.
+pub const INFERLAY_SWAP_REPLACE: u32 = 2;
 
 /// How a model is to be loaded, where that is not what its folder says. Set `struct_size` to
 /// `sizeof(inferlay_load_options)`, and what is not used to 0.
@@ -37,6 +47,8 @@ pub struct LoadOptions {
     pub files_len: usize,
     /// What `config` is: one of INFERLAY_CONFIG_FORMAT_*.
     pub config_format: ConfigFormat,
+    /// In the place of the config's `swap`: one of INFERLAY_SWAP_*.
+    pub swap: Swap,
 }
 
 /// How a model is to be unloaded. Set `struct_size` to `sizeof(inferlay_unload_options)`, and what is not used to 0.
@@ -77,7 +89,12 @@ impl LoadOptions {
             // SAFETY: the caller's promise.
             made = made.files(unsafe { read_files(said.files, said.files_len) }?);
         }
-        Ok(made)
+        match said.swap {
+            INFERLAY_SWAP_AS_CONFIGURED => Ok(made),
+            INFERLAY_SWAP_OVERLAP => Ok(made.swap(config::Swap::Overlap)),
+            INFERLAY_SWAP_REPLACE => Ok(made.swap(config::Swap::Replace)),
+            other => Err(Error::invalid_arg(format!("options: swap: found {other}, expected 0 to 2"))),
+        }
     }
 }
 

@@ -353,6 +353,13 @@ static void a_config_is_given_in_either_format(void) {
   CHECK(inferlay_model_is_ready(server, "echo", 1));
   options.config_format = 2;
   FAILS(INFERLAY_CODE_INVALID_ARG, inferlay_server_load_model(server, "echo", &options, NULL));
+  options.config_format = INFERLAY_CONFIG_FORMAT_PBTXT;
+  for (inferlay_swap swap = INFERLAY_SWAP_AS_CONFIGURED; swap <= INFERLAY_SWAP_REPLACE; swap++) {
+    options.swap = swap;
+    OK(load(server, "echo", &options));
+  }
+  options.swap = INFERLAY_SWAP_REPLACE + 1;
+  FAILS(INFERLAY_CODE_INVALID_ARG, inferlay_server_load_model(server, "echo", &options, NULL));
   inferlay_server_free(server);
 }
 

@@ -79,6 +79,9 @@ PARAMETER_DOUBLE = 3
 PARAMETER_BOOL = 4
 CONFIG_FORMAT_YAML = 0
 CONFIG_FORMAT_PBTXT = 1
+SWAP_AS_CONFIGURED = 0
+SWAP_OVERLAP = 1
+SWAP_REPLACE = 2
 STATE_UNKNOWN = 0
 STATE_LOADING = 1
 STATE_READY = 2
@@ -239,6 +242,7 @@ class LoadOptions(ctypes.Structure):
         ("files", c_void_p),
         ("files_len", c_size_t),
         ("config_format", c_uint32),
+        ("swap", c_uint32),
     ]
 
 

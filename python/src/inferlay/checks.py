@@ -84,6 +84,13 @@ def iterator(what: str, value: Any, expected: str) -> Iterator[Any]:
     raise InvalidArgument(f"{what}: found {type(value).__name__}, expected {expected}")
 
 
+def choice(what: str, value: Any, known: Mapping[str, int]) -> int:
+    """What a word stands for."""
+    if not isinstance(value, str) or value not in known:
+        raise InvalidArgument(f"{what}: found {value!r}, expected one of {', '.join(map(repr, known))}")
+    return known[value]
+
+
 def json_of(what: str, value: Any) -> str:
     """A value as JSON; paths and the numbers of numpy are what they stand for.
 

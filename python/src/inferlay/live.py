@@ -7,7 +7,7 @@ from typing import Any, List, Mapping, Optional, Sequence, Tuple, Union
 
 from . import _ffi, operations
 from ._library import functions
-from .checks import encode, iterator, json_of, mapping, whole
+from .checks import choice, encode, iterator, json_of, mapping, whole
 from .engine import Engine, nanoseconds
 from .errors import InvalidArgument, check
 from .operations import Operation
@@ -20,6 +20,7 @@ CONTROLS = {
     "poll": _ffi.MODEL_CONTROL_POLL,
 }
 CONFIG_FORMATS = {"yaml": _ffi.CONFIG_FORMAT_YAML, "pbtxt": _ffi.CONFIG_FORMAT_PBTXT}
+SWAPS = {"overlap": _ffi.SWAP_OVERLAP, "replace": _ffi.SWAP_REPLACE}
 # Of a server that polls.
 TIMES = {
     "settle_time": functions.options_set_settle_time,
@@ -30,14 +31,13 @@ TIMES = {
 
 def set_control(said: Options, control: str, load: Optional[Sequence[str]], polling: Mapping[str, Any]) -> None:
     """Which models are loaded, and when."""
-    if control not in CONTROLS:
-        raise InvalidArgument(f"model_control: found {control!r}, expected one of {', '.join(map(repr, CONTROLS))}")
+    number = choice("model_control", control, CONTROLS)
     if load is not None and control != "explicit":
         raise InvalidArgument(f"load: found it with model_control={control!r}, expected it with 'explicit'")
     for name, value in polling.items():
         if value is not None and control != "poll":
             raise InvalidArgument(f"{name}: found it with model_control={control!r}, expected it with 'poll'")
-    check(functions.options_set_model_control(said.handle, CONTROLS[control]))
+    check(functions.options_set_model_control(said.handle, number))
     for name in names("load", load):
         check(functions.options_add_load(said.handle, encode("load", name)))
     for name, function in TIMES.items():
@@ -104,15 +104,14 @@ def begin_load(
     given: Tuple[Union[str, Mapping[str, Any], None], str],
     versions: Optional[Sequence[int]],
     files: Optional[Contents],
+    swap: Optional[str],
 ) -> Operation:
     """Begins to load a model."""
     what, encoded = f"model {name!r}", encode("model", name)
     config, config_format = given
-    if config_format not in CONFIG_FORMATS:
-        expected = ", ".join(map(repr, CONFIG_FORMATS))
-        raise InvalidArgument(f"config_format: found {config_format!r}, expected one of {expected}")
     # A mapping becomes JSON, whatever a text would be.
-    number = CONFIG_FORMATS[config_format if isinstance(config, str) else "yaml"]
+    number = choice("config_format", config_format, CONFIG_FORMATS)
+    number = number if isinstance(config, str) else _ffi.CONFIG_FORMAT_YAML
     if config is not None and not isinstance(config, str):
         config = json_of("config", dict(mapping("config", config, KEYS)))
     text = None if config is None else encode("config", config)
@@ -129,6 +128,7 @@ def begin_load(
         None if lent is None else ctypes.addressof(lent.pointers),
         0 if lent is None else lent.count,
         number,
+        _ffi.SWAP_AS_CONFIGURED if swap is None else choice("swap", swap, SWAPS),
     )
     return operations.begun(functions.server_load_model, owner.handle, encoded, ctypes.byref(said))
 

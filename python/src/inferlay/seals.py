@@ -8,9 +8,9 @@ from typing import Iterable, List, NamedTuple, Optional, Tuple, Union
 
 from . import _ffi, live
 from ._library import functions
-from .checks import encode, path
+from .checks import choice, encode, path
 from .engine import taken_text
-from .errors import InvalidArgument, check
+from .errors import check
 from .options import Options, Path, Paths
 from .repositories import Repositories
 
@@ -58,11 +58,10 @@ def seal(folder: Path, *, algorithm: str = "sha256", key: Optional[str] = None) 
     ...     inferlay.seal(folder)
     Sealed(files=1, bytes=15)
     """
-    if algorithm not in SUMS:
-        raise InvalidArgument(f"algorithm: found {algorithm!r}, expected one of {', '.join(map(repr, SUMS))}")
+    sums = choice("algorithm", algorithm, SUMS)
     place = ctypes.c_void_p()
     secret = None if key is None else encode("key", key)
-    check(functions.seal(encode("folder", path("folder", folder)), SUMS[algorithm], secret, ctypes.byref(place)))
+    check(functions.seal(encode("folder", path("folder", folder)), sums, secret, ctypes.byref(place)))
     return Sealed(**json.loads(taken_text(place)))
 
 

@@ -158,6 +158,7 @@ class Server(Directed):
         config_format: str = ...,
         versions: Optional[Sequence[int]] = ...,
         files: Optional[Contents] = ...,
+        swap: Optional[str] = ...,
         wait: Literal[True] = ...,
     ) -> Model: ...
 
@@ -170,6 +171,7 @@ class Server(Directed):
         config_format: str = ...,
         versions: Optional[Sequence[int]] = ...,
         files: Optional[Contents] = ...,
+        swap: Optional[str] = ...,
         wait: Literal[False],
     ) -> Operation: ...
 
@@ -181,16 +183,18 @@ class Server(Directed):
         config_format: str = "yaml",
         versions: Optional[Sequence[int]] = None,
         files: Optional[Contents] = None,
+        swap: Optional[str] = None,
         wait: bool = True,
     ) -> Union[Model, Operation]:
         """Loads a model of the repositories by its name, or loads it anew.
 
         ``config`` takes the place of the model's own: YAML or JSON, or, with ``config_format="pbtxt"``, a text as a
         ``config.pbtxt`` has it. ``versions`` are loaded whatever that says, and ``files``, by
-        their paths within the model's folder, take the place of those of a repository. Gives the model, or without
-        ``wait`` the operation at once. What serves goes on serving until all of the new is loaded; handles of the model
-        follow. Raises :class:`NotFound` for a model that is in no repository, and whatever keeps a version from
-        serving; then what served serves on.
+        their paths within the model's folder, take the place of those of a repository. ``swap`` takes the place of what
+        the config says: without room for both within the memory budget the old one serves on and the load fails
+        (``"overlap"``), or goes first (``"replace"``). Gives the model, or without ``wait`` the operation at once. What
+        serves goes on serving until all of the new is loaded; handles of the model follow. Raises :class:`NotFound` for
+        a model that is in no repository, and whatever keeps a version from serving; then what served serves on.
 
         >>> server.load("sounds", files=echo)
         <inferlay.Model 'sounds': x: FP32 [2] -> x: FP32 [2]>
@@ -198,7 +202,7 @@ class Server(Directed):
         >>> server.model("sounds").versions
         [2]
         """
-        operation = live.begin_load(self._engine, name, (config, config_format), versions, files)
+        operation = live.begin_load(self._engine, name, (config, config_format), versions, files, swap)
         if not wait:
             return operation
         operation.wait()
@@ -212,6 +216,7 @@ class Server(Directed):
         config_format: str = "yaml",
         versions: Optional[Sequence[int]] = None,
         files: Optional[Contents] = None,
+        swap: Optional[str] = None,
     ) -> Model:
         """As :meth:`load`, for tasks.
 
@@ -219,7 +224,7 @@ class Server(Directed):
         >>> asyncio.run(server.load_async("sounds", files=echo))
         <inferlay.Model 'sounds': x: FP32 [2] -> x: FP32 [2]>
         """
-        await live.begin_load(self._engine, name, (config, config_format), versions, files)
+        await live.begin_load(self._engine, name, (config, config_format), versions, files, swap)
         return self.model(name)
 
     def unload(self, name: str, *, unload_dependents: bool = False, wait: bool = True) -> Operation:
