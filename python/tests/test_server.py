@@ -31,7 +31,7 @@ def test_a_server_says_what_it_serves(server: inferlay.Server) -> None:
     assert "null" in [backend["name"] for backend in server.backends]
     assert server.devices[0]["kind"] == "CPU"
     server.infer("pair", [1, 2])
-    assert "nv_inference_request_success" in server.metrics
+    assert "nv_inference_request_success" in server.metrics()
     assert any(one["name"] == "pair" and one["inference_count"] == 1 for one in server.statistics)
     server.trace_every(1)
     server.infer("pair", [1, 2])
