@@ -90,7 +90,7 @@ impl Instance for TellingModel {
 
 /// The same request in a sequence, which only callers in C can say.
 #[cfg(feature = "capi")]
-fn of_sequence<'a>(mut request: Request<'a>, sequence: &'a Sequence) -> Request<'a> {
+pub(super) fn of_sequence<'a>(mut request: Request<'a>, sequence: &'a Sequence) -> Request<'a> {
     let (id, priority, is_traced) = ("é", 0, false);
     let said = Description {
         id,

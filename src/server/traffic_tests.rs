@@ -96,24 +96,12 @@ fn a_decoupled_shadow_sends_all_its_responses_to_nobody() {
 #[cfg(feature = "capi")]
 mod ids {
     use super::*;
-    use crate::flow::{Description, Sequence};
+    use crate::flow::Sequence;
     use crate::server::LoadOptions;
+    use crate::server::table_tests::of_sequence;
 
     fn of(sequence: &Sequence) -> Request<'_> {
-        let mut request = Request::new().input("x", Tensor::from_vec(vec![1f32], [1]).unwrap());
-        let (id, priority, is_traced) = ("", 0, false);
-        let said = Description {
-            id,
-            deadline_ns: 0,
-            timeout_ns: 0,
-            queue_timeout_ns: 0,
-            priority,
-            is_traced,
-            sequence,
-            parameters: &[],
-        };
-        request.describe(said);
-        request
+        of_sequence(Request::new().input("x", Tensor::from_vec(vec![1f32], [1]).unwrap()), sequence)
     }
 
     #[test]
