@@ -429,7 +429,7 @@ impl Entry {
     }
 
     /// Puts a lane in the place of another of the same version, if that is still there.
-    pub(super) fn replace(&self, number: u64, old: &Served, new: &Served) -> bool {
+    pub(super) fn replace(&self, number: u64, old: &Served, new: &Served, events: &Events) -> bool {
         let mut state = self.state.lock();
         let Some(version) = state.versions.get_mut(&number) else { return false };
         if !version.served.as_ref().is_some_and(|served| served.is(old)) {
@@ -437,6 +437,7 @@ impl Entry {
         }
         version.served = Some(new.clone());
         self.generation.fetch_add(1, Ordering::Release);
+        events.directed();
         true
     }
 
