@@ -136,3 +136,24 @@ fn an_unload_overtakes_a_load_that_is_under_way() {
         assert_eq!((factor(&server, "m"), scale.models()), (Ok(3.0), 1));
     });
 }
+
+#[test]
+fn what_fails_while_a_removed_model_drains_is_still_told() {
+    finishes(|| {
+        let (server, scale) = server();
+        let server = server.start().unwrap();
+        done(&server.load_model_with("m", versions(&[(1, "2")]))).unwrap();
+        let running = server.infer_async("m", ask(HELD)).unwrap();
+        scale.gate.await_come(1);
+        thread::scope(|scope| {
+            let removing = scope.spawn(|| server.remove_model("m", PATIENCE));
+            eventually("it drains", || index(&server)[0].1 == ModelState::Unloading);
+            done(&server.load_model_with("m", versions(&[(2, "three")]))).unwrap_err();
+            scale.gate.open();
+            removing.join().unwrap().unwrap();
+        });
+        running.wait().unwrap();
+        let states = index(&server);
+        assert!(matches!(&states[..], [(2, ModelState::Unavailable, why)] if why.contains("three")), "{states:?}");
+    });
+}

@@ -3,7 +3,6 @@
 use super::catalog::Entry;
 #[cfg(feature = "capi")]
 use super::events::ChangeCount;
-use super::hold::Hold;
 use super::lifecycle::{Outcome, Wish};
 use super::operation::{Ending, Operation};
 use super::paging::PagingStatistics;
@@ -244,16 +243,14 @@ impl ServerHandle {
             return operation;
         }
         let ending = Ending::of(&operation);
-        let entry = self.inner.catalog.entry_or_new(name);
-        let turn = entry.turn();
-        let inner = self.inner.shared();
-        let hold = Hold::new(&self.inner.catalog, entry);
+        let hold = self.inner.catalog.entry_or_new(name);
+        let (turn, inner) = (hold.turn(), self.inner.shared());
         let name_of_job = name.to_owned();
         self.inner.jobs.push(name, move || {
             let swap = options.swap;
             let result = inner.find(&name_of_job, options).and_then(|(found, config, versions)| {
                 let found = Arc::new(found);
-                let outcomes = inner.bring_and_tell(hold.entry(), &Wish { found, config, versions, swap, turn });
+                let outcomes = inner.bring_and_tell(&hold, &Wish { found, config, versions, swap, turn });
                 first_error(&name_of_job, outcomes)
             });
             drop(hold);

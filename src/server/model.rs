@@ -1,8 +1,8 @@
 //! A handle on one model: resolves its name once, and again when what serves has changed.
 
-use super::catalog::Entry;
 use super::course::Course;
 use super::future::ResponseFuture;
+use super::hold::Hold;
 use super::responses::Responses;
 use super::route::Choice;
 use super::served::Served;
@@ -67,7 +67,7 @@ impl<T> Once<T> {
 /// ```
 pub struct ModelHandle {
     inner: Arc<Owner>,
-    entry: Arc<Entry>,
+    entry: Hold,
     choice: Choice,
     /// What served when the handle was made, and the generation of that; [`NEVER`] if requests had more than one way to go.
     generation: u64,
@@ -77,7 +77,7 @@ pub struct ModelHandle {
 }
 
 impl ModelHandle {
-    pub(super) fn new(inner: Arc<Owner>, entry: Arc<Entry>, choice: Choice) -> Result<Self, Error> {
+    pub(super) fn new(inner: Arc<Owner>, entry: Hold, choice: Choice) -> Result<Self, Error> {
         let generation = entry.generation();
         let course = entry.course(&choice)?;
         let served = course.main().clone();

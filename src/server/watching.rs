@@ -9,10 +9,10 @@
 //! Invariants: 1. What is loaded is what was looked at: its files are looked at once more before it serves, and if they
 //! were touched meanwhile it is dropped, and looked at anew. 2. The thread alone touches what is known of the files;
 //! everybody else puts into its inbox. 3. A poll ends when each change that was there when it began was tried once,
-//! however that ended; what fails may be tried again for ever. 4. A load that was ordered ends, and is told of, once: also
+//! however that ended, and what was unloaded for it is out of memory; what fails may be tried again for ever. 4. A load that was ordered ends, and is told of, once: also
 //! one that never ran. 5. The thread goes by the repositories as they are. 6. It starts before a stop, or not at all.
 
-use super::hold::Hold;
+use super::catalog::Entry;
 use super::lifecycle::{Brought, Wish};
 use super::operation::{Ending, Operation};
 use super::{Inner, STOPPED, ServerHandle};
@@ -338,6 +338,8 @@ struct Poll {
     ending: Ending,
     /// By which try of each model; known after the first look.
     left: Option<BTreeMap<String, u64>>,
+    /// What was ordered meanwhile, and is not over when it was tried.
+    unloads: Vec<Operation>,
 }
 
 impl Round {
@@ -364,7 +366,8 @@ impl Round {
         let is_over = |poll: &mut Poll| {
             let left = poll.left.get_or_insert_with(|| live.untried());
             left.retain(|name, number| !live.is_tried(name, *number));
-            left.is_empty()
+            poll.unloads.retain(|unload| !unload.is_done());
+            left.is_empty() && poll.unloads.is_empty()
         };
         let over: Vec<_> = self.polls.extract_if(.., is_over).collect();
         over.into_iter().for_each(|poll| poll.ending.end(Ok(())));
@@ -381,7 +384,7 @@ impl Round {
             hints.push(Hint::All);
         }
         if !inbox.polls.is_empty() {
-            self.polls.extend(inbox.polls.into_iter().map(|ending| Poll { ending, left: None }));
+            self.polls.extend(inbox.polls.into_iter().map(|ending| Poll { ending, left: None, unloads: Vec::new() }));
             hints.push(Hint::All);
         }
         inbox.is_over
@@ -396,9 +399,9 @@ impl Round {
             }
             Order::Unload(name) => {
                 if let Ok(entry) = self.inner.catalog.entry(&name) {
-                    let hold = Hold::new(&self.inner.catalog, entry);
-                    self.inner.unload(hold.entry(), false).then(move |_| hold.entry().forget());
+                    self.unload(&entry);
                 }
+                // Not when it is over: what lies there again by then need not wait for it.
                 self.live.unloaded(&name);
             }
             Order::Broken(name, error) => {
@@ -409,6 +412,14 @@ impl Round {
         }
     }
 
+    /// Unloads a model, for which the polls that are under way wait.
+    fn unload(&mut self, entry: &Arc<Entry>) {
+        let operation = self.inner.unload(entry, false);
+        self.polls.iter_mut().for_each(|poll| poll.unloads.push(operation.clone()));
+        let shared = self.shared.clone();
+        operation.then(move |_| shared.waker.wake());
+    }
+
     fn load(&mut self, found: repository::FoundModel, snapshot: Arc<Snapshot>) {
         let entry = self.inner.catalog.entry_or_new(&found.name);
         let (name, turn) = (found.name.clone(), entry.turn());
@@ -417,7 +428,10 @@ impl Round {
         self.inner.jobs.push(&name.clone(), move || {
             let repositories = inner.repositories.lock().clone();
             let is_still_so = || repository::is_still_so(&repositories, &name, &snapshot);
-            errand.end(outcome(&inner.bring(&entry, &Wish::of(Arc::new(found), turn), &is_still_so)));
+            let outcome = outcome(&inner.bring(&entry, &Wish::of(Arc::new(found), turn), &is_still_so));
+            // First: who hears of the end finds no name of which nothing has come.
+            drop(entry);
+            errand.end(outcome);
         });
     }
 }
