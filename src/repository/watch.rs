@@ -125,6 +125,11 @@ impl Watch {
         Watch { rules, tracks: BTreeMap::new() }
     }
 
+    /// Goes by other rules from now on.
+    pub(crate) fn go_by(&mut self, rules: Rules) {
+        self.rules = rules;
+    }
+
     /// Takes in what was seen, and says what is to be done now. `now` never falls.
     pub(crate) fn step(&mut self, now: u64, observed: impl IntoIterator<Item = (String, Observed)>) -> Vec<Command> {
         for (name, observed) in observed {
@@ -148,6 +153,12 @@ impl Watch {
         // Whoever loads a model that was never looked at has seen it. One that was lost sight of has to be seen again.
         let seen = || Track { seen: Seen::Here(snapshot.clone()), ..Track::new(now) };
         self.tracks.entry(name.to_owned()).or_insert_with(seen).loaded(now, snapshot, outcome);
+    }
+
+    /// Takes in that a model was told of that cannot be served as it lies there.
+    pub(crate) fn told(&mut self, now: u64, name: &str, error: Error) {
+        let track = self.tracks.entry(name.to_owned()).or_insert_with(|| Track::new(now));
+        (track.told, track.is_ill) = (Some(error), true);
     }
 
     /// Takes in that a model was unloaded, whoever asked for it. One that lies there is loaded again when it changes.

@@ -370,7 +370,7 @@ impl Inner {
         let brought = self.bring(entry, wish, &is_still_so);
         // One that is loaded otherwise than it lies there is not what a watch knows of.
         if wish.config.is_none() && wish.versions.is_none() {
-            self.watching.loaded(Known::of(name, look, &brought));
+            self.watching.loaded(self, Known::of(name, look, &brought));
         }
         brought.outcomes
     }
@@ -411,15 +411,17 @@ impl Inner {
             self.services.log.write(LogLevel::Warning, warning);
         }
         let course = Course::new(self, found.models.len() + found.broken.len());
+        let mut told = Vec::new();
         for (name, error) in found.broken {
-            let told = error.clone().at(format_args!("model '{}'", name.escape_debug()));
-            self.services.log.write(LogLevel::Error, told.message());
+            let said = error.clone().at(format_args!("model '{}'", name.escape_debug()));
+            self.services.log.write(LogLevel::Error, said.message());
+            told.push(Known::broken(&name, error.clone()));
             self.catalog.entry_or_new(&name).fail(0, &error, &self.catalog.events);
             course.finish(&name, &[(0, Some(error))]);
         }
         let models: Mutex<Vec<_>> = Mutex::new(found.models.into_values().rev().collect());
         let threads = self.options.load_threads_max.clamp(1, models.lock().len().max(1));
-        let known = Mutex::new(Vec::new());
+        let known = Mutex::new(told);
         let work = || {
             loop {
                 let next = models.lock().pop();

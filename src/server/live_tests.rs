@@ -67,7 +67,7 @@ fn a_poll_beside_a_stop_starts_no_thread_that_nobody_ends() {
     // As `poll` does, which found the server live just before it stopped.
     server.stop(Duration::ZERO).unwrap();
     let (inner, options) = (server.inner.shared(), PollOptions::new());
-    let refused = server.inner.watching.start(&inner, &options, Vec::new()).unwrap_err();
+    let refused = server.inner.watching.start(&inner, &options).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unavailable);
 }
 

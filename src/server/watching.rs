@@ -19,7 +19,7 @@ use super::{Inner, STOPPED, ServerHandle};
 use crate::repository::{
     self, Hint, Live, Look, Order, Outcome, Periods, Repositories, Rules, Snapshot, Waker, Watcher,
 };
-use crate::sync::{Mutex, thread};
+use crate::sync::{Clock, Mutex, thread};
 use inferlay_backend_sdk::{Error, ErrorKind, LogLevel};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -213,7 +213,14 @@ fn nanoseconds(time: Duration) -> u64 {
 
 /// The thread that watches, if there is one.
 #[derive(Default)]
-pub(super) struct Watching(Mutex<Option<Running>>);
+pub(super) struct Watching(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    /// What is known of the files, until there is a thread that goes on with it.
+    kept: Option<Live>,
+    running: Option<Running>,
+}
 
 struct Running {
     shared: Arc<Shared>,
@@ -247,16 +254,16 @@ impl Shared {
 
 impl Watching {
     fn shared(&self) -> Option<Arc<Shared>> {
-        self.0.lock().as_ref().map(|running| running.shared.clone())
+        self.0.lock().running.as_ref().map(|running| running.shared.clone())
     }
 
     /// Starts to watch, unless that was done.
     ///
     /// # Errors
     /// `RESOURCE_EXHAUSTED` when the system gives no thread, `UNAVAILABLE` when the server stops.
-    pub(super) fn start(&self, inner: &Arc<Inner>, options: &PollOptions, known: Vec<Known>) -> Result<(), Error> {
-        let mut running = self.0.lock();
-        if running.is_some() {
+    pub(super) fn start(&self, inner: &Arc<Inner>, options: &PollOptions) -> Result<(), Error> {
+        let mut state = self.0.lock();
+        if state.running.is_some() {
             return Ok(());
         }
         // Under the lock under which a stop looks for the thread: it finds the thread, or is found.
@@ -264,32 +271,47 @@ impl Watching {
             return Err(STOPPED);
         }
         let watcher = if options.is_blind { Watcher::blind(options.periods) } else { Watcher::new(options.periods) };
-        let mut live = Live::new(inner.repositories.lock().clone(), options.rules.clone());
-        for Known { name, snapshot, outcome } in known {
-            live.loaded(&inner.services.clock, &name, snapshot, outcome);
-        }
+        let repositories = inner.repositories.lock().clone();
+        let mut live = match state.kept.take() {
+            Some(kept) => kept,
+            None => Live::new(repositories.clone(), Rules::default()),
+        };
+        *live.repositories() = repositories;
+        live.go_by(options.rules.clone());
         let shared = Arc::new(Shared { inbox: Mutex::default(), waker: watcher.waker() });
         let round = Round { inner: inner.clone(), shared: shared.clone(), live, watcher, polls: Vec::new() };
         let thread = thread::spawn("inferlay-watch", move || round.run()).map_err(|error| {
             Error::new(ErrorKind::ResourceExhausted, format!("the thread that watches did not start: {error}"))
         })?;
-        *running = Some(Running { shared, thread: Some(thread) });
+        state.running = Some(Running { shared, thread: Some(thread) });
         Ok(())
     }
 
     /// Ends the thread. The server is known to be stopping.
     pub(super) fn stop(&self) {
-        let running = self.0.lock().take();
+        let running = self.0.lock().running.take();
         if let Some(mut running) = running {
             running.shared.put(|inbox| inbox.is_over = true);
             thread::join(running.thread.take());
         }
     }
 
+    /// Keeps what is known of the files for whoever looks at them later.
+    pub(super) fn keep(&self, inner: &Inner, known: Vec<Known>) {
+        let mut live = Live::new(inner.repositories.lock().clone(), Rules::default());
+        known.into_iter().for_each(|known| known.tell(&mut live, &inner.services.clock));
+        live.locate();
+        self.0.lock().kept = Some(live);
+    }
+
     /// A model was loaded, or was not, by somebody else.
-    pub(super) fn loaded(&self, known: Known) {
-        if let Some(shared) = self.shared() {
-            shared.put(|inbox| inbox.loaded.push(known));
+    pub(super) fn loaded(&self, inner: &Inner, known: Known) {
+        let mut state = self.0.lock();
+        if let Some(live) = &mut state.kept {
+            known.tell(live, &inner.services.clock);
+            live.locate();
+        } else if let Some(running) = &state.running {
+            running.shared.put(|inbox| inbox.loaded.push(known));
         }
     }
 
@@ -304,15 +326,36 @@ impl Watching {
 /// What is known of a model's files.
 pub(super) struct Known {
     name: String,
-    snapshot: Arc<Snapshot>,
-    outcome: Outcome,
+    what: What,
+}
+
+enum What {
+    /// What a load of these came to.
+    Loaded(Arc<Snapshot>, Outcome),
+    /// Why it cannot be loaded as it lies there.
+    Broken(Error),
 }
 
 impl Known {
     /// What a load of the files in `look` came to.
     pub(super) fn of(name: &str, look: &Look, brought: &Brought) -> Self {
-        let outcome = outcome(brought);
-        Known { name: name.to_owned(), snapshot: Arc::new(look.snapshot.clone()), outcome }
+        Self::loaded(name.to_owned(), Arc::new(look.snapshot.clone()), outcome(brought))
+    }
+
+    fn loaded(name: String, snapshot: Arc<Snapshot>, outcome: Outcome) -> Self {
+        Known { name, what: What::Loaded(snapshot, outcome) }
+    }
+
+    /// That a model cannot be loaded as it lies there.
+    pub(super) fn broken(name: &str, error: Error) -> Self {
+        Known { name: name.to_owned(), what: What::Broken(error) }
+    }
+
+    fn tell(self, live: &mut Live, clock: &Clock) {
+        match self.what {
+            What::Loaded(snapshot, outcome) => live.loaded(clock, &self.name, snapshot, outcome),
+            What::Broken(error) => live.told(clock, &self.name, error),
+        }
     }
 }
 
@@ -376,8 +419,8 @@ impl Round {
     /// Takes the inbox in. Whether all is over.
     fn take_in(&mut self, hints: &mut Vec<Hint>) -> bool {
         let inbox = std::mem::take(&mut *self.shared.inbox.lock());
-        for Known { name, snapshot, outcome } in inbox.ended.into_iter().chain(inbox.loaded) {
-            self.live.loaded(&self.inner.services.clock, &name, snapshot, outcome);
+        for known in inbox.ended.into_iter().chain(inbox.loaded) {
+            known.tell(&mut self.live, &self.inner.services.clock);
         }
         if inbox.has_moved {
             *self.live.repositories() = self.inner.repositories.lock().clone();
@@ -468,7 +511,7 @@ impl Drop for Errand {
     fn drop(&mut self) {
         let outcome = self.outcome.unwrap_or_else(|| self.fail());
         let (name, snapshot) = (std::mem::take(&mut self.name), self.snapshot.clone());
-        self.shared.put(|inbox| inbox.ended.push(Known { name, snapshot, outcome }));
+        self.shared.put(|inbox| inbox.ended.push(Known::loaded(name, snapshot, outcome)));
     }
 }
 
@@ -504,7 +547,7 @@ impl ServerHandle {
         }
         let never = Periods { watched_ns: u64::MAX, blind_ns: u64::MAX };
         let asked = PollOptions { periods: never, is_blind: true, ..PollOptions::default() };
-        match self.inner.watching.start(&self.inner.shared(), &asked, Vec::new()) {
+        match self.inner.watching.start(&self.inner.shared(), &asked) {
             Err(error) => ending.end(Err(error)),
             Ok(()) => match self.inner.watching.shared() {
                 Some(shared) => shared.put(|inbox| inbox.polls.push(ending)),

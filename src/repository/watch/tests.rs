@@ -224,6 +224,17 @@ fn a_broken_folder_is_told_once_and_again_after_it_was_well() {
 }
 
 #[test]
+fn what_was_told_of_before_is_not_told_again_and_goes() {
+    let mut watch = Watch::new(Rules::default());
+    watch.told(0, "m", trouble("no version"));
+    let broken = || [("m".to_owned(), Observed::Broken(trouble("no version")))];
+    assert_eq!(watch.step(0, broken()), []);
+    assert_eq!(watch.step(2000 * MS, broken()), []);
+    assert_eq!(watch.step(3000 * MS, [("m".to_owned(), Observed::Gone)]), []);
+    assert_eq!(watch.step(4000 * MS, []), [Command::Unload { name: "m".to_owned() }]);
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_told_once_and_tried_again_when_it_changes() {
     let denied = |written| Observed::Unreadable(unread(model(&[2], written)), trouble("permission denied"));
     let rows = vec![
