@@ -29,7 +29,7 @@ pub(super) fn run(
     record: &mut Record,
 ) -> Option<messenger::Held> {
     bench.prepare(&lane.spec);
-    let InstanceCell { instance, in_flight, own_thread, .. } = cell;
+    let InstanceCell { instance, in_flight, own_thread, lost, .. } = cell;
     let execution = Execution::new(lane, seats, bench, in_flight);
     let result = {
         let _permit = Permit::new(&*lane.services.gate);
@@ -45,6 +45,10 @@ pub(super) fn run(
         let error = panicked(lane, &*panic);
         answer::contain(&lane.services, || drop(panic));
         Err(error)
+    });
+    let result = result.map_err(|error| match error.kind() {
+        ErrorKind::InstanceLost => lost.insert(answer::cause(error, None, lane)).clone(),
+        _ => error,
     });
     match result.and_then(|()| bench.finish(&lane.spec)) {
         Ok(()) => fill(lane, seats, bench, record),

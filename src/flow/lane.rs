@@ -34,8 +34,6 @@ use std::sync::Arc;
 
 const QUEUE_FULL: Error = Error::fixed(ErrorKind::ResourceExhausted, "the model's queue is full");
 const STOPPING: Error = Error::fixed(ErrorKind::Unavailable, "the model no longer takes requests");
-const STUCK: Error =
-    Error::fixed(ErrorKind::Unavailable, "the model does not serve: an execution passed execution_timeout");
 const PASSIVE: Error =
     Error::fixed(ErrorKind::Unavailable, "the model does not serve: all of its instance groups are passive");
 const LATE: Error = Error::fixed(ErrorKind::Timeout, "the deadline passed before the request was submitted");
@@ -74,8 +72,10 @@ pub(crate) struct Lane {
     pub(super) doze: AtomicU32,
     /// Who gives them.
     pub(super) demand: Mutex<Option<Arc<dyn Demand>>>,
-    /// Set once an execution took longer than the config allows.
+    /// Set once an execution took longer than the config allows, or the last instance was lost.
     pub(super) is_stuck: AtomicBool,
+    /// Which of them; set before.
+    pub(super) fault: Mutex<Option<Error>>,
     /// Set when a stop no longer waits: whatever still runs is not wanted any more.
     pub(super) has_ended: AtomicBool,
 }
@@ -174,6 +174,7 @@ impl Lane {
             doze: AtomicU32::new(0),
             demand: Mutex::new(None),
             is_stuck: AtomicBool::new(false),
+            fault: Mutex::new(None),
             has_ended: AtomicBool::new(false),
             spec,
             services,
@@ -324,13 +325,19 @@ impl Lane {
                 QUEUE_FULL
             }
             // Not counted: another version may take it.
-            Refusal::Stopping if self.is_stuck() => STUCK,
+            Refusal::Stopping if self.is_stuck() => self.out_of_service(),
             Refusal::Stopping if self.spec.is_passive => PASSIVE,
             Refusal::Stopping => STOPPING,
         }
     }
 
     /// Puts an entry into the inbox. A reservation was made, so it fits, once answered ones have made room.
+    #[cold]
+    fn out_of_service(&self) -> Error {
+        let why = self.fault().map_or_else(String::new, |fault| format!(": {}", fault.message()));
+        Error::unavailable(format!("the model does not serve{why}"))
+    }
+
     fn push(self: &Arc<Self>, entry: Entry<Ticket>) {
         let mut entry = Some(entry);
         while let Some(next) = entry.take() {

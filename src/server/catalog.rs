@@ -239,6 +239,13 @@ impl Entry {
         serves || state.versions.values().all(Version::is_unwanted)
     }
 
+    /// Whether a request with this choice finds a version that serves.
+    pub(super) fn is_ready(&self, choice: &Choice) -> bool {
+        let state = self.state.lock();
+        let serving = state.versions.iter().filter(|(_, version)| version.serves()).map(|(number, _)| *number);
+        state.plan.route(choice, &serving.collect::<Vec<_>>()).is_ok()
+    }
+
     /// The versions that serve.
     pub(super) fn served(&self) -> Vec<(u64, Served)> {
         let state = self.state.lock();

@@ -294,7 +294,10 @@ impl Inner {
         let Ok(config) = source.complete(partial, &current.config.backend, model.signature()) else { return Ok(None) };
         // Labels are a lane's, and their file may change where the config does not.
         let is_labelled = labels::are_those_of(&current.lane.spec, &labels::read(&config, source.around())?);
-        let least = if is_labelled { Change::Nothing } else { Change::Lane };
+        // Those that were lost come back.
+        let lacks = !current.lane.is_dozing() && current.lane.instances_len() < current.config.active_len();
+        let least = if lacks { Change::Instances } else { Change::Nothing };
+        let least = if is_labelled { least } else { Change::Lane };
         match Change::of(&current.config, &config).max(least) {
             // What is paged is loaded by the config that it was loaded by: another one is for another load.
             Change::Nothing if current.weights.is_paged => Ok(Some((current.clone(), None))),

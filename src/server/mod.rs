@@ -290,7 +290,8 @@ impl ServerHandle {
     /// Makes a model of a function: it gets batching, queueing, deadlines and statistics like any other.
     ///
     /// The function is called with whole batches, by as many threads at once as the config has instances. An error or a
-    /// panic answers its batch, and the model goes on serving.
+    /// panic answers its batch, and the model goes on serving; only after [`ErrorKind::InstanceLost`] the instance is given
+    /// no more, and without another one the model is out of service.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArg`] for a config that contradicts itself; [`ErrorKind::AlreadyExists`] when the name is

@@ -4,7 +4,7 @@ use super::course::Course;
 use super::future::ResponseFuture;
 use super::hold::Hold;
 use super::responses::Responses;
-use super::route::Choice;
+use super::route::{Choice, Plan};
 use super::served::Served;
 use super::status::ModelMetadata;
 use super::{Owner, ServerHandle};
@@ -311,7 +311,7 @@ impl ModelHandle {
         self.send(request, |lane, request| lane.stream_to(request, || listener.take()))
     }
 
-    /// Whether a version serves that this handle would use.
+    /// Whether a version serves that this handle would use: one that the index calls ready.
     ///
     /// # Examples
     /// ```
@@ -326,7 +326,7 @@ impl ModelHandle {
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn is_ready(&self) -> bool {
-        self.with(|served| !served.lane.is_stopping()).unwrap_or(false)
+        self.entry.is_ready(&self.choice)
     }
 
     /// What the model takes and gives.
@@ -356,7 +356,7 @@ impl ModelHandle {
         self.with(|served| ModelMetadata::new(&served.config, versions, |output| served.lane.spec.labels(output)))
     }
 
-    /// The complete config.
+    /// The complete config, with labels, shares of the traffic and shadow as they are now.
     ///
     /// # Errors
     /// As for [`ModelHandle::metadata`].
@@ -372,7 +372,10 @@ impl ModelHandle {
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn config(&self) -> Result<ModelConfig, Error> {
-        self.with(|served| (*served.config).clone())
+        let mut config = self.with(|served| (*served.config).clone())?;
+        let Plan { labels, traffic, shadow } = self.entry.plan();
+        (config.version_labels, config.traffic, config.shadow) = (labels, traffic.into_iter().collect(), shadow);
+        Ok(config)
     }
 
     /// What the version has done since it was loaded.

@@ -353,7 +353,10 @@ pub trait Instance: Send {
     /// else any.
     ///
     /// # Errors
-    /// The error answers every request of the batch that was not taken; the instance goes on serving.
+    /// The error answers every request of the batch that was not taken; the instance goes on serving. Only
+    /// [`ErrorKind::InstanceLost`](crate::ErrorKind::InstanceLost) says that it does not, as its device or process is gone:
+    /// it is dropped, and without another one the model does not serve until it is loaded anew. Said in answer to a request
+    /// that was taken, it counts when the instance is back.
     ///
     /// # Examples
     /// ```
