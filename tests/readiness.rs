@@ -146,6 +146,34 @@ fn a_model_whose_last_instance_is_lost_serves_no_more_and_tells_everybody_why() 
 }
 
 #[test]
+fn an_answer_that_comes_later_says_as_well_that_its_instance_is_lost() {
+    finishes(|| {
+        let server = ServerHandle::builder().start().unwrap();
+        let queue = server.register_pulled_model(doubling("m").instances(2)).unwrap();
+        let model = server.model("m").unwrap();
+        for is_last in [false, true] {
+            let asked = model.infer_async(common::ask(1.0)).unwrap();
+            let batch = queue.next(PATIENCE).unwrap().unwrap();
+            batch.fail(Error::new(ErrorKind::InstanceLost, "the worker process ended"));
+            assert_eq!(asked.wait().unwrap_err().kind(), ErrorKind::Unavailable);
+            if !is_last {
+                // The other one serves.
+                let asked = model.infer_async(common::ask(1.0)).unwrap();
+                let batch = queue.next(PATIENCE).unwrap().unwrap();
+                common::double(&batch.view()).unwrap();
+                batch.answer().unwrap();
+                assert_eq!(asked.wait().unwrap().slice::<f32>("y").unwrap(), common::answer(1.0));
+                assert_eq!(told(&server, &model), READY);
+            }
+        }
+        // The instance is back a moment after its answer.
+        eventually("nobody is left", || told(&server, &model) == UNAVAILABLE);
+        assert!(server.models()[0].reason.contains("the worker process ended"));
+        server.stop(PATIENCE).unwrap();
+    });
+}
+
+#[test]
 fn a_load_brings_back_the_instances_that_were_lost() {
     finishes(|| {
         let is_lost = Arc::new(AtomicBool::new(false));

@@ -193,7 +193,7 @@ def test_an_error_is_of_its_class_and_of_pythons(server: inferlay.Server) -> Non
     assert issubclass(inferlay.NotFound, KeyError) and issubclass(inferlay.Timeout, TimeoutError)
     assert issubclass(inferlay.InvalidArgument, ValueError) and issubclass(inferlay.Unsupported, NotImplementedError)
     codes = {kind.code for kind in inferlay.Error.__subclasses__()}
-    assert codes == set(range(12))
+    assert codes == set(range(13))
     error = pickle.loads(pickle.dumps(inferlay.NotFound("no such thing")))
     assert str(error) == "no such thing" and error.message == "no such thing"
 
