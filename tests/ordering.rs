@@ -158,6 +158,40 @@ fn a_stream_begins_when_the_one_before_has_ended() {
 }
 
 #[test]
+fn a_long_stream_lets_the_callbacks_of_other_models_have_their_turn() {
+    finishes(|| {
+        let bench = bench(ordered().decoupled(true));
+        let (told, all) = mpsc::channel();
+        let (gate, model) = (Gate::new(), bench.model.clone());
+        let number = |number: u32| {
+            let (told, at_gate) = (told.clone(), gate.clone());
+            let callback = move |_: Result<Option<Response>, Error>, _| {
+                at_gate.pass();
+                told.send(number).unwrap();
+            };
+            model.infer_stream_callback(ask(0.0), callback).unwrap();
+            receive(&bench.responders)
+        };
+        let (long, next) = (number(1), number(2));
+        (0..50).for_each(|i| send(&long, i as f32, MORE).unwrap());
+        gate.await_come(1);
+        long.finish().unwrap();
+        next.finish().unwrap();
+        // One of another model, which the messenger calls because a cancel answers.
+        let other = bench.server.register_model(doubling("other"), gated(&Gate::new())).unwrap();
+        let (token, told) = (CancelToken::new(), told.clone());
+        token.cancel();
+        other.infer_callback(ask(0.0).cancel_with(&token), move |_| told.send(0).unwrap()).unwrap();
+        gate.open();
+        let calls: Vec<u32> = (0..53).map(|_| receive(&all)).collect();
+        let place = calls.iter().position(|call| *call == 0).unwrap();
+        assert!(place < 50, "the other model waits for {place} calls");
+        let own: Vec<_> = calls.into_iter().filter(|call| *call > 0).collect();
+        assert_eq!(own, [vec![1; 51], vec![2]].concat(), "and the order is kept");
+    });
+}
+
+#[test]
 fn a_stream_that_is_given_up_ends_before_its_turn() {
     finishes(|| {
         let bench = bench(ordered().decoupled(true));

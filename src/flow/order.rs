@@ -13,11 +13,12 @@
 //! 1. Answers go out in the order of their turns, each once; an error of the backend is an answer like any other.
 //! 2. Who gives up (a deadline, a cancel) is answered at once, also where its answer was there and held.
 //! 3. One thread at a time lets answers out, and whoever finds one at it leaves its own to that one. No lock is held
-//!    meanwhile. Functions of the user are called by the messenger alone, which keeps the order.
+//!    meanwhile. Functions of the user are called by the messenger alone, on a chain, which keeps the order.
 //! 4. A stream is closed to its taker until the turn of its request has come: responses before the last are in order, too.
 //! 5. Once it has ended, because the lane stops or is stuck, nobody waits for anybody.
 
 use super::answer::{self, On};
+use super::messenger::Chain;
 use super::services::Services;
 use super::stream::Stream;
 use super::task::{Notify, Ticket};
@@ -31,6 +32,8 @@ use std::sync::Arc;
 #[derive(Default)]
 pub(crate) struct Order {
     line: Mutex<Line<Held, Arc<Stream>>>,
+    /// Where functions of the user wait for their turn once their answers have gone out.
+    chain: Arc<Chain>,
 }
 
 /// An answer, and the timer of its deadline while it is held.
@@ -40,6 +43,10 @@ struct Held {
 }
 
 impl Order {
+    pub(super) fn chain(&self) -> &Arc<Chain> {
+        &self.chain
+    }
+
     /// Requests leave the queue for a batch, in this order. Those that were answered just now take no turn.
     pub(super) fn depart<'a>(&self, tickets: impl Iterator<Item = &'a Ticket>) {
         let mut line = self.line.lock();

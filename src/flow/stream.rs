@@ -21,6 +21,7 @@
 
 use super::answer;
 use super::lane::{Lane, Manner};
+use super::messenger::Chain;
 use super::request::{Refused, Request};
 use super::response::Response;
 use super::services::Services;
@@ -46,8 +47,6 @@ const MEMORY: Error = Error::fixed(
 
 /// So many times the credit may be sent before a response is refused.
 const UNTAKEN_PER_CREDIT: usize = 16;
-/// After so many calls of one function the messenger looks after others.
-const CALLS_IN_TURN: usize = 16;
 
 /// The outputs of a response, by index.
 pub(super) type Outputs = SmallVec<[Option<Tensor>; 2]>;
@@ -69,8 +68,8 @@ pub(crate) struct Stream {
     /// Responses that were sent and not yet taken.
     untaken: AtomicUsize,
     credit_max: usize,
-    /// After so many calls others have their turn, unless that would change the order of answers.
-    calls_in_turn: usize,
+    /// Where the order of answers is kept.
+    chain: Option<Arc<Chain>>,
     /// Where a taker waits.
     bell: Doorbell,
     services: Arc<Services>,
@@ -199,7 +198,7 @@ impl Lane {
                 state: Mutex::new(state),
                 untaken: AtomicUsize::new(0),
                 credit_max: self.spec.credit_max.unwrap_or(1),
-                calls_in_turn: if self.order.is_some() { usize::MAX } else { CALLS_IN_TURN },
+                chain: self.order.as_ref().map(|order| order.chain().clone()),
                 bell: Doorbell::new(),
                 services: self.services.clone(),
             });
@@ -333,10 +332,12 @@ impl Stream {
         answer::contain(&self.services, || drop((responses, end)));
     }
 
-    /// Calls the listener for what has come. Runs on the messenger's thread. Whether it is to be called again soon.
-    pub(super) fn deliver(self: &Arc<Self>) -> bool {
+    /// Calls the listener for what has come, so often at most. Runs on the messenger's thread. Whether it is to be called
+    /// again soon.
+    pub(super) fn deliver(self: &Arc<Self>, calls_left: &mut usize) -> bool {
         let Some(mut listener) = self.listener() else { return false };
-        for _ in 0..self.calls_in_turn {
+        while *calls_left > 0 {
+            *calls_left -= 1;
             let mut state = self.state.lock();
             let Some(next) = state.next() else {
                 // Under the lock of the look: who sends from now on posts the stream again.
@@ -356,6 +357,11 @@ impl Stream {
         }
         self.state.lock().taker = Taker::Listener(Some(listener));
         true
+    }
+
+    /// Where it stands in line with others of its lane, if it does.
+    pub(super) fn chain(&self) -> Option<&Arc<Chain>> {
+        self.chain.as_ref()
     }
 
     /// Whether the messenger has it.
