@@ -14,7 +14,7 @@ use inferlay::{
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
-use streams::{Bench, LAST, MORE, MS, bench, send, value};
+use streams::{Bench, LAST, MORE, MS, bench, send, value, values};
 
 fn ordered() -> ModelConfig {
     let batching = DynamicBatching { preserve_ordering: true, ..DynamicBatching::default() };
@@ -188,6 +188,26 @@ fn a_long_stream_lets_the_callbacks_of_other_models_have_their_turn() {
         assert!(place < 50, "the other model waits for {place} calls");
         let own: Vec<_> = calls.into_iter().filter(|call| *call > 0).collect();
         assert_eq!(own, [vec![1; 51], vec![2]].concat(), "and the order is kept");
+    });
+}
+
+#[test]
+fn a_stream_whose_turn_has_not_come_is_not_refused_what_nobody_can_take() {
+    finishes(|| {
+        let bench = bench(ordered().decoupled(true).response_credit_max(1));
+        let ((first, one), (mut second, two)) = (bench.stream(), bench.stream());
+        // A taker that could take would have fallen behind after 16.
+        (0..40).for_each(|i| send(&two, i as f32, MORE).unwrap());
+        assert_eq!(two.credit(), 0, "as advice it falls");
+        one.finish().unwrap();
+        assert!(values(first).is_empty());
+        // From now on it could: what was sent before does not count against it, what comes does.
+        (40..56).for_each(|i| send(&two, i as f32, MORE).unwrap());
+        assert_eq!(send(&two, 56.0, MORE).unwrap_err().kind(), ErrorKind::ResourceExhausted);
+        assert_eq!(second.next().map(value), Some(Ok(0.0)));
+        two.finish().unwrap();
+        let expected: Vec<_> = (1..56).map(|i| Ok(i as f32)).collect();
+        assert_eq!(values(second), expected);
     });
 }
 

@@ -14,7 +14,8 @@
 //! 2. Nothing comes after the end: a send that finds it, or a taker that has gone, is refused.
 //! 3. The function is called by one thread at a time, the messenger's: a stream is posted there at most once at a time.
 //! 4. Each response has a task of its own from the lane's pool, so that it lives as long as its taker wants.
-//! 5. At most `untaken_max` responses are untaken, the last one aside. `credit` is advice and ends earlier.
+//! 5. At most `untaken_max` responses are untaken, the last one aside, and those that were sent while nobody could take them:
+//!    before the turn of their request nothing is refused. `credit` is advice and ends earlier, in any case.
 //! 6. No lock is held while a function, a waker or a destructor of somebody else runs.
 //!
 //! Any thread sends; the thread that takes is the messenger or whoever has the `Responses`.
@@ -77,6 +78,8 @@ pub(crate) struct Stream {
 
 struct State {
     responses: VecDeque<Response>,
+    /// How many of them were sent while nothing was taken because the turn of the request had not come.
+    early: usize,
     end: End,
     taker: Taker,
     /// Whether the messenger has it, or is at it.
@@ -193,7 +196,7 @@ impl Lane {
         let mut begun = None;
         let notify = || {
             let (responses, is_closed) = (VecDeque::new(), self.order.is_some() && self.spec.credit_max.is_some());
-            let state = State { responses, end: End::Open, taker: taker(), is_posted: false, is_closed };
+            let state = State { responses, early: 0, end: End::Open, taker: taker(), is_posted: false, is_closed };
             let stream = Arc::new(Stream {
                 state: Mutex::new(state),
                 untaken: AtomicUsize::new(0),
@@ -222,7 +225,9 @@ impl Stream {
         let _held = self.services.messenger.hold();
         let mut state = self.state.lock();
         let refusal = match state.end {
-            End::Open if self.untaken.load(Ordering::Relaxed) < self.untaken_max() => None,
+            // No taker falls behind before its turn.
+            End::Open if state.is_closed => None,
+            End::Open if self.untaken.load(Ordering::Relaxed).saturating_sub(state.early) < self.untaken_max() => None,
             End::Open => Some(FULL),
             _ => Some(UNWANTED),
         };
@@ -232,6 +237,7 @@ impl Stream {
             return Err(refusal);
         }
         self.untaken.fetch_add(1, Ordering::Relaxed);
+        state.early += usize::from(state.is_closed);
         state.responses.push_back(response);
         self.call_taker(state);
         Ok(())
@@ -408,6 +414,7 @@ impl State {
             return None;
         }
         if let Some(response) = self.responses.pop_front() {
+            self.early = self.early.saturating_sub(1);
             return Some(Next::Response(response));
         }
         match std::mem::replace(&mut self.end, End::Over) {
