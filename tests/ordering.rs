@@ -11,7 +11,9 @@ use inferlay::config::DynamicBatching;
 use inferlay::{
     CallerRuns, CancelToken, Error, ErrorKind, ModelConfig, Request, Responder, Response, ResponseFuture, ServerHandle,
 };
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 use streams::{Bench, LAST, MORE, MS, bench, send, value, values};
@@ -208,6 +210,61 @@ fn a_stream_whose_turn_has_not_come_is_not_refused_what_nobody_can_take() {
         two.finish().unwrap();
         let expected: Vec<_> = (1..56).map(|i| Ok(i as f32)).collect();
         assert_eq!(values(second), expected);
+    });
+}
+
+#[test]
+fn what_is_held_is_bounded_as_what_waits_is() {
+    finishes(|| {
+        let bench = bench(ordered().queue_size_max(2));
+        let [(first, one), (second, two), (third, three)] = [1.0, 2.0, 3.0].map(|value| begin(&bench, ask(value)));
+        respond(two, 2.0);
+        let (fourth, four) = begin(&bench, ask(4.0));
+        respond(three, 3.0);
+        let refused = bench.model.infer_async(ask(9.0)).unwrap_err();
+        assert_eq!(refused.error.message(), "the model's queue is full");
+        respond(one, 1.0);
+        let (fifth, five) = begin(&bench, ask(5.0));
+        respond(four, 4.0);
+        respond(five, 5.0);
+        let answers = [first, second, third, fourth, fifth].map(value_of);
+        assert_eq!(answers, [1.0, 2.0, 3.0, 4.0, 5.0].map(Ok));
+    });
+}
+
+/// Notes a number and the thread that wakes.
+struct Note(usize, mpsc::Sender<(usize, thread::ThreadId)>);
+
+impl Wake for Note {
+    fn wake(self: Arc<Self>) {
+        self.1.send((self.0, thread::current().id())).unwrap();
+    }
+}
+
+#[test]
+fn nobody_is_held_up_by_a_long_row_of_answers_of_others() {
+    const COUNT: usize = 200;
+    finishes(|| {
+        let bench = bench(ordered().instances(COUNT + 1));
+        let token = CancelToken::new();
+        let (stuck, _responder) = begin(&bench, ask(0.0).cancel_with(&token));
+        let (told, woken) = mpsc::channel();
+        let mut futures = Vec::new();
+        for number in 0..COUNT {
+            let (mut future, responder) = begin(&bench, ask(number as f32));
+            respond(responder, number as f32);
+            let waker = Waker::from(Arc::new(Note(number, told.clone())));
+            assert!(Pin::new(&mut future).poll(&mut Context::from_waker(&waker)).is_pending());
+            futures.push(future);
+        }
+        // Whoever answers the first lets the others out, but for a while.
+        token.cancel();
+        assert_eq!(value_of(stuck), Err(ErrorKind::Cancelled));
+        let all: Vec<_> = (0..COUNT).map(|_| receive(&woken)).collect();
+        assert!(all.iter().map(|(number, _)| *number).eq(0..COUNT));
+        let own = all.iter().filter(|(_, by)| *by == thread::current().id()).count();
+        assert!(0 < own && own <= 64, "the caller of the cancel woke {own}");
+        assert!(futures.into_iter().enumerate().all(|(number, future)| value_of(future) == Ok(number as f32)));
     });
 }
 

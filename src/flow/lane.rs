@@ -288,6 +288,9 @@ impl Lane {
 
     /// A place in the queue.
     fn reserve(&self, level: usize) -> Result<(), Refusal> {
+        if self.order.as_ref().is_some_and(|order| order.held_len() >= self.spec.queued_max) {
+            return Err(if self.is_stopping() { Refusal::Stopping } else { Refusal::Full });
+        }
         let Some(places) = &self.places else { return self.word.reserve(self.spec.queued_max) };
         if !places.enter(level) {
             return Err(if self.is_stopping() { Refusal::Stopping } else { Refusal::Full });

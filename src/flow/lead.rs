@@ -214,13 +214,13 @@ impl Lane {
     }
 
     /// Requests have left the queue for a batch.
-    fn leave_waits(&self, seats: &mut [Seat]) {
+    fn leave_waits(self: &Arc<Self>, seats: &mut [Seat]) {
         if let Some(places) = &self.places {
             seats.iter().for_each(|seat| places.leave(seat.ask.level));
         }
         if let Some(order) = self.order.as_ref().filter(|_| self.spec.credit_max.is_some()) {
             // Of the one whose turn it is, the stream opens before its first response.
-            order.advance(&self.services);
+            order.advance(self);
         }
         if self.ends_waits {
             seats.iter_mut().for_each(|seat| self.end_wait(seat));
