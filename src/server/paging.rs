@@ -118,6 +118,12 @@ impl Taken {
         self.resident.as_ref().is_some_and(|(served, _)| served.lane.is_stuck())
     }
 
+    /// Whether it was let go of while its backend had it, which may never give it back.
+    fn is_abandoned(&self) -> bool {
+        let lane = self.resident.as_ref().map(|(served, _)| &served.lane);
+        lane.is_some_and(|lane| lane.has_ended() && !lane.is_deserted())
+    }
+
     fn is_one_of(&self, those: &[&Served]) -> bool {
         self.resident.as_ref().is_some_and(|(served, _)| those.iter().any(|one| served.is(one)))
     }
@@ -156,9 +162,11 @@ impl Pager {
         let pause = Arc::new(Doorbell::new());
         let mut moments = 0;
         loop {
+            // Before the look, so that one is taken after the last that it waited for has gone.
+            let waits = (wanted.waits)();
             let going = match self.take(wanted, &in_vain) {
                 Ok(room) => return Ok(room),
-                Err((lack, None)) if !lack.1 && (wanted.waits)() => {
+                Err((lack, None)) if !lack.1 && waits => {
                     // Real time, whatever clock the server has: it is only the pace at which to look again.
                     pause.wait_for(0, Some(LOOK_AGAIN));
                     in_vain.clear();
@@ -206,6 +214,13 @@ impl Pager {
         }
     }
 
+    /// Whether room of one of these is still taken, which are on their way out; as far as that comes to an end.
+    pub(super) fn is_leaving(&self, olds: &[(u64, Served)]) -> bool {
+        let state = self.state.lock();
+        let is_leaving = |taken: &Taken| taken.leaves && !taken.is_abandoned();
+        state.rooms.values().any(|taken| is_leaving(taken) && olds.iter().any(|(_, old)| taken.is_one_of(&[old])))
+    }
+
     /// Takes room, or says where it lacks (and whether for ever) and who is to go.
     #[allow(clippy::type_complexity, reason = "what its one caller takes apart at once")]
     fn take(
@@ -220,7 +235,9 @@ impl Pager {
                 state.next += 1;
                 state.used_max = state.used_max.max(state.budget.taken().at(Place::Host));
                 let model = wanted.model.to_owned();
-                state.rooms.insert(id, Taken { used: wanted.about.clone(), model, resident: None, leaves: false });
+                state
+                    .rooms
+                    .insert(id, Taken { used: wanted.about.clone(), model, resident: None, leaves: false });
                 return Ok(Room::new(self.clone(), id));
             }
             Err(lack) => lack,
@@ -363,7 +380,7 @@ impl Inner {
         if !lane.is_dozing() || lane.has_ended() {
             return Then::Over;
         }
-        match load::contained(|| self.bring_back(entry, served, &|| false)) {
+        match load::contained(|| self.bring_back(entry, served)) {
             Ok(Back::AsStated) => {}
             Ok(Back::NotYet(_)) if self.is_stopping() => lane.stay_dozing(&STOPPED),
             Ok(Back::NotYet(_)) if lane.word.read().queued() > 0 => return Then::Again,
@@ -386,29 +403,25 @@ impl Inner {
         Then::Over
     }
 
-    /// Loads a version whose lane dozes, when there is room; as long as it `waits` for that.
+    /// Loads a version whose lane dozes, when there is room.
     ///
     /// # Errors
     /// Whatever keeps it from serving.
-    pub(super) fn bring_back(
-        self: &Arc<Self>,
-        entry: &Arc<Entry>,
-        served: &Served,
-        waits: &dyn Fn() -> bool,
-    ) -> Result<Back, Error> {
+    pub(super) fn bring_back(self: &Arc<Self>, entry: &Arc<Entry>, served: &Served) -> Result<Back, Error> {
         let Some(pager) = &self.pager else { return Err(Error::unavailable("models are not paged")) };
         let Some(source) = served.weights.source() else { return Err(Error::unavailable("it has no files")) };
         let lane = &served.lane;
         let mut measure = pager.measuring.begin();
-        let about = served.weights.used().unwrap_or_else(|| self.about(&source));
-        let room = match pager.room(&Wanted { model: entry.name(), about: about.clone(), beside: &[], waits }) {
-            Ok(room) => room,
-            Err(NoRoom { lack, may_come: true }) => return Ok(Back::NotYet(lack)),
-            Err(NoRoom { lack, .. }) => {
-                pager.count_exhausted();
-                return Err(lack);
-            }
-        };
+        let about = served.weights.used_or(|| self.about(&source));
+        let room =
+            match pager.room(&Wanted { model: entry.name(), about: about.clone(), beside: &[], waits: &|| false }) {
+                Ok(room) => room,
+                Err(NoRoom { lack, may_come: true }) => return Ok(Back::NotYet(lack)),
+                Err(NoRoom { lack, .. }) => {
+                    pager.count_exhausted();
+                    return Err(lack);
+                }
+            };
         self.jobs.need_thread();
         self.refuse_if_changed(&source)?;
         measure.start(memory::allocated);
@@ -450,7 +463,7 @@ impl Inner {
 
     /// What comes back must be what was loaded, where its sums are known: a change of it is for a load, and a file that is
     /// half copied for nobody.
-    fn refuse_if_changed(&self, source: &Source) -> Result<(), Error> {
+    pub(super) fn refuse_if_changed(&self, source: &Source) -> Result<(), Error> {
         let Some(look) = source.found.look.as_ref().filter(|look| look.snapshot.is_read()) else { return Ok(()) };
         let (name, repositories) = (&source.found.name, self.repositories.lock().clone());
         if repository::is_still_so(&repositories, name, &look.snapshot) {
