@@ -247,3 +247,21 @@ fn a_version_that_fails_leaves_those_that_were_replaced_with_it_alone() {
         assert_eq!((scale.models(), scale.instances(), server.paging().used_bytes_max), (2, 2, 20));
     });
 }
+
+#[test]
+fn a_swap_that_fails_takes_back_what_its_config_says_of_versions() {
+    finishes(|| {
+        let (builder, _) = server(0, 2);
+        let server = builder.pin("m").start().unwrap();
+        let said = |label: &str| format!("version_labels: {{{label}: 1}}\ntraffic: {{1: 1}}\nshadow: 2\n");
+        load_two(&server, ["2", "3"], "version_labels: {stable: 1}\n").wait_for(PATIENCE).unwrap().unwrap();
+        assert_eq!(factors(&server), [2.0, 3.0]);
+        load_two(&server, ["bad", "5"], &said("other")).wait_for(PATIENCE).unwrap().unwrap_err();
+        let labels = || server.labels("m").unwrap().into_iter().collect::<Vec<_>>();
+        assert_eq!(labels(), [("stable".to_owned(), 1)]);
+        assert_eq!(factor(&server, "m"), 5.0, "no split: the newest");
+        // The next one that serves counts.
+        load_two(&server, ["7", "5"], &said("other")).wait_for(PATIENCE).unwrap().unwrap();
+        assert_eq!((labels(), factor(&server, "m")), (vec![("other".to_owned(), 1)], 7.0));
+    });
+}

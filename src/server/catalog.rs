@@ -84,7 +84,6 @@ pub(super) struct Committed {
 }
 
 /// What was taken in from a config, and what counted before.
-#[allow(dead_code, reason = "read by the next step")]
 pub(super) struct TakenIn {
     before: Plan,
     after: Plan,
@@ -278,6 +277,12 @@ impl State {
         let stated_before = std::mem::replace(&mut self.stated, stated.clone());
         self.plan.take_in(&stated_before, stated);
         TakenIn { before, after: self.plan.clone(), stated_before }
+    }
+
+    /// Takes it back; what was said since counts.
+    fn unread(&mut self, taken_in: &TakenIn) {
+        self.plan.take_back(&taken_in.after, &taken_in.before);
+        self.stated.clone_from(&taken_in.stated_before);
     }
 
     /// Takes out those that failed and are there still. Which these are.
@@ -500,7 +505,7 @@ impl Entry {
         turn: u64,
         failed: &[Failed<'_>],
         before: Vec<(u64, Served)>,
-        _taken_in: Option<&TakenIn>,
+        taken_in: Option<&TakenIn>,
         events: &Events,
     ) -> Restored {
         let mut restored = Restored::default();
@@ -521,6 +526,9 @@ impl Entry {
             version.put(ModelState::Ready, own.map(|failed| failed.error.clone()), turn);
             changed.insert(number);
             restored.serving.push(served);
+        }
+        if let Some(taken_in) = taken_in {
+            state.unread(taken_in);
         }
         for number in changed {
             let version = state.versions.entry(number).or_default();
