@@ -265,3 +265,21 @@ fn a_swap_that_fails_takes_back_what_its_config_says_of_versions() {
         assert_eq!((labels(), factor(&server, "m")), (vec![("other".to_owned(), 1)], 7.0));
     });
 }
+
+#[test]
+fn a_version_whose_files_were_overwritten_is_not_given_up() {
+    finishes(|| {
+        let folder = common::Folder::with(&[("m/config.yaml", &config("")), ("m/1/factor.txt", "2")]);
+        let (builder, _) = server(0, 1);
+        let server = builder.repository(folder.path()).explicit([""; 0]).start().unwrap();
+        let load = |swap| server.load_model_with("m", LoadOptions::new().swap(swap)).wait_for(PATIENCE).unwrap();
+        load(Swap::Overlap).unwrap();
+        assert_eq!(factor(&server, "m"), 2.0);
+        folder.write("m/1/factor.txt", "none");
+        let error = load(Swap::Replace).unwrap_err();
+        let says = |what: &str| assert!(error.message().contains(what), "{error}");
+        says("the old version cannot go first: its files are not those that it was loaded from");
+        assert_eq!((error.kind(), factor(&server, "m")), (ErrorKind::ResourceExhausted, 2.0));
+        assert!(server.is_ready());
+    });
+}

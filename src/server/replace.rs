@@ -95,6 +95,14 @@ impl Inner {
         if olds.iter().any(|old| !old.weights.is_paged) {
             return refuse("it has no files, from which it could come back");
         }
+        // What is not in memory has no room to give, and is not given up.
+        for old in olds.iter().filter(|old| old.weights.model().is_some()) {
+            if let Some(source) = old.weights.source()
+                && let Err(changed) = self.refuse_if_changed(&source)
+            {
+                return refuse(changed.message());
+            }
+        }
         let Some((config, attributes)) = self.loader().stated(source).or_else(|| like(olds, source)) else {
             return refuse(
                 "the new one's config does not state all of its inputs and outputs, and differs from the old",
