@@ -461,18 +461,21 @@ impl Inner {
         Ok(Back::AsStated)
     }
 
-    /// What comes back must be what was loaded, where its sums are known: a change of it is for a load, and a file that is
-    /// half copied for nobody.
+    /// What comes back must be what was loaded, by its sums, or else by what the file system tells of it: a change of it is
+    /// for a load, and a file that is half copied for nobody.
     pub(super) fn refuse_if_changed(&self, source: &Source) -> Result<(), Error> {
-        let Some(look) = source.found.look.as_ref().filter(|look| look.snapshot.is_read()) else { return Ok(()) };
+        let Some(before) = &source.found.look else { return Ok(()) };
         let (name, repositories) = (&source.found.name, self.repositories.lock().clone());
-        if repository::is_still_so(&repositories, name, &look.snapshot) {
+        if repository::is_still_so(&repositories, name, &before.snapshot) {
             return Ok(());
         }
         let mut now = repository::scan_model(&repositories, name, &mut Vec::new())?;
-        let read = now.as_mut().and_then(|found| found.look.as_mut()).map(|look| look.read_sums(&|| true));
-        let mark = now.as_ref().filter(|_| read == Some(Ok(()))).and_then(|found| found.mark(source.version));
-        match (source.mark(), mark) {
+        if let Some(now) = now.as_mut().and_then(|found| found.look.as_mut()).filter(|_| before.snapshot.is_read()) {
+            now.borrow_sums(&before.snapshot);
+            // What cannot be read has no sum, and is not what it was if it was touched.
+            let _unread = now.read_sums(&|| !self.is_stopping());
+        }
+        match (source.mark(), now.and_then(|found| found.mark(source.version))) {
             (Some(before), Some(now)) if before.is_of_same_content(&now) => Ok(()),
             _ => Err(Error::unavailable("its files are not those that it was loaded from; load it anew")),
         }
