@@ -323,6 +323,30 @@ fn a_model_whose_sums_are_not_known_comes_back_only_if_its_files_were_not_touche
 }
 
 #[test]
+fn what_was_just_loaded_counts_as_used() {
+    finishes(|| {
+        let (clock, (builder, scale)) = (ManualClock::new(), server(4, 3));
+        let server = builder.manual_clock(&clock).start().unwrap();
+        let tick = || clock.advance(Duration::from_secs(1));
+        for model in [1, 0] {
+            tick();
+            answers(&server, model);
+        }
+        tick();
+        let options = LoadOptions::new().files([("1/factor.txt", b"2         ".to_vec())]).config(config(", n: \"1\""));
+        server.load_model_with("m1", options).wait_for(PATIENCE).unwrap().unwrap();
+        eventually("the old one is freed", || scale.models() == 2);
+        for model in [2, 3] {
+            tick();
+            answers(&server, model);
+        }
+        assert_eq!((scale.loads(), server.paging().evictions), (5, 1));
+        answers(&server, 1);
+        assert_eq!(scale.loads(), 5, "the one that was used before it was loaded went");
+    });
+}
+
+#[test]
 fn a_model_that_uses_more_than_its_files_makes_others_go() {
     finishes(|| {
         let (builder, scale) = server(2, 2);

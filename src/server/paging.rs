@@ -109,11 +109,19 @@ struct Taken {
     model: String,
     /// What may go, once it is there.
     resident: Option<(Served, Arc<dyn Demand>)>,
+    /// When it was there.
+    since: u64,
     /// Whether it is on its way out, to make room for what replaces it.
     leaves: bool,
 }
 
 impl Taken {
+    /// When it last ran, or was loaded: what was just loaded is about to be asked.
+    fn last_used(&self) -> u64 {
+        let ran = self.resident.as_ref().map_or(0, |(served, _)| served.lane.last_used());
+        ran.max(self.since)
+    }
+
     fn is_stuck(&self) -> bool {
         self.resident.as_ref().is_some_and(|(served, _)| served.lane.is_stuck())
     }
@@ -237,7 +245,7 @@ impl Pager {
                 let model = wanted.model.to_owned();
                 state
                     .rooms
-                    .insert(id, Taken { used: wanted.about.clone(), model, resident: None, leaves: false });
+                    .insert(id, Taken { used: wanted.about.clone(), model, resident: None, since: 0, leaves: false });
                 return Ok(Room::new(self.clone(), id));
             }
             Err(lack) => lack,
@@ -249,9 +257,9 @@ impl Pager {
             return Err(((lack, true), None));
         }
         let candidates = state.rooms.iter().filter_map(|(id, taken)| {
-            let (served, _) = taken.resident.as_ref()?;
+            taken.resident.as_ref()?;
             let may_go = !stays(taken) && !in_vain.contains(id);
-            Some(Candidate { key: *id, last_used: served.lane.last_used(), may_go })
+            Some(Candidate { key: *id, last_used: taken.last_used(), may_go })
         });
         let going = victim(candidates).and_then(|id| {
             let (served, demand) = state.rooms.get(&id)?.resident.as_ref()?;
@@ -291,6 +299,7 @@ impl Pager {
             budget.correct(&taken.used, &used);
             *used_max = (*used_max).max(budget.taken().at(Place::Host));
             taken.used = used;
+            taken.since = served.lane.now();
             taken.resident = Some((served.clone(), demand));
         }
     }
@@ -311,9 +320,9 @@ impl Pager {
     fn next_to_go(&self, wanted: &Wanted<'_>, in_vain: &BTreeSet<RoomId>) -> Option<(RoomId, Served, Arc<dyn Demand>)> {
         let state = self.state.lock();
         let candidates = state.rooms.iter().filter_map(|(id, taken)| {
-            let (served, _) = taken.resident.as_ref()?;
+            taken.resident.as_ref()?;
             let may_go = !taken.is_one_of(wanted.beside) && !in_vain.contains(id) && !state.stays(taken);
-            Some(Candidate { key: *id, last_used: served.lane.last_used(), may_go })
+            Some(Candidate { key: *id, last_used: taken.last_used(), may_go })
         });
         let id = victim(candidates)?;
         let (served, demand) = state.rooms.get(&id)?.resident.as_ref()?;
