@@ -464,17 +464,19 @@ impl Round {
     }
 
     fn load(&mut self, found: repository::FoundModel, snapshot: Arc<Snapshot>) {
-        let entry = self.inner.catalog.entry_or_new(&found.name);
-        let (name, turn) = (found.name.clone(), entry.turn());
+        let hold = self.inner.catalog.entry_or_new(&found.name);
+        let (name, turn) = (found.name.clone(), hold.turn());
         let errand = Errand::new(&self.inner, &self.shared, &name, snapshot.clone());
         let inner = self.inner.clone();
-        self.inner.jobs.push(&name.clone(), move || {
+        self.inner.jobs.push_long(&name.clone(), move || {
             let repositories = inner.repositories.lock().clone();
             let is_still_so = || repository::is_still_so(&repositories, &name, &snapshot);
-            let outcome = outcome(&inner.bring(&entry, &Wish::of(Arc::new(found), turn), &is_still_so));
-            // First: who hears of the end finds no name of which nothing has come.
-            drop(entry);
-            errand.end(outcome);
+            let brought = inner.bring(&hold, &Wish::of(Arc::new(found), turn), &is_still_so);
+            inner.end_bringing(hold, brought, move |hold, brought| {
+                // First: who hears of the end finds no name of which nothing has come.
+                drop(hold);
+                errand.end(outcome(&brought));
+            })
         });
     }
 }
