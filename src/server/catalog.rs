@@ -189,7 +189,7 @@ impl Entry {
     /// # Errors
     /// `NOT_FOUND` for a version or label that is not there, `UNAVAILABLE` with the reason where nothing serves.
     pub(super) fn course(&self, choice: &Choice) -> Result<Arc<Course>, Error> {
-        let mut state = self.changing();
+        let mut state = self.state.lock();
         let generation = self.generation();
         let is_any = *choice == Choice::Any;
         if let Some((at, course)) = &state.course
@@ -394,7 +394,7 @@ impl Entry {
 
     /// Versions are being loaded. Whether nothing later was asked for that makes it vain.
     pub(super) fn begin(&self, turn: u64, numbers: &[u64], events: &Events) -> bool {
-        let mut state = self.state.lock();
+        let mut state = self.changing();
         if turn < state.barrier {
             return false;
         }
