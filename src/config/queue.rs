@@ -41,6 +41,7 @@ pub enum TimeoutAction {
     /// `REJECT`: it fails, with [`crate::ErrorKind::Timeout`].
     #[default]
     Reject,
-    /// `DELAY`: it goes behind all of its priority that are in time. It is answered in the end.
+    /// `DELAY`: it goes behind all of its priority that are in time, and before less urgent ones. It is not rejected; how long
+    /// it waits depends on what else comes, so it had better have a deadline.
     Delay,
 }
