@@ -698,7 +698,8 @@ pub struct Signature {
     pub inputs: Vec<TensorSpec>,
     /// The outputs; backends and batches number them in this order.
     pub outputs: Vec<TensorSpec>,
-    /// Whether the first dim of every input and output is the batch, given as -1.
+    /// Whether the first dim of every input and output is the batch, given as -1; but for those that a batch does not
+    /// have by rows, see [`ModelSource::ragged`].
     pub batches: bool,
 }
 
