@@ -10,7 +10,7 @@ use super::instance::InstanceCell;
 use super::lane::Lane;
 use super::messenger;
 use super::permit::Permit;
-use super::seat::{Rows, Seat};
+use super::seat::{Seat, Span};
 use super::spec::CallerRuns;
 use super::worker::{Away, is_worker};
 use crate::observe::{Record, Stations, TraceEnd};
@@ -91,7 +91,7 @@ fn fill(lane: &Lane, seats: &mut [Seat], bench: &mut Bench, record: &mut Record)
         }
         match seat.failure() {
             Some(error) => seat.win(|reply| reply.error = Some(error)),
-            None => seat.fill(lane, bench, Rows { first, rows }, record),
+            None => seat.fill(lane, bench, Span { first, len: rows }, record),
         }
         first += rows;
     }
