@@ -3,6 +3,7 @@
 use crate::cache::{self, Place};
 use crate::external::{self, Weights};
 use crate::file::{self, Facts};
+use crate::names;
 use crate::options::Options;
 use crate::parameters::{Parameters, ProviderKind, Threads};
 use crate::raw::{Port, Run, Session, Source};
@@ -45,7 +46,7 @@ impl Network {
         let mut parameters = Parameters::read(source.parameters)?;
         parameters.pattern = parameters.pattern.or_else(|| Some(few_shapes(&facts) && ragged.is_empty()));
         let loader = Loader { runtime, options, parameters: &parameters, host: source.host, name: source.name };
-        let session = loader.session(&content, &weights)?;
+        let session = loader.session(&names::true_ones(&content, &facts, &ragged)?, &weights)?;
         let failed = |error: ort::Error| refused("the session", ErrorKind::Internal, &error);
         let (inputs, outputs) = (session.inputs().map_err(failed)?, session.outputs().map_err(failed)?);
         for message in session.log().close() {
