@@ -297,6 +297,56 @@ fn a_model_whose_files_changed_does_not_come_back_as_another() {
 }
 
 #[test]
+fn a_model_whose_sums_are_not_known_comes_back_only_if_its_files_were_not_touched() {
+    finishes(|| {
+        let files = [
+            ("a/config.yaml", config("")),
+            ("a/1/factor.txt", "2".into()),
+            ("b/config.yaml", config("")),
+            ("b/1/factor.txt", "3".into()),
+        ];
+        let folder = common::Folder::with(&files.each_ref().map(|(name, text)| (*name, text.as_str())));
+        // All are loaded at the start, and nobody watches: their files were never read for a sum.
+        let builder = ServerHandle::builder().backend(Arc::new(Scale::default())).memory_budget(10);
+        let server = builder.repository(folder.path()).start().unwrap();
+        let factor = |name: &str| server.infer(name, ask(1.0)).map(|answer| answer.slice::<f32>("y").unwrap()[0]);
+        assert_eq!([factor("a").unwrap(), factor("b").unwrap()], [2.0, 3.0]);
+        folder.write("a/1/factor.txt", "4");
+        let error = factor("a").unwrap_err();
+        assert!(error.message().contains("not those that it was loaded from"), "{error}");
+        server.load_model("a").wait_for(PATIENCE).unwrap().unwrap();
+        assert_eq!(factor("a").unwrap(), 4.0);
+        // What comes to lie beside a version is not of it.
+        folder.write("b/2/factor.txt", "half");
+        assert_eq!(factor("b").unwrap(), 3.0);
+    });
+}
+
+#[test]
+fn what_was_just_loaded_counts_as_used() {
+    finishes(|| {
+        let (clock, (builder, scale)) = (ManualClock::new(), server(4, 3));
+        let server = builder.manual_clock(&clock).start().unwrap();
+        let tick = || clock.advance(Duration::from_secs(1));
+        for model in [1, 0] {
+            tick();
+            answers(&server, model);
+        }
+        tick();
+        let options = LoadOptions::new().files([("1/factor.txt", b"2         ".to_vec())]).config(config(", n: \"1\""));
+        server.load_model_with("m1", options).wait_for(PATIENCE).unwrap().unwrap();
+        eventually("the old one is freed", || scale.models() == 2);
+        for model in [2, 3] {
+            tick();
+            answers(&server, model);
+        }
+        assert_eq!((scale.loads(), server.paging().evictions), (5, 1));
+        answers(&server, 1);
+        assert_eq!(scale.loads(), 5, "the one that was used before it was loaded went");
+    });
+}
+
+#[test]
 fn a_model_that_uses_more_than_its_files_makes_others_go() {
     finishes(|| {
         let (builder, scale) = server(2, 2);

@@ -151,3 +151,135 @@ fn a_model_that_is_unloaded_while_it_is_replaced_does_not_come_back() {
         assert_eq!(server.infer("m0", ask(1.0)).unwrap_err().kind(), ErrorKind::Unavailable);
     });
 }
+
+#[test]
+fn who_waits_for_the_room_of_what_it_replaces_holds_up_no_other_load() {
+    finishes(|| {
+        let (builder, scale) = server(1, 1);
+        let server = builder.load_threads_max(1).start().unwrap();
+        let busy = server.infer_async("m0", ask(HELD)).unwrap();
+        scale.gate.await_come(1);
+        let operation = replace(&server, "7         ", "");
+        let later = replace(&server, "8         ", "");
+        eventually("the new version takes requests", || server.models()[0].state == ModelState::Loading);
+        others_are_loaded(&server);
+        assert!(!operation.is_done() && !later.is_done());
+        scale.gate.open();
+        assert_eq!(busy.wait().unwrap().slice::<f32>("y").unwrap(), [HELD]);
+        // Those of the same model come one after the other.
+        [operation, later].iter().for_each(|operation| operation.wait_for(PATIENCE).unwrap().unwrap());
+        assert_eq!(factor(&server, "m0"), 8.0);
+        assert_eq!((server.paging().exhausted, server.paging().used_bytes_max), (0, 10));
+    });
+}
+
+/// Other loads run to their end, one after the other: where one thread loads, it has looked meanwhile at what waits.
+#[track_caller]
+fn others_are_loaded(server: &ServerHandle) {
+    for _ in 0..3 {
+        let refused = server.load_model("nobody").wait_for(PATIENCE).expect("it waits for others").unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::NotFound);
+    }
+}
+
+fn factor(server: &ServerHandle, model: &str) -> f32 {
+    server.infer(model, ask(1.0)).unwrap().slice::<f32>("y").unwrap()[0]
+}
+
+#[test]
+fn a_swap_that_replaces_waits_until_the_memory_of_the_old_version_is_back() {
+    finishes(|| {
+        let (builder, scale) = server(1, 1);
+        let server = builder.load_threads_max(1).start().unwrap();
+        replace(&server, "2         ", ", parting: \"yes\"").wait_for(PATIENCE).unwrap().unwrap();
+        assert_eq!(factor(&server, "m0"), 2.0);
+        let operation = replace(&server, "7         ", "");
+        scale.parting.await_come(1);
+        others_are_loaded(&server);
+        assert!(!operation.is_done(), "{operation:?}");
+        scale.parting.open();
+        operation.wait_for(PATIENCE).unwrap().unwrap();
+        assert_eq!(factor(&server, "m0"), 7.0);
+        assert_eq!((server.paging().exhausted, server.paging().used_bytes_max), (0, 10));
+    });
+}
+
+/// Has both versions of `m` loaded from memory, with these factors.
+fn load_two(server: &ServerHandle, factors: [&str; 2], more: &str) -> Operation {
+    let files = ["1/factor.txt", "2/factor.txt"].into_iter().zip(factors.map(|factor| factor.as_bytes().to_vec()));
+    let config = config("") + "version_policy: all\nswap: replace\n" + more;
+    server.load_model_with("m", LoadOptions::new().files(files).config(config))
+}
+
+fn factors(server: &ServerHandle) -> [f32; 2] {
+    [1, 2].map(|version| {
+        let model = server.model_version("m", version).unwrap();
+        model.infer(ask(1.0)).unwrap().slice::<f32>("y").unwrap()[0]
+    })
+}
+
+#[test]
+fn versions_that_were_replaced_together_come_back_together() {
+    finishes(|| {
+        let (builder, scale) = server(0, 2);
+        let server = builder.pin("m").start().unwrap();
+        load_two(&server, ["2", "3"], "").wait_for(PATIENCE).unwrap().unwrap();
+        assert_eq!(factors(&server), [2.0, 3.0]);
+        let error = load_two(&server, ["bad", "worse"], "").wait_for(PATIENCE).unwrap().unwrap_err();
+        assert!(error.message().contains("version 1: ") && error.message().contains("found 'bad'"), "{error}");
+        assert_eq!(factors(&server), [2.0, 3.0]);
+        assert_eq!((scale.loads(), server.paging().evictions), (6, 0), "each was loaded again once");
+        assert_eq!((scale.models(), scale.instances(), server.paging().used_bytes_max), (2, 2, 20));
+        let reasons: Vec<_> = server.models().into_iter().map(|status| status.reason).collect();
+        assert!(reasons[0].contains("found 'bad'") && reasons[1].contains("found 'worse'"), "{reasons:?}");
+    });
+}
+
+#[test]
+fn a_version_that_fails_leaves_those_that_were_replaced_with_it_alone() {
+    finishes(|| {
+        let (builder, scale) = server(0, 2);
+        let server = builder.pin("m").start().unwrap();
+        load_two(&server, ["2", "3"], "").wait_for(PATIENCE).unwrap().unwrap();
+        assert_eq!(factors(&server), [2.0, 3.0]);
+        load_two(&server, ["bad", "7"], "").wait_for(PATIENCE).unwrap().unwrap_err();
+        assert_eq!(factors(&server), [2.0, 7.0]);
+        assert_eq!((scale.models(), scale.instances(), server.paging().used_bytes_max), (2, 2, 20));
+    });
+}
+
+#[test]
+fn a_swap_that_fails_takes_back_what_its_config_says_of_versions() {
+    finishes(|| {
+        let (builder, _) = server(0, 2);
+        let server = builder.pin("m").start().unwrap();
+        let said = |label: &str| format!("version_labels: {{{label}: 1}}\ntraffic: {{1: 1}}\nshadow: 2\n");
+        load_two(&server, ["2", "3"], "version_labels: {stable: 1}\n").wait_for(PATIENCE).unwrap().unwrap();
+        assert_eq!(factors(&server), [2.0, 3.0]);
+        load_two(&server, ["bad", "5"], &said("other")).wait_for(PATIENCE).unwrap().unwrap_err();
+        let labels = || server.labels("m").unwrap().into_iter().collect::<Vec<_>>();
+        assert_eq!(labels(), [("stable".to_owned(), 1)]);
+        assert_eq!(factor(&server, "m"), 5.0, "no split: the newest");
+        // The next one that serves counts.
+        load_two(&server, ["7", "5"], &said("other")).wait_for(PATIENCE).unwrap().unwrap();
+        assert_eq!((labels(), factor(&server, "m")), (vec![("other".to_owned(), 1)], 7.0));
+    });
+}
+
+#[test]
+fn a_version_whose_files_were_overwritten_is_not_given_up() {
+    finishes(|| {
+        let folder = common::Folder::with(&[("m/config.yaml", &config("")), ("m/1/factor.txt", "2")]);
+        let (builder, _) = server(0, 1);
+        let server = builder.repository(folder.path()).explicit([""; 0]).start().unwrap();
+        let load = |swap| server.load_model_with("m", LoadOptions::new().swap(swap)).wait_for(PATIENCE).unwrap();
+        load(Swap::Overlap).unwrap();
+        assert_eq!(factor(&server, "m"), 2.0);
+        folder.write("m/1/factor.txt", "none");
+        let error = load(Swap::Replace).unwrap_err();
+        let says = |what: &str| assert!(error.message().contains(what), "{error}");
+        says("the old version cannot go first: its files are not those that it was loaded from");
+        assert_eq!((error.kind(), factor(&server, "m")), (ErrorKind::ResourceExhausted, 2.0));
+        assert!(server.is_ready());
+    });
+}

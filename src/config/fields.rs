@@ -205,7 +205,7 @@ pub(super) static QUEUE_POLICY: Message = message(&[
     field(
         "max_queue_size",
         from(0, &limits::QUEUE_SIZE),
-        "How many requests may wait; 0 for the default, or of one priority for the places that it shares with others.",
+        "How many requests of each priority may wait; 0 for the default, or of one priority for that of all.",
     ),
 ]);
 

@@ -17,8 +17,7 @@
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueuePolicy {
-    /// How many requests of this priority alone may wait; `None`: it shares the queue's places with others that have none
-    /// for themselves.
+    /// How many requests of this priority may wait; `None`: as many as of those that have no policy of their own.
     pub queue_size_max: Option<usize>,
     /// How long a request may wait, in microseconds, whatever its own deadline; `None`: for ever.
     pub default_timeout_us: Option<u64>,

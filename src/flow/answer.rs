@@ -115,7 +115,7 @@ fn give_up(ticket: &Ticket, error: Error, count: impl FnOnce(&Refusals), on: On)
     publish(ticket, false);
     tell(ticket.clone(), on, &lane.services);
     if let Some(order) = &lane.order {
-        order.advance(&lane.services);
+        order.advance(lane);
     }
 }
 

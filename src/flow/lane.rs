@@ -54,7 +54,7 @@ pub(crate) struct Lane {
     pub(super) ends_waits: bool,
     /// Where answers go out in order.
     pub(super) order: Option<Order>,
-    /// Of priorities that have bounds of their own.
+    /// Of each priority, where there are several.
     pub(super) places: Option<Places>,
     pub(super) core: Mutex<Core>,
     pub(super) tasks: Pool<Lane>,
@@ -155,8 +155,7 @@ impl Lane {
         };
         let lane = Arc::new(Lane {
             word: Word::new(),
-            // Answered requests may still lie in the inbox beside the live ones.
-            inbox: Inbox::new(spec.queued_max + spec.queued_max / 4 + 1),
+            inbox: Inbox::new(inbox_len_max(&spec)),
             missing: AtomicI64::new(0),
             bell: Arc::new(Doorbell::new()),
             ends_waits: spec.waits.can_end(),
@@ -289,6 +288,9 @@ impl Lane {
 
     /// A place in the queue.
     fn reserve(&self, level: usize) -> Result<(), Refusal> {
+        if self.order.as_ref().is_some_and(|order| order.held_len() >= self.spec.queued_max) {
+            return Err(if self.is_stopping() { Refusal::Stopping } else { Refusal::Full });
+        }
         let Some(places) = &self.places else { return self.word.reserve(self.spec.queued_max) };
         if !places.enter(level) {
             return Err(if self.is_stopping() { Refusal::Stopping } else { Refusal::Full });
@@ -330,7 +332,7 @@ impl Lane {
         }
     }
 
-    /// Puts an entry into the inbox. A reservation was made, so it fits, once answered ones have made room.
+    /// Puts an entry into the inbox. It fits, once what lies there is in the waiting room.
     fn push(self: &Arc<Self>, entry: Entry<Ticket>) {
         let mut entry = Some(entry);
         while let Some(next) = entry.take() {
@@ -477,6 +479,13 @@ impl Lane {
     pub(crate) fn set_load_ns(&self, ns: u64) {
         self.load_ns.write(ns);
     }
+}
+
+/// The inbox allocates its places at once: for the largest queue of a priority, not for all of them. Answered requests may
+/// still lie in it beside the live ones.
+fn inbox_len_max(spec: &LaneSpec) -> usize {
+    let queued_max = spec.waits.queued_max().unwrap_or(spec.queued_max).min(spec.queued_max);
+    queued_max + queued_max / 4 + 1
 }
 
 fn room(spec: &LaneSpec) -> Room<Ticket> {

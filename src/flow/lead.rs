@@ -204,21 +204,27 @@ impl Lane {
         for ticket in scratch.late.drain(..) {
             answer::outwait(&ticket, On::Service);
         }
-        if let Some(places) = &self.places {
-            scratch.seats.iter().for_each(|seat| places.leave(seat.ask.level));
-        }
-        if let Some(order) = self.order.as_ref().filter(|_| self.spec.credit_max.is_some()) {
-            // Of the one whose turn it is, the stream opens before its first response.
-            order.advance(&self.services);
-        }
-        if self.ends_waits {
-            scratch.seats.iter_mut().for_each(|seat| self.end_wait(seat));
-        }
         let Some(cell) = cell else { return Next::Again };
         if self.word.depart(scratch.seats.len()) == Lead::Kept {
             self.services.workers.lead(self.clone());
         }
+        // Others may lead by now: what is left to do is for this batch alone.
+        self.leave_waits(&mut scratch.seats);
         Next::Run { cell, started: now, why }
+    }
+
+    /// Requests have left the queue for a batch.
+    fn leave_waits(self: &Arc<Self>, seats: &mut [Seat]) {
+        if let Some(places) = &self.places {
+            seats.iter().for_each(|seat| places.leave(seat.ask.level));
+        }
+        if let Some(order) = self.order.as_ref().filter(|_| self.spec.credit_max.is_some()) {
+            // Of the one whose turn it is, the stream opens before its first response.
+            order.advance(self);
+        }
+        if self.ends_waits {
+            seats.iter_mut().for_each(|seat| self.end_wait(seat));
+        }
     }
 
     /// A request has left the queue for a batch: from now on only its own deadline counts.

@@ -43,8 +43,8 @@
 //! 8. **A late request does not run**: the leader looks at deadlines too, so that a late timekeeper is slow, never
 //!    wrong.
 //! 9. **Refused is given back.** Whoever is not let in has the request again, whole.
-//! 10. **The queue is bounded by what is alive**: the bound counts requests that wait, not places in a channel. A priority
-//!     may have a bound of its own.
+//! 10. **The queue is bounded by what is alive**: the bound counts requests that wait, not places in a channel. Each
+//!     priority has a bound of its own.
 //!
 //! # Threads
 //!

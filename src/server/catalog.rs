@@ -79,6 +79,31 @@ pub(super) struct Committed {
     pub(super) overtaken: Vec<Served>,
     /// Whether nothing overtook it.
     pub(super) counted: bool,
+    /// What the config said of versions, if that counts now.
+    pub(super) taken_in: Option<TakenIn>,
+}
+
+/// What was taken in from a config, and what counted before.
+pub(super) struct TakenIn {
+    before: Plan,
+    after: Plan,
+    stated_before: Plan,
+}
+
+/// A version that took the place of another and could not be loaded.
+pub(super) struct Failed<'a> {
+    pub(super) version: u64,
+    pub(super) served: &'a Served,
+    pub(super) error: &'a Error,
+}
+
+/// What a restore did.
+#[derive(Default)]
+pub(super) struct Restored {
+    /// What serves again.
+    pub(super) serving: Vec<Served>,
+    /// What has no place to come back to.
+    pub(super) superfluous: Vec<Served>,
 }
 
 impl Catalog {
@@ -247,9 +272,32 @@ impl Entry {
 
 impl State {
     /// Takes in what the config says of versions.
-    fn read(&mut self, stated: &Plan) {
-        let before = std::mem::replace(&mut self.stated, stated.clone());
-        self.plan.take_in(&before, stated);
+    fn read(&mut self, stated: &Plan) -> TakenIn {
+        let before = self.plan.clone();
+        let stated_before = std::mem::replace(&mut self.stated, stated.clone());
+        self.plan.take_in(&stated_before, stated);
+        TakenIn { before, after: self.plan.clone(), stated_before }
+    }
+
+    /// Takes it back; what was said since counts.
+    fn unread(&mut self, taken_in: &TakenIn) {
+        self.plan.take_back(&taken_in.after, &taken_in.before);
+        self.stated.clone_from(&taken_in.stated_before);
+    }
+
+    /// Takes out those that failed and are there still. Which these are.
+    fn remove_failed(&mut self, turn: u64, failed: &[Failed<'_>]) -> BTreeSet<u64> {
+        let mut removed = BTreeSet::new();
+        for Failed { version: number, served: failed, error } in failed {
+            let version = self.versions.get_mut(number);
+            let is_it = |version: &&mut Version| version.served.as_ref().is_some_and(|served| served.is(failed));
+            if let Some(version) = version.filter(is_it) {
+                version.served = None;
+                version.put(ModelState::Unavailable, Some((*error).clone()), turn);
+                removed.insert(*number);
+            }
+        }
+        removed
     }
 
     /// Why a version takes no requests.
@@ -345,7 +393,7 @@ impl Entry {
         let has_failed = loaded.iter().any(|(_, loaded)| matches!(loaded, Loaded::Failed(_)));
         if let Some(stated) = stated.filter(|_| !has_failed || state.versions.values().all(|own| own.served.is_none()))
         {
-            state.read(stated);
+            committed.taken_in = Some(state.read(stated));
         }
         let kept: Vec<_> = loaded.iter().map(|(number, _)| *number).collect();
         for (number, loaded) in loaded {
@@ -450,35 +498,44 @@ impl Entry {
         }
     }
 
-    /// Puts what was there before in the place of a version that replaced it and failed. Whether nothing later was asked for.
+    /// Puts what was there `before` in the place of versions that replaced it and failed, where nothing else has come since
+    /// the load that was asked at `turn`; and takes back what its config said.
     pub(super) fn restore(
         &self,
         turn: u64,
-        (number, failed): (u64, &Served),
-        error: &Error,
-        back: &[(u64, Served)],
+        failed: &[Failed<'_>],
+        before: Vec<(u64, Served)>,
+        taken_in: Option<&TakenIn>,
         events: &Events,
-    ) -> bool {
+    ) -> Restored {
+        let mut restored = Restored::default();
         let mut state = self.state.lock();
-        let is_it = |version: &Version| version.served.as_ref().is_some_and(|served| served.is(failed));
-        if turn < state.barrier || !state.versions.get(&number).is_some_and(is_it) {
-            return false;
+        let mut changed = state.remove_failed(turn, failed);
+        if turn < state.barrier || changed.is_empty() {
+            restored.superfluous.extend(before.into_iter().map(|(_, served)| served));
+            return restored;
         }
-        let version = state.versions.entry(number).or_default();
-        version.served = None;
-        version.put(ModelState::Unavailable, Some(error.clone()), turn);
-        for (number, served) in back {
-            let version = state.versions.entry(*number).or_default();
+        for (number, served) in before {
+            let version = state.versions.entry(number).or_default();
+            if version.served.is_some() {
+                restored.superfluous.push(served);
+                continue;
+            }
+            let own = failed.iter().find(|failed| failed.version == number).or(failed.first());
             version.served = Some(served.clone());
-            version.put(ModelState::Ready, Some(error.clone()), turn);
+            version.put(ModelState::Ready, own.map(|failed| failed.error.clone()), turn);
+            changed.insert(number);
+            restored.serving.push(served);
         }
-        let changed = back.iter().map(|(number, _)| *number).chain([number]).collect::<BTreeSet<_>>();
+        if let Some(taken_in) = taken_in {
+            state.unread(taken_in);
+        }
         for number in changed {
             let version = state.versions.entry(number).or_default();
             events.tell(|| version.status(&self.name, number));
         }
         self.generation.fetch_add(1, Ordering::Release);
-        true
+        restored
     }
 
     /// Whether this lane serves.

@@ -4,6 +4,7 @@ use super::catalog::Entry;
 #[cfg(feature = "capi")]
 use super::events::ChangeCount;
 use super::hold::Hold;
+use super::jobs::Job;
 use super::lifecycle::{Outcome, Wish};
 use super::operation::{Ending, Operation};
 use super::paging::PagingStatistics;
@@ -249,15 +250,19 @@ impl ServerHandle {
         let inner = self.inner.shared();
         let hold = Hold::new(&self.inner.catalog, entry);
         let name_of_job = name.to_owned();
-        self.inner.jobs.push(name, move || {
+        self.inner.jobs.push_long(name, move || {
             let swap = options.swap;
-            let result = inner.find(&name_of_job, options).and_then(|(found, config, versions)| {
-                let found = Arc::new(found);
-                let outcomes = inner.bring_and_tell(hold.entry(), &Wish { found, config, versions, swap, turn });
-                first_error(&name_of_job, outcomes)
-            });
-            drop(hold);
-            ending.end(result);
+            match inner.find(&name_of_job, options) {
+                Ok((found, config, versions)) => {
+                    let wish = Wish { found: Arc::new(found), config, versions, swap, turn };
+                    inner.bring_and_tell(hold, wish, move |outcomes| ending.end(first_error(&name_of_job, outcomes)))
+                }
+                Err(error) => {
+                    drop(hold);
+                    ending.end(Err(error));
+                    None
+                }
+            }
         });
         operation
     }
@@ -364,18 +369,26 @@ impl Inner {
         }
     }
 
-    /// Loads what was found, and tells whoever watches.
-    fn bring_and_tell(self: &Arc<Self>, entry: &Arc<Entry>, wish: &Wish) -> Vec<Outcome> {
-        let Some(look) = &wish.found.look else { return self.bring(entry, wish, &|| true).outcomes };
-        let name = &wish.found.name;
+    /// Loads what was found, and tells whoever watches, and `then`; where that takes longer, by the job that is returned.
+    fn bring_and_tell(
+        self: &Arc<Self>,
+        hold: Hold,
+        wish: Wish,
+        then: impl FnOnce(Vec<Outcome>) + Send + 'static,
+    ) -> Option<Job> {
         let repositories = self.repositories.lock().clone();
-        let is_still_so = || repository::is_still_so(&repositories, name, &look.snapshot);
-        let brought = self.bring(entry, wish, &is_still_so);
-        // One that is loaded otherwise than it lies there is not what a watch knows of.
-        if wish.config.is_none() && wish.versions.is_none() {
-            self.watching.loaded(Known::of(name, look, &brought));
-        }
-        brought.outcomes
+        let (look, name) = (wish.found.look.as_ref(), &wish.found.name);
+        let is_still_so = || look.is_none_or(|look| repository::is_still_so(&repositories, name, &look.snapshot));
+        let brought = self.bring(hold.entry(), &wish, &is_still_so);
+        let inner = self.clone();
+        self.end_bringing(hold, brought, move |hold, brought| {
+            // One that is loaded otherwise than it lies there is not what a watch knows of.
+            if let Some(look) = wish.found.look.as_ref().filter(|_| wish.config.is_none() && wish.versions.is_none()) {
+                inner.watching.loaded(Known::of(&wish.found.name, look, &brought));
+            }
+            drop((hold, wish));
+            then(brought.outcomes);
+        })
     }
 
     /// Leaves in `found` what is wanted; of the rest it is known that it could be loaded.
@@ -451,6 +464,7 @@ impl Inner {
         let name = &wish.found.name;
         let is_still_so = || look.is_none_or(|look| repository::is_still_so(&repositories, name, &look.snapshot));
         let brought = self.bring(entry, wish, &is_still_so);
+        debug_assert!(brought.replacing.is_none(), "nothing serves yet that could go first");
         let known = look.map(|look| Known::of(name, look, &brought));
         (brought.outcomes, known)
     }

@@ -2,13 +2,15 @@
 //!
 //! ```text
 //!   push(model, job) -> line of the model -> head of the line, none of it running -> ready -> a thread
-//!                              ^--- a millisecond later, and behind those that came meanwhile ---'  Then::Again
+//!                              ^                                                       ^         |
+//!                              |                                                       '---------| Then::AgainFirst
+//!                              '--- a millisecond later, behind those that came meanwhile -------'  Then::Again
 //! ```
 //!
 //! Invariants: 1. at most one job of a model runs; those of a model run in the order in which they came; 2. at most so
 //! many threads run as were allowed; 3. a job that does not run is dropped, which its operation is told of by itself;
 //! 4. no lock is held while a job runs. A panic of a job is contained. 5. A job that has to wait for others holds no
-//! thread: it says so, and is run again.
+//! thread: it says so, and is run again, in its place or behind those that came meanwhile.
 //!
 //! Threads `inferlay-load` start when there is a job and end when there is none.
 
@@ -25,11 +27,22 @@ const AGAIN_AFTER: Duration = Duration::from_millis(1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Then {
     Over,
-    /// It could not do its work yet, and is to run again.
+    /// It could not do its work yet, and is to run again; others of its model may run before.
     Again,
+    /// The same, and those of its model that came after it wait until it is over.
+    AgainFirst,
 }
 
-type Job = Box<dyn FnMut() -> Then + Send>;
+/// Runs until it says that it is over.
+pub(super) type Job = Box<dyn FnMut() -> Then + Send>;
+
+/// A job that is to run again.
+struct Patient {
+    model: String,
+    job: Job,
+    /// Whether its line waits for it.
+    is_first: bool,
+}
 
 /// What stands in the line of a model.
 enum Place {
@@ -56,8 +69,8 @@ struct State {
     /// Of models with a job that runs or is ready: those that come after it.
     lines: BTreeMap<String, VecDeque<Place>>,
     ready: VecDeque<(String, Job)>,
-    /// Those that are to run again, in no line.
-    again: Vec<(String, Job)>,
+    /// Those that are to run again; in no line, or at the head of theirs.
+    again: Vec<Patient>,
     threads: usize,
     /// Whether one of the threads waits until `again` is due.
     is_paced: bool,
@@ -65,6 +78,16 @@ struct State {
 }
 
 impl State {
+    /// Those that were to run again stand in line again, or are ready.
+    fn resume(&mut self) {
+        for Patient { model, job, is_first } in std::mem::take(&mut self.again) {
+            match is_first {
+                true => self.ready.push_back((model, job)),
+                false => self.line_up(model, job),
+            }
+        }
+    }
+
     /// Puts a job at the end of its model's line.
     fn line_up(&mut self, model: String, job: Job) {
         match self.lines.get_mut(&model) {
@@ -83,19 +106,8 @@ impl Jobs {
         Jobs { desk: Arc::new(Desk { state, idle, pace, threads_max }) }
     }
 
-    /// Has `job` run after those of the same model that came before. Dropped when the server stops first, or when the
-    /// system gives no thread.
-    pub(super) fn push(&self, model: &str, job: impl FnOnce() + Send + 'static) {
-        let mut job = Some(job);
-        self.push_patient(model, move || {
-            if let Some(job) = job.take() {
-                job();
-            }
-            Then::Over
-        });
-    }
-
-    /// As [`Jobs::push`], for a job that runs until it says that it is over. Between two runs others of its model may run.
+    /// Has `job` run after those of the same model that came before, until it says that it is over. Dropped when the server
+    /// stops first, or when the system gives no thread.
     pub(super) fn push_patient(&self, model: &str, job: impl FnMut() -> Then + Send + 'static) {
         let mut state = self.desk.state.lock();
         if state.is_stopping {
@@ -104,6 +116,26 @@ impl Jobs {
         state.line_up(model.to_owned(), Box::new(job));
         drop(state);
         self.need_thread();
+    }
+
+    /// As [`Jobs::push_patient`], for a job of two parts: what it returns runs in its place until it is over.
+    pub(super) fn push_long(&self, model: &str, job: impl FnOnce() -> Option<Job> + Send + 'static) {
+        let (mut job, mut rest) = (Some(job), None::<Job>);
+        self.push_patient(model, move || {
+            if let Some(job) = job.take() {
+                rest = job();
+            }
+            rest.as_mut().map_or(Then::Over, |rest| rest())
+        });
+    }
+
+    /// As [`Jobs::push_patient`], for a job that is over when it has run.
+    #[cfg(test)]
+    pub(super) fn push(&self, model: &str, job: impl FnOnce() + Send + 'static) {
+        self.push_long(model, || {
+            job();
+            None
+        });
     }
 
     /// Whether a job of the model runs or waits for its turn.
@@ -160,7 +192,13 @@ impl Jobs {
             let mut state = self.desk.state.lock();
             state.is_stopping = true;
             let lines: Vec<_> = state.lines.values_mut().map(std::mem::take).collect();
-            (lines, std::mem::take(&mut state.ready), std::mem::take(&mut state.again))
+            let (ready, again) = (std::mem::take(&mut state.ready), std::mem::take(&mut state.again));
+            // Nobody comes to the end of a line whose head does not run.
+            let heads = ready.iter().map(|(model, _)| model);
+            for model in heads.chain(again.iter().filter(|patient| patient.is_first).map(|patient| &patient.model)) {
+                state.lines.remove(model);
+            }
+            (lines, ready, again)
         };
         drop((dropped.1, dropped.2));
         dropped.0.into_iter().for_each(give_up);
@@ -190,9 +228,19 @@ impl Desk {
     fn run(&self) {
         while let Some((model, mut job)) = self.next() {
             // What a job leaves behind is told by whatever it owns; a panic of a backend was contained before.
-            let run = AssertUnwindSafe(move || (job() == Then::Again).then_some(job));
-            let again = catch_unwind(run).unwrap_or(None);
-            self.end(model, again);
+            let run = AssertUnwindSafe(move || (job(), job));
+            match catch_unwind(run) {
+                Ok((Then::AgainFirst, job)) => self.again(Patient { model, job, is_first: true }),
+                Ok((Then::Again, job)) => {
+                    self.end(&model);
+                    self.again(Patient { model, job, is_first: false });
+                }
+                Ok((Then::Over, job)) => {
+                    drop(job);
+                    self.end(&model);
+                }
+                Err(_panic) => self.end(&model),
+            }
         }
     }
 
@@ -219,32 +267,33 @@ impl Desk {
             self.pace.wait_for(0, Some(AGAIN_AFTER));
             let mut state = self.state.lock();
             state.is_paced = false;
-            let again = std::mem::take(&mut state.again);
-            again.into_iter().for_each(|(model, job)| state.line_up(model, job));
+            state.resume();
         }
     }
 
     /// A job of a model has run: the next one of its line is ready.
-    fn end(&self, model: String, again: Option<Job>) {
-        let mut state = loop {
+    fn end(&self, model: &str) {
+        loop {
             let mut state = self.state.lock();
-            match state.lines.get_mut(&model).and_then(VecDeque::pop_front) {
-                Some(Place::Job(job)) => state.ready.push_back((model.clone(), job)),
+            match state.lines.get_mut(model).and_then(VecDeque::pop_front) {
+                Some(Place::Job(job)) => return state.ready.push_back((model.to_owned(), job)),
                 Some(Place::Behind(body)) => {
                     drop(state);
                     let _contained = catch_unwind(AssertUnwindSafe(|| body(true)));
-                    continue;
                 }
-                None => drop(state.lines.remove(&model)),
+                None => return drop(state.lines.remove(model)),
             }
-            break state;
-        };
-        let Some(job) = again else { return };
+        }
+    }
+
+    /// A job has run, and is to run again.
+    fn again(&self, patient: Patient) {
+        let mut state = self.state.lock();
         if state.is_stopping {
             drop(state);
-            return drop(job);
+            return drop(patient);
         }
-        state.again.push((model, job));
+        state.again.push(patient);
     }
 }
 
@@ -334,17 +383,45 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_drops_a_job_that_waits_for_others() {
+    fn a_job_of_two_parts_lets_other_models_run_and_not_its_own() {
         let jobs = Jobs::new(1);
         let (told, ran) = mpsc::channel();
-        jobs.push_patient("a", move || {
-            told.send(()).unwrap();
-            Then::Again
+        let is_there = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let (may, tell) = (is_there.clone(), told.clone());
+        jobs.push_long("a", move || {
+            Some(Box::new(move || {
+                if !may.load(std::sync::atomic::Ordering::SeqCst) {
+                    return Then::AgainFirst;
+                }
+                tell.send("long").unwrap();
+                Then::Over
+            }))
         });
-        ran.recv().unwrap();
+        for model in ["a", "b"] {
+            let told = told.clone();
+            jobs.push(model, move || told.send(model).unwrap());
+        }
+        assert_eq!(ran.recv().unwrap(), "b");
+        assert!(jobs.has("a"));
+        jobs.push("c", move || is_there.store(true, std::sync::atomic::Ordering::SeqCst));
+        assert_eq!([ran.recv().unwrap(), ran.recv().unwrap()], ["long", "a"]);
         assert!(jobs.stop(&Clock::System, u64::MAX));
-        // Ends when the job is gone, and with it the sender.
-        ran.into_iter().for_each(drop);
+    }
+
+    #[test]
+    fn a_stop_drops_a_job_that_waits_for_others() {
+        for then in [Then::Again, Then::AgainFirst] {
+            let jobs = Jobs::new(1);
+            let (told, ran) = mpsc::channel();
+            jobs.push_patient("a", move || {
+                told.send(()).unwrap();
+                then
+            });
+            ran.recv().unwrap();
+            assert!(jobs.stop(&Clock::System, u64::MAX));
+            // Ends when the job is gone, and with it the sender.
+            ran.into_iter().for_each(drop);
+        }
     }
 
     #[test]

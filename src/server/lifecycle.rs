@@ -14,12 +14,12 @@
 //! page-in was bringing in. 5. What is loaded, or resized, changes what serves when it is committed, or not at all.
 
 use super::Inner;
-use super::catalog::Entry;
+use super::catalog::{Committed, Entry};
 use super::hold::Hold;
 use super::labels;
 use super::load::{self, Loader};
 use super::operation::{Ending, Operation};
-use super::replace::Past;
+use super::replace::{New, Replacing};
 use super::route::Plan;
 use super::served::{Served, Source, Weights};
 use super::version::Loaded;
@@ -127,6 +127,16 @@ pub(super) struct Brought {
     pub(super) outcomes: Vec<Outcome>,
     /// Its files changed meanwhile; nothing of it was taken in.
     pub(super) is_stale: bool,
+    /// What is not loaded yet, as it has to wait for others to go.
+    pub(super) replacing: Option<Replacing>,
+}
+
+impl Brought {
+    /// All of it came to the same.
+    fn to_nothing(versions: &[u64], error: &Error, is_stale: bool) -> Self {
+        let outcomes = versions.iter().map(|version| (*version, Some(error.clone()))).collect();
+        Brought { outcomes, is_stale, replacing: None }
+    }
 }
 
 impl Inner {
@@ -142,56 +152,64 @@ impl Inner {
             Ok(chosen) => chosen,
             Err(error) => {
                 let last = wish.found.versions.keys().last().copied().unwrap_or(0);
-                let outcomes = vec![(last, Some(error.clone()))];
+                let brought = Brought::to_nothing(&[last], &error, !is_still_so());
                 let committed = self.commit(entry, (wish.turn, None), vec![(last, Loaded::Failed(error))], &[]);
                 drop(committed);
-                return Brought { outcomes, is_stale: !is_still_so() };
+                return brought;
             }
         };
         if !entry.begin(wish.turn, &chosen, &self.catalog.events) {
-            return Brought { outcomes: all(&chosen, &OVERTAKEN), is_stale: false };
+            return Brought::to_nothing(&chosen, &OVERTAKEN, false);
         }
         let serving = entry.served();
-        let load = |version: u64| {
-            let goes = |number: &u64| *number == version || !chosen.contains(number);
-            let olds: Vec<_> = serving.iter().filter(|(number, _)| goes(number)).map(|(_, served)| served).collect();
-            let current = serving.iter().find(|(number, _)| *number == version).map(|(_, served)| served);
-            let source = Source { found: wish.found.clone(), version, partial: partial.clone() };
-            let loaded = load::contained(|| self.bring_version(entry, source, current, &olds));
-            (version, loaded.unwrap_or_else(|error| (Loaded::Failed(error), None)))
-        };
         let (mut loaded, mut resizes) = (Vec::new(), Vec::new());
         for version in &chosen {
-            let (version, (now, resize)) = load(*version);
-            loaded.push((version, now));
+            let source = Source { found: wish.found.clone(), version: *version, partial: partial.clone() };
+            let (now, resize) = self.load_beside(entry, source, &chosen, &serving);
+            loaded.push((*version, now));
             resizes.extend(resize);
         }
         let is_stale = !is_still_so();
         if is_stale {
             loaded.iter_mut().for_each(|(_, loaded)| discard(loaded, &serving));
         }
-        let mut outcomes: Vec<_> = loaded.iter().map(|(version, loaded)| (*version, loaded.error())).collect();
-        let replacing: Vec<_> = loaded.iter().filter_map(replaces).collect();
+        let outcomes: Vec<_> = loaded.iter().map(|(version, loaded)| (*version, loaded.error())).collect();
+        let news: Vec<_> = loaded.iter().filter_map(replaces).collect();
         // What goes for good forgets where it came from.
         let again = |(version, served): &(u64, Served)| Some((*version, served.weights.again()?));
-        let backs: Vec<_> = if replacing.is_empty() { Vec::new() } else { serving.iter().filter_map(again).collect() };
+        let backs: Vec<_> = if news.is_empty() { Vec::new() } else { serving.iter().filter_map(again).collect() };
         let stated = Plan::from(&partial);
-        let Some(olds) = self.commit(entry, (wish.turn, Some(&stated)), loaded, &serving) else {
-            return Brought { outcomes: all(&chosen, &OVERTAKEN), is_stale };
+        let Some(committed) = self.commit(entry, (wish.turn, Some(&stated)), loaded, &serving) else {
+            return Brought::to_nothing(&chosen, &OVERTAKEN, is_stale);
         };
         if !is_stale {
             resizes.into_iter().for_each(Resize::apply);
         }
-        let past = Past { olds: &olds, backs: &backs };
-        for (version, served) in &replacing {
-            let result = self.finish_replacing(entry, (wish.turn, *version), served, &past);
-            let of_it = outcomes.iter_mut().filter(|(number, _)| number == version);
-            of_it.for_each(|(_, error)| *error = result.clone().err());
-        }
-        match self.give_up_if_stopping(entry) {
-            Ok(()) => Brought { outcomes, is_stale },
-            Err(error) => Brought { outcomes: all(&chosen, &error), is_stale },
-        }
+        let Committed { retired: olds, taken_in, .. } = committed;
+        let replacing = self.begin_replacing(Replacing { turn: wish.turn, news, olds, backs, taken_in });
+        self.unless_stopping(entry, Brought { outcomes, is_stale, replacing })
+    }
+
+    /// What was brought, unless the server stops, which takes it back.
+    pub(super) fn unless_stopping(&self, entry: &Entry, brought: Brought) -> Brought {
+        let Err(error) = self.give_up_if_stopping(entry) else { return brought };
+        let versions: Vec<_> = brought.outcomes.iter().map(|(version, _)| *version).collect();
+        Brought::to_nothing(&versions, &error, brought.is_stale)
+    }
+
+    /// Loads one of the versions that were `chosen`, beside those that are `serving`.
+    fn load_beside(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        source: Source,
+        chosen: &[u64],
+        serving: &[(u64, Served)],
+    ) -> (Loaded, Option<Resize>) {
+        let goes = |number: &u64| *number == source.version || !chosen.contains(number);
+        let olds: Vec<_> = serving.iter().filter(|(number, _)| goes(number)).map(|(_, served)| served).collect();
+        let current = serving.iter().find(|(number, _)| *number == source.version).map(|(_, served)| served);
+        let loaded = load::contained(|| self.bring_version(entry, source, current, &olds));
+        loaded.unwrap_or_else(|error| (Loaded::Failed(error), None))
     }
 
     /// Loads the one version of a model that is to serve, for whoever puts it into the catalog.
@@ -207,15 +225,15 @@ impl Inner {
         Ok((version, served))
     }
 
-    /// Puts what was loaded beside what was `serving` in its place, with what its config says of versions. What had to go
-    /// for it, if it counted.
+    /// Puts what was loaded beside what was `serving` in its place, with what its config says of versions. What that did, if
+    /// it counted.
     fn commit(
         &self,
         entry: &Arc<Entry>,
         (turn, stated): (u64, Option<&Plan>),
         loaded: Vec<(u64, Loaded)>,
         serving: &[(u64, Served)],
-    ) -> Option<Vec<(u64, Served)>> {
+    ) -> Option<Committed> {
         let name = entry.name();
         for (version, loaded) in &loaded {
             if let Loaded::Failed(error) = loaded {
@@ -232,7 +250,7 @@ impl Inner {
         for (version, served) in &committed.retired {
             self.retire(entry, (*version, turn), served.clone(), false);
         }
-        committed.counted.then_some(committed.retired)
+        committed.counted.then_some(committed)
     }
 
     /// Lets a version go that is out of the catalog. What is told when it is free.
@@ -428,15 +446,11 @@ fn same_files(current: &Served, source: &Source) -> bool {
 }
 
 /// A version that is loaded when others have gone.
-fn replaces((version, loaded): &(u64, Loaded)) -> Option<(u64, Served)> {
+fn replaces((version, loaded): &(u64, Loaded)) -> Option<New> {
     match loaded {
-        Loaded::Replaces(served) => Some((*version, served.clone())),
+        Loaded::Replaces(served) => Some(New::of(*version, served.clone())),
         _ => None,
     }
-}
-
-fn all(versions: &[u64], error: &Error) -> Vec<Outcome> {
-    versions.iter().map(|version| (*version, Some(error.clone()))).collect()
 }
 
 /// What was loaded is not what lies there now.

@@ -109,13 +109,27 @@ struct Taken {
     model: String,
     /// What may go, once it is there.
     resident: Option<(Served, Arc<dyn Demand>)>,
+    /// When it was there.
+    since: u64,
     /// Whether it is on its way out, to make room for what replaces it.
     leaves: bool,
 }
 
 impl Taken {
+    /// When it last ran, or was loaded: what was just loaded is about to be asked.
+    fn last_used(&self) -> u64 {
+        let ran = self.resident.as_ref().map_or(0, |(served, _)| served.lane.last_used());
+        ran.max(self.since)
+    }
+
     fn is_stuck(&self) -> bool {
         self.resident.as_ref().is_some_and(|(served, _)| served.lane.is_stuck())
+    }
+
+    /// Whether it was let go of while its backend had it, which may never give it back.
+    fn is_abandoned(&self) -> bool {
+        let lane = self.resident.as_ref().map(|(served, _)| &served.lane);
+        lane.is_some_and(|lane| lane.has_ended() && !lane.is_deserted())
     }
 
     fn is_one_of(&self, those: &[&Served]) -> bool {
@@ -156,9 +170,11 @@ impl Pager {
         let pause = Arc::new(Doorbell::new());
         let mut moments = 0;
         loop {
+            // Before the look, so that one is taken after the last that it waited for has gone.
+            let waits = (wanted.waits)();
             let going = match self.take(wanted, &in_vain) {
                 Ok(room) => return Ok(room),
-                Err((lack, None)) if !lack.1 && (wanted.waits)() => {
+                Err((lack, None)) if !lack.1 && waits => {
                     // Real time, whatever clock the server has: it is only the pace at which to look again.
                     pause.wait_for(0, Some(LOOK_AGAIN));
                     in_vain.clear();
@@ -206,6 +222,13 @@ impl Pager {
         }
     }
 
+    /// Whether room of one of these is still taken, which are on their way out; as far as that comes to an end.
+    pub(super) fn is_leaving(&self, olds: &[(u64, Served)]) -> bool {
+        let state = self.state.lock();
+        let is_leaving = |taken: &Taken| taken.leaves && !taken.is_abandoned();
+        state.rooms.values().any(|taken| is_leaving(taken) && olds.iter().any(|(_, old)| taken.is_one_of(&[old])))
+    }
+
     /// Takes room, or says where it lacks (and whether for ever) and who is to go.
     #[allow(clippy::type_complexity, reason = "what its one caller takes apart at once")]
     fn take(
@@ -220,7 +243,9 @@ impl Pager {
                 state.next += 1;
                 state.used_max = state.used_max.max(state.budget.taken().at(Place::Host));
                 let model = wanted.model.to_owned();
-                state.rooms.insert(id, Taken { used: wanted.about.clone(), model, resident: None, leaves: false });
+                state
+                    .rooms
+                    .insert(id, Taken { used: wanted.about.clone(), model, resident: None, since: 0, leaves: false });
                 return Ok(Room::new(self.clone(), id));
             }
             Err(lack) => lack,
@@ -232,9 +257,9 @@ impl Pager {
             return Err(((lack, true), None));
         }
         let candidates = state.rooms.iter().filter_map(|(id, taken)| {
-            let (served, _) = taken.resident.as_ref()?;
+            taken.resident.as_ref()?;
             let may_go = !stays(taken) && !in_vain.contains(id);
-            Some(Candidate { key: *id, last_used: served.lane.last_used(), may_go })
+            Some(Candidate { key: *id, last_used: taken.last_used(), may_go })
         });
         let going = victim(candidates).and_then(|id| {
             let (served, demand) = state.rooms.get(&id)?.resident.as_ref()?;
@@ -274,6 +299,7 @@ impl Pager {
             budget.correct(&taken.used, &used);
             *used_max = (*used_max).max(budget.taken().at(Place::Host));
             taken.used = used;
+            taken.since = served.lane.now();
             taken.resident = Some((served.clone(), demand));
         }
     }
@@ -294,9 +320,9 @@ impl Pager {
     fn next_to_go(&self, wanted: &Wanted<'_>, in_vain: &BTreeSet<RoomId>) -> Option<(RoomId, Served, Arc<dyn Demand>)> {
         let state = self.state.lock();
         let candidates = state.rooms.iter().filter_map(|(id, taken)| {
-            let (served, _) = taken.resident.as_ref()?;
+            taken.resident.as_ref()?;
             let may_go = !taken.is_one_of(wanted.beside) && !in_vain.contains(id) && !state.stays(taken);
-            Some(Candidate { key: *id, last_used: served.lane.last_used(), may_go })
+            Some(Candidate { key: *id, last_used: taken.last_used(), may_go })
         });
         let id = victim(candidates)?;
         let (served, demand) = state.rooms.get(&id)?.resident.as_ref()?;
@@ -363,7 +389,7 @@ impl Inner {
         if !lane.is_dozing() || lane.has_ended() {
             return Then::Over;
         }
-        match load::contained(|| self.bring_back(entry, served, &|| false)) {
+        match load::contained(|| self.bring_back(entry, served)) {
             Ok(Back::AsStated) => {}
             Ok(Back::NotYet(_)) if self.is_stopping() => lane.stay_dozing(&STOPPED),
             Ok(Back::NotYet(_)) if lane.word.read().queued() > 0 => return Then::Again,
@@ -386,29 +412,25 @@ impl Inner {
         Then::Over
     }
 
-    /// Loads a version whose lane dozes, when there is room; as long as it `waits` for that.
+    /// Loads a version whose lane dozes, when there is room.
     ///
     /// # Errors
     /// Whatever keeps it from serving.
-    pub(super) fn bring_back(
-        self: &Arc<Self>,
-        entry: &Arc<Entry>,
-        served: &Served,
-        waits: &dyn Fn() -> bool,
-    ) -> Result<Back, Error> {
+    pub(super) fn bring_back(self: &Arc<Self>, entry: &Arc<Entry>, served: &Served) -> Result<Back, Error> {
         let Some(pager) = &self.pager else { return Err(Error::unavailable("models are not paged")) };
         let Some(source) = served.weights.source() else { return Err(Error::unavailable("it has no files")) };
         let lane = &served.lane;
         let mut measure = pager.measuring.begin();
-        let about = served.weights.used().unwrap_or_else(|| self.about(&source));
-        let room = match pager.room(&Wanted { model: entry.name(), about: about.clone(), beside: &[], waits }) {
-            Ok(room) => room,
-            Err(NoRoom { lack, may_come: true }) => return Ok(Back::NotYet(lack)),
-            Err(NoRoom { lack, .. }) => {
-                pager.count_exhausted();
-                return Err(lack);
-            }
-        };
+        let about = served.weights.used_or(|| self.about(&source));
+        let room =
+            match pager.room(&Wanted { model: entry.name(), about: about.clone(), beside: &[], waits: &|| false }) {
+                Ok(room) => room,
+                Err(NoRoom { lack, may_come: true }) => return Ok(Back::NotYet(lack)),
+                Err(NoRoom { lack, .. }) => {
+                    pager.count_exhausted();
+                    return Err(lack);
+                }
+            };
         self.jobs.need_thread();
         self.refuse_if_changed(&source)?;
         measure.start(memory::allocated);
@@ -448,18 +470,21 @@ impl Inner {
         Ok(Back::AsStated)
     }
 
-    /// What comes back must be what was loaded, where its sums are known: a change of it is for a load, and a file that is
-    /// half copied for nobody.
-    fn refuse_if_changed(&self, source: &Source) -> Result<(), Error> {
-        let Some(look) = source.found.look.as_ref().filter(|look| look.snapshot.is_read()) else { return Ok(()) };
+    /// What comes back must be what was loaded, by its sums, or else by what the file system tells of it: a change of it is
+    /// for a load, and a file that is half copied for nobody.
+    pub(super) fn refuse_if_changed(&self, source: &Source) -> Result<(), Error> {
+        let Some(before) = &source.found.look else { return Ok(()) };
         let (name, repositories) = (&source.found.name, self.repositories.lock().clone());
-        if repository::is_still_so(&repositories, name, &look.snapshot) {
+        if repository::is_still_so(&repositories, name, &before.snapshot) {
             return Ok(());
         }
         let mut now = repository::scan_model(&repositories, name, &mut Vec::new())?;
-        let read = now.as_mut().and_then(|found| found.look.as_mut()).map(|look| look.read_sums(&|| true));
-        let mark = now.as_ref().filter(|_| read == Some(Ok(()))).and_then(|found| found.mark(source.version));
-        match (source.mark(), mark) {
+        if let Some(now) = now.as_mut().and_then(|found| found.look.as_mut()).filter(|_| before.snapshot.is_read()) {
+            now.borrow_sums(&before.snapshot);
+            // What cannot be read has no sum, and is not what it was if it was touched.
+            let _unread = now.read_sums(&|| !self.is_stopping());
+        }
+        match (source.mark(), now.and_then(|found| found.mark(source.version))) {
             (Some(before), Some(now)) if before.is_of_same_content(&now) => Ok(()),
             _ => Err(Error::unavailable("its files are not those that it was loaded from; load it anew")),
         }

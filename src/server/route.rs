@@ -86,6 +86,19 @@ impl Plan {
         }
     }
 
+    /// Takes back what was taken in, which made it `after` of `before`: what was said since counts.
+    pub(super) fn take_back(&mut self, after: &Plan, before: &Plan) {
+        if self.labels == after.labels {
+            self.labels.clone_from(&before.labels);
+        }
+        if self.traffic == after.traffic {
+            self.traffic.clone_from(&before.traffic);
+        }
+        if self.shadow == after.shadow {
+            self.shadow = before.shadow;
+        }
+    }
+
     /// What leads to a version that is not among these, in words.
     pub(super) fn astray(&self, serving: &[u64]) -> Vec<String> {
         let labels = self.labels.iter().map(|(label, version)| (*version, format!("label '{label}'")));

@@ -43,7 +43,7 @@ pub(super) struct Weights {
 struct Held {
     /// The model, and which room it holds.
     model: Option<(Arc<dyn Model>, Option<RoomId>)>,
-    /// What it did use when it was last in memory.
+    /// What it did use when it was last in memory, or is thought to.
     used: Option<Use>,
     /// When it last went to make room; 0: never.
     went: u64,
@@ -135,8 +135,17 @@ impl Weights {
         self.held.lock().model.as_ref().map(|(model, _)| model.clone())
     }
 
-    /// What it did use when it was last in memory, if it ever was.
-    pub(super) fn used(&self) -> Option<Use> {
+    /// What it did use when it was last in memory; if it never was, what it is thought to, which is asked for once.
+    pub(super) fn used_or(&self, think: impl FnOnce() -> Use) -> Use {
+        let used = self.used();
+        used.unwrap_or_else(|| {
+            // Not under the lock: the backend is asked.
+            let thought = think();
+            self.held.lock().used.get_or_insert(thought).clone()
+        })
+    }
+
+    fn used(&self) -> Option<Use> {
         self.held.lock().used.clone()
     }
 

@@ -413,11 +413,12 @@ impl Round {
         let entry = self.inner.catalog.entry_or_new(&found.name);
         let (name, turn) = (found.name.clone(), entry.turn());
         let errand = Errand::new(&self.inner, &self.shared, &name, snapshot.clone());
-        let inner = self.inner.clone();
-        self.inner.jobs.push(&name.clone(), move || {
+        let (inner, hold) = (self.inner.clone(), Hold::new(&self.inner.catalog, entry));
+        self.inner.jobs.push_long(&name.clone(), move || {
             let repositories = inner.repositories.lock().clone();
             let is_still_so = || repository::is_still_so(&repositories, &name, &snapshot);
-            errand.end(outcome(&inner.bring(&entry, &Wish::of(Arc::new(found), turn), &is_still_so)));
+            let brought = inner.bring(hold.entry(), &Wish::of(Arc::new(found), turn), &is_still_so);
+            inner.end_bringing(hold, brought, move |_, brought| errand.end(outcome(&brought)))
         });
     }
 }

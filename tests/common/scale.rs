@@ -11,10 +11,12 @@ use std::sync::{Arc, Mutex, mpsc};
 
 /// The backend named `scale`. `factor.txt` holds a number, or what is wrong with the model; with the parameter `gate` it
 /// waits at [`Scale::gate`] before it has loaded; with `bytes` it says that it uses so many, with `estimate` that it will; with
-/// `holds` it does, and says nothing. One with a negative number waits there whenever it is executed.
+/// `holds` it does, and says nothing; with `parting` it waits at [`Scale::parting`] before it is freed. One with a negative
+/// number waits at the gate whenever it is executed.
 #[derive(Clone, Default)]
 pub struct Scale {
     pub gate: Gate,
+    pub parting: Gate,
     /// Models and instances that are there now, and loads that were ever begun.
     pub models: Arc<AtomicUsize>,
     pub models_max: Arc<AtomicUsize>,
@@ -105,9 +107,10 @@ impl Backend for Scale {
         let bytes = source.parameters.get("bytes").map(|bytes| bytes.parse().unwrap());
         let signature = Signature { inputs: vec![tensor("x")], outputs: vec![tensor("y")], batches: true };
         let _held = source.parameters.get("holds").map(|bytes| vec![0; bytes.parse().unwrap()]).unwrap_or_default();
+        let parts_slowly = source.parameters.contains_key("parting");
         let (backend, _counted) = (self.clone(), Counted::new(&self.models));
         self.models_max.fetch_max(self.models(), Ordering::SeqCst);
-        Ok(Box::new(Scaling { factor, signature, bytes, backend, _held, _counted }))
+        Ok(Box::new(Scaling { factor, signature, bytes, parts_slowly, backend, _held, _counted }))
     }
 }
 
@@ -115,9 +118,18 @@ struct Scaling {
     factor: f32,
     signature: Signature,
     bytes: Option<usize>,
+    parts_slowly: bool,
     backend: Scale,
     _held: Vec<u8>,
     _counted: Counted,
+}
+
+impl Drop for Scaling {
+    fn drop(&mut self) {
+        if self.parts_slowly {
+            self.backend.parting.pass();
+        }
+    }
 }
 
 impl Model for Scaling {

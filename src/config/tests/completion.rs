@@ -94,6 +94,22 @@ fn defaults_are_one_instance_the_latest_version_and_a_bounded_queue() {
 }
 
 #[test]
+fn a_queue_of_which_nothing_is_said_is_shorter_where_there_are_very_many() {
+    // Priorities, the size that the first has of its own; the size of the others.
+    for (levels, own, expected) in [(0, None, 4096), (255, None, 4096), (1024, None, 1023), (2, Some(1_048_000), 574)] {
+        let mut config = PartialConfig::new();
+        let dynamic = config.dynamic_batching.insert(DynamicBatching::default());
+        (dynamic.priority_levels, dynamic.default_priority_level) = (levels, levels.min(1));
+        if levels > 0 {
+            let policy = QueuePolicy { queue_size_max: own, ..QueuePolicy::default() };
+            dynamic.priority_queue_policies.insert(1, policy);
+        }
+        let config = config.complete("digits", "tract", &batching()).unwrap();
+        assert_eq!(config.queue_size_max, expected, "{levels} priorities");
+    }
+}
+
+#[test]
 fn every_contradiction_is_named_with_its_place() {
     let cases = [
         ("name: letters", "1:7: name: found 'letters', expected 'digits', the name of the model's folder"),
