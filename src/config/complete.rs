@@ -237,10 +237,12 @@ fn settle_tensors(stated: &mut Vec<PartialTensor>, key: &'static str, model: Opt
 }
 
 fn completed(spec: &TensorSpec, model: Specs<'_>) -> PartialTensor {
+    // Of one that is scattered the model knows all parts together, and not what one is like.
+    let own = if model.is_scattered(&spec.name) { None } else { model.dims(spec) };
     PartialTensor {
         name: spec.name.clone(),
         data_type: Some(spec.dtype),
-        dims: model.dims(spec).map(<[i64]>::to_vec),
+        dims: own.map(<[i64]>::to_vec),
         optional: Some(spec.optional),
         ..PartialTensor::default()
     }

@@ -1,8 +1,8 @@
 //! Ragged batches by a backend of ONNX models: the tests that each such backend passes through a server.
 //!
 //! One model has them all: numbers `x` of any shapes and rows `z`, and of what the batch tells of `x` every kind; it
-//! answers with one output for each. Whoever includes this has `models`, which writes such files, says by `backend` who
-//! serves them, and by `NAMES` which names of dims it copes with.
+//! answers with one output for each. Whoever includes this has `models`, which writes such files, and says by `backend` who
+//! serves them.
 
 use crate::backend;
 use crate::models::{FLOAT, Graph, INT32, int, message};
@@ -11,12 +11,10 @@ use inferlay::{LoadOptions, ModelHandle, Request, Response, ServerHandle, Tensor
 
 /// How the exporter named the first dims: of `x`, of what has one number for each request or row, of one number more, of
 /// the most elements, and of two numbers for each row.
-pub(crate) type Names = [&'static str; 5];
-pub(crate) const HONEST: Names = ["elements", "rows", "ends", "most", "pairs"];
-pub(crate) const NAMELESS: Names = [""; 5];
-/// One name for all, though they are of different sizes.
-#[allow(dead_code, reason = "not every runtime copes with it")]
-pub(crate) const ALIKE: Names = ["batch"; 5];
+type Names = [&'static str; 5];
+const HONEST: Names = ["elements", "rows", "ends", "most", "pairs"];
+const ALIKE: Names = ["batch"; 5];
+const NAMELESS: Names = [""; 5];
 
 fn ints(graph: Graph, name: &str, values: &[i32]) -> Graph {
     let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
@@ -145,7 +143,7 @@ fn is_told(response: &Response, shape: [usize; 3], first: usize, (end, largest):
 
 #[test]
 fn requests_of_different_shapes_share_a_batch_and_each_gets_its_own_back() {
-    for names in crate::NAMES {
+    for names in [HONEST, ALIKE, NAMELESS] {
         let (_server, model) = serve(names, &full(3));
         let shapes = [[1, 3, 2], [1, 1, 4], [1, 0, 1]];
         for _ in 0..3 {
@@ -160,7 +158,7 @@ fn requests_of_different_shapes_share_a_batch_and_each_gets_its_own_back() {
 
 #[test]
 fn a_request_alone_is_served_as_well_and_may_have_no_elements() {
-    for names in crate::NAMES {
+    for names in [HONEST, ALIKE, NAMELESS] {
         let (_server, model) = serve(names, "max_batch_size: 8");
         for (at, shape) in [[1, 2, 3], [1, 1, 1], [1, 3, 0], [1, 0, 0], [1, 5, 1]].into_iter().enumerate() {
             let len = shape.iter().product();
@@ -171,7 +169,7 @@ fn a_request_alone_is_served_as_well_and_may_have_no_elements() {
 
 #[test]
 fn requests_of_several_rows_get_as_many_back() {
-    for names in crate::NAMES {
+    for names in [HONEST, ALIKE, NAMELESS] {
         let (_server, model) = serve(names, &full(6));
         let shapes = [[2, 3, 2], [3, 1, 4], [1, 2, 2]];
         // The others have a row for each request, and none for its rows.
@@ -185,7 +183,7 @@ fn requests_of_several_rows_get_as_many_back() {
 
 #[test]
 fn whatever_the_shapes_every_request_gets_its_own() {
-    let (_server, model) = serve(NAMELESS, "max_batch_size: 8\ndynamic_batching: {}");
+    let (_server, model) = serve(ALIKE, "max_batch_size: 8\ndynamic_batching: {}");
     let shape = |at: usize| [1, at * 7 % 5, at * 11 % 6];
     let futures: Vec<_> = (0..120).map(|at| model.infer_async(ask(shape(at), at)).unwrap()).collect();
     for (at, future) in futures.into_iter().enumerate() {
@@ -198,7 +196,7 @@ fn whatever_the_shapes_every_request_gets_its_own() {
 
 #[test]
 fn a_request_of_an_odd_shape_fails_alone() {
-    for names in crate::NAMES {
+    for names in [HONEST, ALIKE, NAMELESS] {
         let (_server, model) = serve(names, &full(2));
         let first = model.infer_async(ask([1, 2, 2], 0)).unwrap();
         let refused = |request: Request<'static>| model.infer(request).unwrap_err().message().to_owned();
@@ -221,7 +219,7 @@ fn a_request_of_an_odd_shape_fails_alone() {
 
 #[test]
 fn without_a_largest_batch_in_the_config_a_ragged_model_batches() {
-    for names in crate::NAMES {
+    for names in [HONEST, ALIKE, NAMELESS] {
         let (_server, model) = serve(names, "");
         assert_eq!(model.config().unwrap().max_batch_size, 64);
         is_told(&model.infer(ask([1, 2, 1], 1)).unwrap(), [1, 2, 1], 1, (2, 2));

@@ -3,6 +3,7 @@
 use crate::cache::{self, Place};
 use crate::external::{self, Weights};
 use crate::file::{self, Facts};
+use crate::names;
 use crate::options::Options;
 use crate::parameters::{Parameters, ProviderKind, Threads};
 use crate::raw::{Port, Run, Session, Source};
@@ -12,6 +13,7 @@ use crate::settings;
 use crate::signature;
 use inferlay_backend_sdk::{Device, Error, ErrorKind, Host, LogLevel, ModelSource, Shape, Signature, TensorSpec};
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use std::borrow::Cow;
 use std::ffi::CString;
 use std::sync::Arc;
 
@@ -45,7 +47,13 @@ impl Network {
         let mut parameters = Parameters::read(source.parameters)?;
         parameters.pattern = parameters.pattern.or_else(|| Some(few_shapes(&facts) && ragged.is_empty()));
         let loader = Loader { runtime, options, parameters: &parameters, host: source.host, name: source.name };
-        let session = loader.session(&content, &weights)?;
+        let named = names::true_ones(&content, &facts, &ragged)?;
+        if let (Cow::Owned(_), Weights::Beside(_)) = (&named, &weights) {
+            // The runtime reads the file itself.
+            let message = format!("'{}': names of dims that a ragged batch makes untrue stay", source.name);
+            source.host.log(LogLevel::Warning, &message);
+        }
+        let session = loader.session(&named, &weights)?;
         let failed = |error: ort::Error| refused("the session", ErrorKind::Internal, &error);
         let (inputs, outputs) = (session.inputs().map_err(failed)?, session.outputs().map_err(failed)?);
         for message in session.log().close() {

@@ -14,6 +14,3 @@ use std::sync::Arc;
 fn backend() -> Arc<dyn Backend> {
     Arc::new(runtime::backend())
 }
-
-/// The runtime itself takes dims of one name to be of one size, and has one value take another's place.
-const NAMES: [suite::Names; 2] = [suite::HONEST, suite::NAMELESS];

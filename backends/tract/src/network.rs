@@ -243,7 +243,7 @@ fn bytes(tensor: &TensorProto) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::models::{FLOAT, dense, floats, model, node, value, with_int};
+    use crate::models::{FLOAT, INT64, dense, floats, model, node, value, with_int};
     use inferlay_backend_sdk::ErrorKind;
     use tract_onnx::pb::GraphProto;
 
@@ -323,6 +323,32 @@ mod tests {
     fn shapes_that_do_not_fit_have_no_plan_of_their_own() {
         let network = network(dense("batch"), 4);
         assert_eq!(network.build(&[2, 16, 5]).err().unwrap().kind(), ErrorKind::InvalidArg);
+    }
+
+    #[test]
+    fn the_first_dims_of_a_ragged_batch_are_no_rows_and_may_differ() {
+        let ragged = Ragged { flat: ["x".to_owned()].into(), made: ["n".to_owned()].into(), ..Ragged::default() };
+        let fours = TensorProto { raw_data: [-1i64, 4].map(i64::to_le_bytes).concat(), ..TensorProto::default() };
+        let fours = TensorProto { name: "fours".to_owned(), dims: vec![2], data_type: INT64, ..fours };
+        for (made, fits_all) in
+            [(node("Add", &["n", "n"], &["y"]), true), (node("Reshape", &["x", "fours"], &["y"]), false)]
+        {
+            for name in ["", "batch"] {
+                let graph = GraphProto {
+                    name: "ragged".to_owned(),
+                    node: vec![made.clone()],
+                    initializer: vec![fours.clone()],
+                    input: vec![value("x", FLOAT, &[name]), value("n", FLOAT, &[name])],
+                    output: vec![value("y", FLOAT, &[""])],
+                    ..GraphProto::default()
+                };
+                let network = Arc::new(Network::new(model(graph), &ragged, 4).unwrap());
+                assert!(network.dim_names()[0] != network.dim_names()[1], "'{name}'");
+                assert_eq!((network.signature().batches, network.any_shape), (true, fits_all), "'{name}'");
+                assert_eq!(network.plan(&[1, 5, 1, 3]).is_ok(), fits_all);
+                assert!(network.plan(&[1, 8, 1, 3]).is_ok());
+            }
+        }
     }
 
     #[test]

@@ -15,5 +15,3 @@ use std::sync::Arc;
 fn backend() -> Arc<dyn Backend> {
     Arc::new(TractBackend)
 }
-
-const NAMES: [suite::Names; 3] = [suite::HONEST, suite::NAMELESS, suite::ALIKE];

@@ -179,6 +179,25 @@ fn what_is_reshaped_is_held_to_the_model_after_it() {
 }
 
 #[test]
+fn what_a_ragged_batch_has_not_by_rows_has_no_dims_of_the_model() {
+    let signature = Signature {
+        inputs: vec![spec("x", &[-1]), spec("z", &[-1, 2]), spec("n", &[-1])],
+        outputs: vec![spec("y", &[-1]), spec("w", &[-1, 2])],
+        batches: true,
+    };
+    let ragged = "input: {name: x, dims: [-1, 3], allow_ragged_batch: true}
+batch_input: {kind: BATCH_ELEMENT_COUNT, target_name: n, data_type: FP32, source_input: x}
+batch_output: {target_name: y, source_input: x}\n";
+    let whole = complete(&format!("{ragged}output: [{{name: w}}, {{name: y, dims: [-1, 4]}}]"), &signature).unwrap();
+    assert_eq!((whole.max_batch_size, shown(&whole.inputs)), (64, "x FP32 [-1, 3], z FP32 [2]".to_owned()));
+    assert_eq!(shown(&whole.outputs), "y FP32 [-1, 4], w FP32 [2]");
+    for outputs in ["", "output: {name: y}"] {
+        let errors = complete(&format!("{ragged}{outputs}"), &signature).unwrap_err().to_string();
+        assert!(errors.contains("expected it here: the model says nothing of output 'y'"), "{errors}");
+    }
+}
+
+#[test]
 fn contradictions_come_all_at_once_with_their_lines() {
     let text = "name: letters\ninput:\n- name: image\n  data_type: INT64\noutput: [{name: score}]\n";
     let expected = "\

@@ -139,9 +139,8 @@ A name with `[]` may stand several times, and one with `{}` holds keys of your o
 
 Ragged batches (`input[].allow_ragged_batch`, `batch_input[]`, `batch_output[]`) are made by the engine, whatever executes
 the model: closures, pulled models, plugins, and the backends `null`, `tract` and `onnxruntime`. Of ONNX models only inputs
-and outputs that are none of these tell whether a model batches. Where an exporter gave one name to the first dims of all,
-`tract` does not believe it; ONNX Runtime itself does, and may refuse to execute such a model, which then needs names that
-are true, or none.
+and outputs that are none of these tell whether a model batches, and a name that an exporter gave to the first dims of all
+is not believed where it is not true.
 
 | Field | What it says | |
 | --- | --- | --- |
