@@ -4,6 +4,7 @@
 
 mod common;
 
+use common::paged;
 use common::scale::{HELD, POISON, Scale, ask, ask_in_turn};
 use common::{Folder, PATIENCE, eventually, finishes, receive};
 use inferlay::{
@@ -385,4 +386,21 @@ fn client_of(model: &ModelHandle, client: u64, is_over: &AtomicBool, asked: &Ato
         version_of(&ask_in_turn(model, turn, number).unwrap(), number);
         asked.fetch_add(1, Ordering::SeqCst);
     }
+}
+
+#[test]
+fn a_handle_tells_labels_and_shares_as_they_are_now_also_of_a_model_that_is_paged() {
+    finishes(|| {
+        let server = paged::server(1, 1).0.start().unwrap();
+        let model = server.model("m0").unwrap();
+        server.set_label("m0", "stable", 1).unwrap();
+        server.set_traffic("m0", [(1, 3)]).unwrap();
+        let config = model.config().unwrap();
+        assert_eq!((config.version_labels, config.traffic), ([("stable".to_owned(), 1)].into(), [(1, 3)].into()));
+        // Files and weights are the same: what is loaded stays, and counts by its new config.
+        let files = [("factor.txt", b"1         ".to_vec())];
+        let options = LoadOptions::new().files(files).config(paged::config("") + "version_labels: {canary: 1}\n");
+        server.load_model_with("m0", options).wait_for(PATIENCE).unwrap().unwrap();
+        assert_eq!(model.config().unwrap().version_labels, [("canary".to_owned(), 1)].into());
+    });
 }

@@ -9,8 +9,9 @@
 //! Invariants: 1. What is loaded is what was looked at: its files are looked at once more before it serves, and if they
 //! were touched meanwhile it is dropped, and looked at anew. 2. The thread alone touches what is known of the files;
 //! everybody else puts into its inbox. 3. A poll ends when each change that was there when it began was tried once,
-//! however that ended, and what was unloaded for it is out of memory; what fails may be tried again for ever. 4. A load that was ordered ends, and is told of, once: also
-//! one that never ran. 5. The thread goes by the repositories as they are. 6. It starts before a stop, or not at all.
+//! however that ended, and what was unloaded for it is out of memory; what fails may be tried again for ever. 4. A load that
+//! was ordered ends, and is told of, once: also one that never ran. 5. The thread goes by the repositories as they are. 6. It
+//! starts before a stop, or not at all. 7. What was loaded before it starts is kept for it, of a server that may ever look.
 
 use super::catalog::Entry;
 use super::lifecycle::{Brought, Wish};
