@@ -15,7 +15,7 @@ use super::budget::{Place, Use};
 use super::catalog::Entry;
 use super::load::{self, Opened};
 use super::paging::{NoRoom, Wanted};
-use super::served::{Served, Source, Weights};
+use super::served::{Origin, Served, Source, Weights};
 use super::version::Loaded;
 use crate::config::Swap;
 use crate::memory;
@@ -43,8 +43,8 @@ impl Inner {
         let Some(pager) = &self.pager else {
             let Opened { model, config, attributes, load_ns } = loader.open(&source)?;
             let weights = Weights::new(model, attributes, source.mark());
-            let served =
-                load::serve(&self.services, &self.options, (config, source.version), weights, source.around())?;
+            let named = (Arc::new(config), source.version);
+            let served = load::serve(&self.services, &self.options, named, weights, source.around())?;
             served.lane.set_load_ns(load_ns);
             return Ok(Loaded::Serves(served));
         };
@@ -56,11 +56,9 @@ impl Inner {
             let version = source.version;
             // Told now, not when it is asked; what is loaded then is checked then.
             self.options.trust.admit(&source.found, version)?;
-            let weights = Weights::paged(source, attributes);
-            let served = load::dormant(&self.services, &self.options, (config, version), weights)?;
-            let dozes = served.lane.doze(&self.demand(entry, &served)).is_some();
-            debug_assert!(dozes, "a lane without instances can always doze");
-            return Ok(Loaded::Serves(served));
+            let config = Arc::new(config);
+            let weights = Weights::paged(Origin::new(source, &config), attributes);
+            return self.dozing(entry, (config, version), weights).map(Loaded::Serves);
         }
         let mut measure = pager.measuring.begin();
         let about = self.about(&source);
@@ -81,10 +79,11 @@ impl Inner {
         measure.start(memory::allocated);
         let Opened { model, config, attributes, load_ns } = loader.open(&source)?;
         let (model, room) = room.hold(model);
-        let version = source.version;
-        let weights = Weights::paged(source.clone(), attributes);
+        let config = Arc::new(config);
+        let weights = Weights::paged(Origin::new(source.clone(), &config), attributes);
         weights.come_back(model, room);
-        let served = load::serve(&self.services, &self.options, (config, version), weights, source.around())?;
+        let named = (config, source.version);
+        let served = load::serve(&self.services, &self.options, named, weights, source.around())?;
         served.lane.set_load_ns(load_ns);
         self.settle(pager, entry, &served, self.thought(&source, about, measure.end(memory::allocated)));
         Ok(Loaded::Serves(served))

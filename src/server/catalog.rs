@@ -544,6 +544,13 @@ impl Entry {
         state.versions.values().any(|version| version.served.as_ref().is_some_and(|own| own.is(served)))
     }
 
+    /// Whether it could not be brought into memory when it was last asked.
+    pub(super) fn is_ailing(&self, served: &Served) -> bool {
+        let state = self.state.lock();
+        let is_it = |version: &Version| version.served.as_ref().is_some_and(|own| own.is(served));
+        state.versions.values().any(|version| version.state == Some(ModelState::Unavailable) && is_it(version))
+    }
+
     /// A version that is paged could not be brought into memory.
     pub(super) fn ails(&self, served: &Served, error: &Error, events: &Events) {
         self.of_lane(served, |number, version| {

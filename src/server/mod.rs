@@ -3,6 +3,7 @@
 //! The hall wires; decisions are pure functions of the room that owns them. A [`ServerHandle`] is a count of the server:
 //! the last one to go stops it.
 
+mod adapt;
 mod anew;
 mod budget;
 mod builder;

@@ -19,7 +19,7 @@ use super::jobs::Then;
 use super::load::{self, Opened};
 use super::measure::Measuring;
 use super::room::{Room, RoomId};
-use super::served::{Served, Source, Weights};
+use super::served::{Origin, Served, Source, Weights};
 use super::warmup::warm_up;
 use super::{Inner, STOPPED};
 use crate::flow::Demand;
@@ -270,12 +270,27 @@ impl Pager {
 
     /// Frees a model, if it is idle.
     fn evict(&self, id: RoomId, served: &Served, demand: &Arc<dyn Demand>) -> bool {
-        let Some(cells) = served.lane.doze(demand) else { return false };
+        let Some(cells) = self.keeping_all(|| served.lane.doze(demand)) else { return false };
         drop(cells);
         // It may have been asked for again by now, and be back with another room.
         served.weights.let_go_of(id, served.lane.now());
         self.counts.evictions.fetch_add(1, Ordering::Relaxed);
         true
+    }
+
+    /// Runs `body` in a moment in which nobody goes. It must free nothing that has room.
+    pub(super) fn keeping_all<R>(&self, body: impl FnOnce() -> R) -> R {
+        let _nobody_goes = self.state.lock();
+        body()
+    }
+
+    /// What has this room is another lane's now, which goes for others.
+    pub(super) fn hand_over(&self, room: RoomId, served: &Served, demand: Arc<dyn Demand>) {
+        let mut state = self.state.lock();
+        let taken = state.rooms.get_mut(&room);
+        let before = taken.and_then(|taken| taken.resident.replace((served.clone(), demand)));
+        drop(state);
+        drop(before);
     }
 
     /// Nothing is there any more of the model that had this room.
@@ -418,7 +433,9 @@ impl Inner {
     /// Whatever keeps it from serving.
     pub(super) fn bring_back(self: &Arc<Self>, entry: &Arc<Entry>, served: &Served) -> Result<Back, Error> {
         let Some(pager) = &self.pager else { return Err(Error::unavailable("models are not paged")) };
-        let Some(source) = served.weights.source() else { return Err(Error::unavailable("it has no files")) };
+        let Some(Origin { source, config: expected }) = served.weights.origin() else {
+            return Err(Error::unavailable("it has no files"));
+        };
         let lane = &served.lane;
         let mut measure = pager.measuring.begin();
         let about = served.weights.used_or(|| self.about(&source));
@@ -438,10 +455,12 @@ impl Inner {
         let (model, room) = room.hold(model);
         self.refuse_if_changed(&source)?;
         lane.set_load_ns(load_ns);
-        if config != *served.config {
+        if config != *expected {
             // What waits was checked against what the config states, and cannot be run; what comes later can.
             let version = source.version;
-            let weights = Weights::paged((*source).clone(), served.weights.attributes);
+            let config = Arc::new(config);
+            let weights =
+                Weights::paged(Origin { source: source.clone(), config: config.clone() }, served.weights.attributes);
             weights.come_back(model, room);
             let other = load::serve(&self.services, &self.options, (config, version), weights, source.around())?;
             other.lane.set_load_ns(load_ns);

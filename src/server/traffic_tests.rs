@@ -49,7 +49,14 @@ fn counts_go_on_in_the_lane_that_takes_the_place_of_another() {
         let Weights { attributes, ledger, .. } = &*before.weights;
         let weights = Weights::counting(before.weights.model().unwrap(), *attributes, None, ledger.clone());
         let config = (*before.config).clone().queue_size_max(7);
-        load::serve(&server.inner.services, &server.inner.options, (config, 1), weights, Around::default()).unwrap()
+        load::serve(
+            &server.inner.services,
+            &server.inner.options,
+            (std::sync::Arc::new(config), 1),
+            weights,
+            Around::default(),
+        )
+        .unwrap()
     };
     let new = in_place_of(&old);
     assert_eq!((counts(&old), counts(&new)), ((1, 1, 2, 2), (1, 1, 2, 2)));
