@@ -20,6 +20,7 @@ use super::course::Course;
 use super::events::Events;
 use super::hold::Watchman;
 use super::operation::Operation;
+use super::restore::TakenIn;
 use super::route::{Astray, Choice, Plan};
 use super::served::Served;
 use super::status::{ModelState, ModelStatus};
@@ -27,7 +28,7 @@ use super::version::{Loaded, Version, unloaded};
 use crate::flow::{Lane, Services};
 use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
 use inferlay_backend_sdk::{Error, ErrorKind};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// How a version must be of which something is said.
@@ -41,25 +42,26 @@ pub(super) enum Must {
 /// One name.
 pub(super) struct Entry {
     name: String,
-    generation: AtomicU64,
+    pub(super) generation: AtomicU64,
     /// Counts loads and unloads as they are asked for.
     turns: AtomicU64,
     /// Counts requests, as far as they are spread over versions.
     numbers: AtomicU64,
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
     /// Of versions that are on their way out, whoever took them out.
     leaving: Mutex<Vec<Operation>>,
 }
 
+/// What is known of its versions.
 #[derive(Default)]
-struct State {
-    versions: BTreeMap<u64, Version>,
+pub(super) struct State {
+    pub(super) versions: BTreeMap<u64, Version>,
     /// Loads that were asked for before this turn change nothing any more.
-    barrier: u64,
+    pub(super) barrier: u64,
     /// What was said about the versions, whether or not they are there.
-    plan: Plan,
+    pub(super) plan: Plan,
     /// What the config says of that, as it was last taken in.
-    stated: Plan,
+    pub(super) stated: Plan,
     /// Where requests go that make no choice, as found at a generation: whoever has no handle asks for each request.
     course: Option<(u64, Arc<Course>)>,
 }
@@ -81,29 +83,6 @@ pub(super) struct Committed {
     pub(super) counted: bool,
     /// What the config said of versions, if that counts now.
     pub(super) taken_in: Option<TakenIn>,
-}
-
-/// What was taken in from a config, and what counted before.
-pub(super) struct TakenIn {
-    before: Plan,
-    after: Plan,
-    stated_before: Plan,
-}
-
-/// A version that took the place of another and could not be loaded.
-pub(super) struct Failed<'a> {
-    pub(super) version: u64,
-    pub(super) served: &'a Served,
-    pub(super) error: &'a Error,
-}
-
-/// What a restore did.
-#[derive(Default)]
-pub(super) struct Restored {
-    /// What serves again.
-    pub(super) serving: Vec<Served>,
-    /// What has no place to come back to.
-    pub(super) superfluous: Vec<Served>,
 }
 
 impl Catalog {
@@ -277,27 +256,6 @@ impl State {
         let stated_before = std::mem::replace(&mut self.stated, stated.clone());
         self.plan.take_in(&stated_before, stated);
         TakenIn { before, after: self.plan.clone(), stated_before }
-    }
-
-    /// Takes it back; what was said since counts.
-    fn unread(&mut self, taken_in: &TakenIn) {
-        self.plan.take_back(&taken_in.after, &taken_in.before);
-        self.stated.clone_from(&taken_in.stated_before);
-    }
-
-    /// Takes out those that failed and are there still. Which these are.
-    fn remove_failed(&mut self, turn: u64, failed: &[Failed<'_>]) -> BTreeSet<u64> {
-        let mut removed = BTreeSet::new();
-        for Failed { version: number, served: failed, error } in failed {
-            let version = self.versions.get_mut(number);
-            let is_it = |version: &&mut Version| version.served.as_ref().is_some_and(|served| served.is(failed));
-            if let Some(version) = version.filter(is_it) {
-                version.served = None;
-                version.put(ModelState::Unavailable, Some((*error).clone()), turn);
-                removed.insert(*number);
-            }
-        }
-        removed
     }
 
     /// Why a version takes no requests.
@@ -496,46 +454,6 @@ impl Entry {
             events.tell(|| version.status(&self.name, *number));
             self.generation.fetch_add(1, Ordering::Release);
         }
-    }
-
-    /// Puts what was there `before` in the place of versions that replaced it and failed, where nothing else has come since
-    /// the load that was asked at `turn`; and takes back what its config said.
-    pub(super) fn restore(
-        &self,
-        turn: u64,
-        failed: &[Failed<'_>],
-        before: Vec<(u64, Served)>,
-        taken_in: Option<&TakenIn>,
-        events: &Events,
-    ) -> Restored {
-        let mut restored = Restored::default();
-        let mut state = self.state.lock();
-        let mut changed = state.remove_failed(turn, failed);
-        if turn < state.barrier || changed.is_empty() {
-            restored.superfluous.extend(before.into_iter().map(|(_, served)| served));
-            return restored;
-        }
-        for (number, served) in before {
-            let version = state.versions.entry(number).or_default();
-            if version.served.is_some() {
-                restored.superfluous.push(served);
-                continue;
-            }
-            let own = failed.iter().find(|failed| failed.version == number).or(failed.first());
-            version.served = Some(served.clone());
-            version.put(ModelState::Ready, own.map(|failed| failed.error.clone()), turn);
-            changed.insert(number);
-            restored.serving.push(served);
-        }
-        if let Some(taken_in) = taken_in {
-            state.unread(taken_in);
-        }
-        for number in changed {
-            let version = state.versions.entry(number).or_default();
-            events.tell(|| version.status(&self.name, number));
-        }
-        self.generation.fetch_add(1, Ordering::Release);
-        restored
     }
 
     /// Whether this lane serves.

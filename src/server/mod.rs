@@ -33,6 +33,7 @@ mod paging;
 mod register;
 mod replace;
 mod responses;
+mod restore;
 mod retire;
 mod room;
 mod route;
