@@ -496,6 +496,22 @@ fn room_is_taken_by_the_estimate_of_a_backend_and_corrected_by_its_report() {
     });
 }
 
+#[test]
+fn models_that_stay_give_back_what_they_cache_before_a_load_fails_for_room() {
+    finishes(|| {
+        let (builder, scale) = server(2, 2);
+        let caching = saying("bytes: \"10\", caches: \"10\"");
+        let server = builder.model_in_memory("caching", caching).pin("caching").start().unwrap();
+        assert_eq!(server.paging().used_bytes, 20);
+        answers(&server, 0);
+        let paging = server.paging();
+        assert_eq!((paging.used_bytes, paging.used_bytes_max, paging.exhausted, scale.models()), (20, 20, 0, 2));
+        // It has nothing more to give back.
+        server.pin_model("m0", true);
+        assert_eq!(server.infer("m1", ask(1.0)).unwrap_err().kind(), ErrorKind::ResourceExhausted);
+    });
+}
+
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[test]
 fn what_no_backend_reports_is_measured() {

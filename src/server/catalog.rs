@@ -24,7 +24,7 @@ use super::restore::TakenIn;
 use super::route::{Astray, Choice, Plan};
 use super::served::Served;
 use super::status::{ModelState, ModelStatus};
-use super::version::{Loaded, Version, unloaded};
+use super::version::{Loaded, Parting, Version, unloaded};
 use crate::flow::{Lane, Services};
 use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
 use inferlay_backend_sdk::{Error, ErrorKind};
@@ -420,7 +420,7 @@ impl Entry {
     }
 
     /// A version that was taken out is free. It stays in the index if it was unloaded, and goes if it was replaced.
-    pub(super) fn freed(&self, (number, turn): (u64, u64), stays: bool, events: &Events) {
+    pub(super) fn freed(&self, (number, turn): (u64, u64), parting: Parting, events: &Events) {
         let mut state = self.state.lock();
         let Some(version) = state.versions.get_mut(&number) else { return };
         let is_it = version.turn == turn && version.state == Some(ModelState::Unloading);
@@ -429,7 +429,7 @@ impl Entry {
         }
         version.put(ModelState::Unavailable, Some(unloaded()), turn);
         events.tell(|| version.status(&self.name, number));
-        if !stays {
+        if parting != Parting::Unloaded {
             state.versions.remove(&number);
         }
     }

@@ -21,7 +21,7 @@ use super::operation::{Ending, Operation};
 use super::replace::{New, Replacing};
 use super::route::Plan;
 use super::served::{Served, Source};
-use super::version::Loaded;
+use super::version::{Loaded, Parting};
 use crate::config::{self, PartialConfig, Swap, VersionPolicy};
 use crate::repository::{self, Choice, ConfigText, FoundModel};
 use inferlay_backend_sdk::{Error, ErrorKind, LogLevel};
@@ -182,16 +182,16 @@ impl Inner {
             served.end_stop();
         }
         for (version, served) in &committed.retired {
-            self.retire(entry, (*version, turn), served.clone(), false);
+            self.retire(entry, (*version, turn), served.clone(), Parting::Replaced);
         }
         committed.counted.then_some(committed)
     }
 
     /// Lets a version go that is out of the catalog. What is told when it is free.
     /// The number comes with the turn at which it went.
-    pub(super) fn retire(&self, entry: &Arc<Entry>, gone: (u64, u64), served: Served, stays: bool) -> Operation {
+    pub(super) fn retire(&self, entry: &Arc<Entry>, gone: (u64, u64), served: Served, parting: Parting) -> Operation {
         let mut leaving = entry.leaving();
-        self.retire_within((entry, &mut leaving), gone, served, (self.options.retire_timeout, stays))
+        self.retire_within((entry, &mut leaving), gone, served, (self.options.retire_timeout, parting))
     }
 
     fn retire_within(
@@ -199,17 +199,17 @@ impl Inner {
         (entry, leaving): (&Arc<Entry>, &mut Vec<Operation>),
         gone: (u64, u64),
         served: Served,
-        (within, stays): (Duration, bool),
+        (within, parting): (Duration, Parting),
     ) -> Operation {
         let operation = Operation::new(self.services.clock.clone());
         leaving.push(operation.clone());
         let (ended, catalog) = (operation.clone(), self.catalog.clone());
         let hold = Hold::new(&catalog, entry.clone());
         self.retiring.retire(served, within, move |result| {
-            if stays {
+            if parting != Parting::Replaced {
                 crate::memory::trim();
             }
-            hold.entry().freed(gone, stays, &catalog.events);
+            hold.entry().freed(gone, parting, &catalog.events);
             drop(hold);
             ended.end(result);
         });
@@ -238,12 +238,12 @@ impl Inner {
 
     /// Takes a model out, all its versions, and lets them go. Done when the memory is back, also that of versions that were
     /// on their way out before, and of a load that was under way.
-    pub(super) fn unload(&self, entry: &Arc<Entry>, stays: bool) -> Operation {
-        self.unload_within(entry, self.options.retire_timeout, stays)
+    pub(super) fn unload(&self, entry: &Arc<Entry>, parting: Parting) -> Operation {
+        self.unload_within(entry, self.options.retire_timeout, parting)
     }
 
     /// As [`Inner::unload`], in so long at most.
-    pub(super) fn unload_within(&self, entry: &Arc<Entry>, within: Duration, stays: bool) -> Operation {
+    pub(super) fn unload_within(&self, entry: &Arc<Entry>, within: Duration, parting: Parting) -> Operation {
         let operation = self.operations.begin(self.services.clock.clone());
         let ending = Ending::of(&operation);
         let mut parts = Vec::new();
@@ -252,12 +252,12 @@ impl Inner {
             let mut leaving = entry.leaving();
             let (turn, removed) = entry.take_out(&self.catalog.events);
             for (version, served) in removed {
-                parts.push(self.retire_within((entry, &mut leaving), (version, turn), served, (within, stays)));
+                parts.push(self.retire_within((entry, &mut leaving), (version, turn), served, (within, parting)));
             }
         }
         let hold = Hold::new(&self.catalog, entry.clone());
         self.jobs.behind(entry.name(), move |has_waited| {
-            if stays && has_waited {
+            if has_waited {
                 crate::memory::trim();
             }
             parts.extend(hold.entry().leaving().iter().cloned());

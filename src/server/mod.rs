@@ -5,6 +5,7 @@
 
 mod adapt;
 mod anew;
+mod back;
 mod budget;
 mod builder;
 mod catalog;
@@ -87,6 +88,7 @@ use served::Served;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use version::Parting;
 use watching::Watching;
 
 const INSIDE: Error =
@@ -354,7 +356,7 @@ impl ServerHandle {
         if entry.served().is_empty() {
             return Err(Error::not_found(format!("model '{name}' does not serve")));
         }
-        let operation = self.inner.unload_within(entry, within, false);
+        let operation = self.inner.unload_within(entry, within, Parting::Forgotten);
         let result = operation.wait();
         entry.forget();
         result

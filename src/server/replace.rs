@@ -17,12 +17,13 @@
 
 use super::Inner;
 use super::adapt::completed;
+use super::back::Back;
 use super::catalog::Entry;
 use super::hold::Hold;
 use super::jobs::{Job, Then};
 use super::lifecycle::{Brought, OVERTAKEN};
 use super::load;
-use super::paging::{Back, Pager};
+use super::paging::Pager;
 use super::restore::{Failed, TakenIn};
 use super::served::{Origin, Served, Source, Weights};
 use crate::config::ModelConfig;

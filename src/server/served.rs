@@ -6,6 +6,7 @@
 
 use super::budget::Use;
 use super::labels::Around;
+use super::load;
 use super::room::RoomId;
 use crate::backend::Line;
 use crate::config::{ConfigErrors, ModelConfig, PartialConfig};
@@ -183,6 +184,25 @@ impl Weights {
             settle(room, &used);
             held.used = Some(used);
         }
+    }
+
+    /// It gives back what it only caches, and what it uses then, if its backend says so, is told `correct`.
+    pub(super) fn trim(&self, correct: impl FnOnce(RoomId, &Use)) {
+        let Some(model) = self.model() else { return };
+        // The backend's code, and no reason for another model to fail.
+        let used = load::contained(|| {
+            model.trim();
+            Ok(Use::of(&model.memory_use()))
+        });
+        let mut held = self.held.lock();
+        if let (Some((_, Some(room))), Ok(used)) = (&held.model, used)
+            && !used.is_empty()
+        {
+            correct(*room, &used);
+            held.used = Some(used);
+        }
+        drop(held);
+        drop(model);
     }
 
     /// It goes, if it has this room.

@@ -15,6 +15,7 @@
 use super::hold::Hold;
 use super::lifecycle::{Brought, Wish};
 use super::operation::{Ending, Operation};
+use super::version::Parting;
 use super::{Inner, STOPPED, ServerHandle};
 use crate::repository::{
     self, Hint, Live, Look, Order, Outcome, Periods, Repositories, Rules, Snapshot, Waker, Watcher,
@@ -397,7 +398,7 @@ impl Round {
             Order::Unload(name) => {
                 if let Ok(entry) = self.inner.catalog.entry(&name) {
                     let hold = Hold::new(&self.inner.catalog, entry);
-                    self.inner.unload(hold.entry(), false).then(move |_| hold.entry().forget());
+                    self.inner.unload(hold.entry(), Parting::Forgotten).then(move |_| hold.entry().forget());
                 }
                 self.live.unloaded(&name);
             }
