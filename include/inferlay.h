@@ -74,6 +74,11 @@ struct inferlay_abi_host;
 // Code of a backend or of the library panicked; it was contained.
 #define INFERLAY_CODE_PANIC 11
 
+// Said by a function that is a model: this instance will execute nothing any more, as its device, process or connection
+// is gone. It is given no further batch; whoever asked is told UNAVAILABLE, and so is everybody when none is left. Not for
+// what the next request may be spared. No request is answered with it.
+#define INFERLAY_CODE_INSTANCE_LOST 12
+
 // One byte, 0 or 1.
 #define INFERLAY_TYPE_BOOL 1
 

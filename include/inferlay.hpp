@@ -58,7 +58,8 @@ enum class code : inferlay_code {
   timeout = INFERLAY_CODE_TIMEOUT,
   resource_exhausted = INFERLAY_CODE_RESOURCE_EXHAUSTED,
   failed_precondition = INFERLAY_CODE_FAILED_PRECONDITION,
-  panic = INFERLAY_CODE_PANIC
+  panic = INFERLAY_CODE_PANIC,
+  instance_lost = INFERLAY_CODE_INSTANCE_LOST
 };
 
 // The type of a tensor's elements. `fp16` and `bf16` are raw 16 bits; `bytes` are strings of any length.

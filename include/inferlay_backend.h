@@ -101,6 +101,11 @@
 // Code panicked or threw; it was contained.
 #define INFERLAY_ABI_CODE_PANIC 11
 
+// Said by `execute`: this instance will execute nothing any more, as its device, process or connection is gone. It is
+// given no further batch; whoever asked is told UNAVAILABLE. A model without instances does not serve until it is loaded
+// anew. Not for what the next request may be spared. A host from before this code was there takes it for UNKNOWN.
+#define INFERLAY_ABI_CODE_INSTANCE_LOST 12
+
 // One byte, 0 or 1.
 #define INFERLAY_ABI_DTYPE_BOOL 1
 

@@ -1,20 +1,29 @@
 //! Versions that come and go under traffic, for long and at random: no request is lost or refused that a version could have
 //! answered, none is answered by a version that did not serve at the time, and nothing is left behind.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may unwrap")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test may unwrap, and tell figures"
+)]
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 mod common;
+#[path = "common/memory.rs"]
+mod memory;
 
 use common::scale::{Scale, ask_in_turn};
 use common::{Chance, eventually};
 use inferlay::{ErrorKind, LoadOptions, ModelHandle, ModelState, ServerHandle};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::{Duration, Instant};
 
-/// How many of something: the second number in the long form, which `INFERLAY_SOAK` asks for.
-fn so_many(short: u64, long: u64) -> u64 {
-    if std::env::var_os("INFERLAY_SOAK").is_some() { long } else { short }
+/// Whether this is the long form, which `INFERLAY_SOAK` asks for.
+fn is_soak() -> bool {
+    std::env::var_os("INFERLAY_SOAK").is_some()
 }
 
 fn server() -> (ServerHandle, Scale) {
@@ -66,7 +75,7 @@ impl Story {
 
 #[test]
 fn soak_swaps_under_load_refuse_and_lose_nobody() {
-    let versions = so_many(200, 5000);
+    let versions = if is_soak() { 5000 } else { 200 };
     let (server, scale) = server();
     let story = Story { serves: AtomicU64::new(1), begun: AtomicU64::new(1), ..Story::default() };
     server.load_model_with("m", version(1, "1")).wait().unwrap();
@@ -91,14 +100,79 @@ fn soak_swaps_under_load_refuse_and_lose_nobody() {
     });
     eventually("all but one are freed", || (scale.models(), scale.instances()) == (1, 1));
     assert!(server.is_ready());
+    let answered = story.answered.load(Ordering::SeqCst);
+    println!("swaps: {versions} versions, {answered} requests answered by 16 clients, none refused; 1 model is left");
 }
 
 const MODELS: u64 = 5;
 
+/// How long the loads and unloads go on.
+#[derive(Clone, Copy)]
+enum End {
+    /// So many of each thread.
+    After(u64),
+    /// By the clock.
+    At(Instant),
+}
+
+impl End {
+    /// As the form wants that runs.
+    fn of_form() -> Self {
+        if is_soak() { End::At(Instant::now() + Duration::from_secs(5 * 60)) } else { End::After(60) }
+    }
+
+    fn is_there(self, turns: u64) -> bool {
+        match self {
+            End::After(all) => turns >= all,
+            End::At(instant) => Instant::now() >= instant,
+        }
+    }
+}
+
+/// What came of the loads, unloads and requests.
+#[derive(Default)]
+struct Counts {
+    operations: AtomicU64,
+    answered: AtomicU64,
+    refused: AtomicU64,
+    /// Bytes that were resident after every [`SAMPLE`] operations.
+    sizes: Mutex<Vec<f64>>,
+}
+
+const SAMPLE: u64 = 10_000;
+
+impl Counts {
+    fn operation(&self) {
+        if self.operations.fetch_add(1, Ordering::SeqCst) % SAMPLE == SAMPLE - 1 {
+            self.sizes.lock().unwrap().push(memory::resident());
+        }
+    }
+
+    fn tell(&self) {
+        let [operations, answered, refused] =
+            [&self.operations, &self.answered, &self.refused].map(|count| count.load(Ordering::SeqCst));
+        println!(
+            "churn: {operations} loads and unloads by 8 threads, {answered} requests answered and {refused} refused as \
+             not served; the states agree, and no model or instance is left"
+        );
+        let sizes = self.sizes.lock().unwrap();
+        if let warm @ [_, .., end] = &sizes[sizes.len() / 10..] {
+            let growth = memory::slope(warm) * 1000.0 / SAMPLE as f64 / 1024.0;
+            let end = end / 1024.0;
+            println!("churn: {end:.0} KB resident, growing by {growth:.2} KB per 1000 loads and unloads");
+            assert!(growth < GROWTH_KB_MAX, "resident memory grows by {growth:.2} KB in 1000 loads and unloads");
+        }
+    }
+}
+
+/// What the resident size may grow by in 1,000 operations: as in `leaks.rs`.
+const GROWTH_KB_MAX: f64 = 5000.0;
+
 /// Loads and unloads at random; whatever comes of it must be one of what may come of it.
-fn churn(server: &ServerHandle, seed: u64, turns: u64) {
+fn churn(server: &ServerHandle, seed: u64, end: End, counts: &Counts) {
     let mut chance = Chance::new(seed);
-    for _ in 0..turns {
+    for _ in (0..).take_while(|turns| !end.is_there(*turns)) {
+        counts.operation();
         let model = format!("m{}", chance.below(MODELS));
         let number = 1 + chance.below(3);
         let operation = match chance.below(4) {
@@ -117,14 +191,18 @@ fn churn(server: &ServerHandle, seed: u64, turns: u64) {
 }
 
 /// Asks at random; a model may not serve, but one that does answers right.
-fn traffic(server: &ServerHandle, seed: u64, is_over: &AtomicBool) {
+fn traffic(server: &ServerHandle, seed: u64, is_over: &AtomicBool, counts: &Counts) {
     let mut chance = Chance::new(seed);
     while !is_over.load(Ordering::SeqCst) {
         let name = format!("m{}", chance.below(MODELS));
         let value = server.model(&name).and_then(|model| answer(&model, chance.number(), 2.0));
         match value {
-            Ok(value) => assert!([2.0, 4.0, 6.0].contains(&value), "{value}"),
+            Ok(value) => {
+                assert!([2.0, 4.0, 6.0].contains(&value), "{value}");
+                counts.answered.fetch_add(1, Ordering::SeqCst);
+            }
             Err(error) => {
+                counts.refused.fetch_add(1, Ordering::SeqCst);
                 assert!([ErrorKind::Unavailable, ErrorKind::NotFound].contains(&error.kind()), "{error}");
             }
         }
@@ -134,18 +212,13 @@ fn traffic(server: &ServerHandle, seed: u64, is_over: &AtomicBool) {
 #[test]
 fn soak_loads_and_unloads_at_random_leave_a_server_in_order() {
     let (server, scale) = server();
-    let is_over = AtomicBool::new(false);
+    let (is_over, counts, end) = (AtomicBool::new(false), Counts::default(), End::of_form());
     thread::scope(|scope| {
+        let (server, is_over, counts) = (&server, &is_over, &counts);
         for seed in 0..2 {
-            let (server, is_over) = (&server, &is_over);
-            scope.spawn(move || traffic(server, seed, is_over));
+            scope.spawn(move || traffic(server, seed, is_over, counts));
         }
-        let threads: Vec<_> = (0..8)
-            .map(|seed| {
-                let server = &server;
-                scope.spawn(move || churn(server, 100 + seed, so_many(60, 20_000)))
-            })
-            .collect();
+        let threads: Vec<_> = (0..8).map(|seed| scope.spawn(move || churn(server, 100 + seed, end, counts))).collect();
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         is_over.store(true, Ordering::SeqCst);
     });
@@ -164,4 +237,5 @@ fn soak_loads_and_unloads_at_random_leave_a_server_in_order() {
         server.unload_model(&format!("m{model}")).wait().unwrap();
     }
     assert_eq!((scale.models(), scale.instances()), (0, 0));
+    counts.tell();
 }

@@ -68,7 +68,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("cudarc", &["src/memory/device.rs"]),
     ("serde_yaml", &["src/config"]),
     ("crossbeam_channel", &["src/sync"]),
-    ("futures_core", &["src/server/responses.rs", "tests/decoupled.rs"]),
+    ("futures_core", &["src/server/responses.rs", "tests/decoupled.rs", "tests/interleavings.rs"]),
     ("parking_lot", &["src/sync", "benches"]),
     ("loom", &["src/sync"]),
     ("blake3", &["src/repository"]),

@@ -4,46 +4,14 @@
 
 mod common;
 
+use common::explicit::{done, done_soon, factor, held, index, server, versions};
 use common::scale::{HELD, POISON, Scale, ask, ask_in_turn};
-use common::{Folder, PATIENCE, eventually, finishes, receive};
-use inferlay::{ErrorKind, LoadOptions, ManualClock, ModelHandle, ModelState, Operation, ServerBuilder, ServerHandle};
-
+use common::{Folder, eventually, finishes, receive};
+use inferlay::{ErrorKind, LoadOptions, ManualClock, ModelHandle, ModelState, ServerHandle};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
-
-/// A server that loads what it is asked to, and its backend.
-fn server() -> (ServerBuilder, Scale) {
-    let scale = Scale::default();
-    (ServerHandle::builder().explicit([""; 0]).backend(Arc::new(scale.clone())), scale)
-}
-
-/// The model from memory: its versions and what they multiply by.
-fn versions(factors: &[(u64, &str)]) -> LoadOptions {
-    LoadOptions::new()
-        .files(factors.iter().map(|(version, text)| (format!("{version}/factor.txt"), text.as_bytes().to_vec())))
-}
-
-/// One whose load waits at the gate.
-fn held(factors: &[(u64, &str)]) -> LoadOptions {
-    versions(factors).config("parameters: {gate: \"yes\"}")
-}
-
-/// What the model makes of 1.
-fn factor(server: &ServerHandle, model: &str) -> Result<f32, ErrorKind> {
-    let answer = server.infer(model, ask(1.0)).map_err(|error| error.kind())?;
-    Ok(answer.slice::<f32>("y").unwrap()[0])
-}
-
-fn done(operation: &Operation) -> Result<(), inferlay::Error> {
-    operation.wait_for(PATIENCE).expect("the operation did not end")
-}
-
-/// Version, state and reason of every version.
-fn index(server: &ServerHandle) -> Vec<(u64, ModelState, String)> {
-    server.models().into_iter().map(|status| (status.version, status.state, status.reason)).collect()
-}
 
 #[test]
 fn a_config_that_does_not_fit_what_is_loaded_loads_the_same_files_anew() {
@@ -153,12 +121,6 @@ fn what_is_left_when_the_time_is_up_is_answered_with_an_error() {
         scale.gate.open();
         eventually("the backend lets go", || scale.models() == 0);
     });
-}
-
-/// As [`done`], beside a clock that stands still.
-fn done_soon(operation: &Operation) -> Result<(), inferlay::Error> {
-    eventually("the operation ends", || operation.is_done());
-    operation.wait()
 }
 
 #[test]

@@ -11,10 +11,12 @@ use inferlay::config::DynamicBatching;
 use inferlay::{
     CallerRuns, CancelToken, Error, ErrorKind, ModelConfig, Request, Responder, Response, ResponseFuture, ServerHandle,
 };
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, Wake, Waker};
 use std::thread;
 use std::time::Duration;
-use streams::{Bench, LAST, MORE, MS, bench, send, value};
+use streams::{Bench, LAST, MORE, MS, bench, send, value, values};
 
 fn ordered() -> ModelConfig {
     let batching = DynamicBatching { preserve_ordering: true, ..DynamicBatching::default() };
@@ -154,6 +156,115 @@ fn a_stream_begins_when_the_one_before_has_ended() {
         assert_eq!(next(), (2, Err(ErrorKind::Unavailable)));
         (0..40).for_each(|i| assert_eq!(next(), (3, Ok(Some(i as f32)))));
         assert_eq!(next(), (3, Ok(None)));
+    });
+}
+
+#[test]
+fn a_long_stream_lets_the_callbacks_of_other_models_have_their_turn() {
+    finishes(|| {
+        let bench = bench(ordered().decoupled(true));
+        let (told, all) = mpsc::channel();
+        let (gate, model) = (Gate::new(), bench.model.clone());
+        let number = |number: u32| {
+            let (told, at_gate) = (told.clone(), gate.clone());
+            let callback = move |_: Result<Option<Response>, Error>, _| {
+                at_gate.pass();
+                told.send(number).unwrap();
+            };
+            model.infer_stream_callback(ask(0.0), callback).unwrap();
+            receive(&bench.responders)
+        };
+        let (long, next) = (number(1), number(2));
+        (0..50).for_each(|i| send(&long, i as f32, MORE).unwrap());
+        gate.await_come(1);
+        long.finish().unwrap();
+        next.finish().unwrap();
+        // One of another model, which the messenger calls because a cancel answers.
+        let other = bench.server.register_model(doubling("other"), gated(&Gate::new())).unwrap();
+        let (token, told) = (CancelToken::new(), told.clone());
+        token.cancel();
+        other.infer_callback(ask(0.0).cancel_with(&token), move |_| told.send(0).unwrap()).unwrap();
+        gate.open();
+        let calls: Vec<u32> = (0..53).map(|_| receive(&all)).collect();
+        let place = calls.iter().position(|call| *call == 0).unwrap();
+        assert!(place < 50, "the other model waits for {place} calls");
+        let own: Vec<_> = calls.into_iter().filter(|call| *call > 0).collect();
+        assert_eq!(own, [vec![1; 51], vec![2]].concat(), "and the order is kept");
+    });
+}
+
+#[test]
+fn a_stream_whose_turn_has_not_come_is_not_refused_what_nobody_can_take() {
+    finishes(|| {
+        let bench = bench(ordered().decoupled(true).response_credit_max(1));
+        let ((first, one), (mut second, two)) = (bench.stream(), bench.stream());
+        // A taker that could take would have fallen behind after 16.
+        (0..40).for_each(|i| send(&two, i as f32, MORE).unwrap());
+        assert_eq!(two.credit(), 0, "as advice it falls");
+        one.finish().unwrap();
+        assert!(values(first).is_empty());
+        // From now on it could: what was sent before does not count against it, what comes does.
+        (40..56).for_each(|i| send(&two, i as f32, MORE).unwrap());
+        assert_eq!(send(&two, 56.0, MORE).unwrap_err().kind(), ErrorKind::ResourceExhausted);
+        assert_eq!(second.next().map(value), Some(Ok(0.0)));
+        two.finish().unwrap();
+        let expected: Vec<_> = (1..56).map(|i| Ok(i as f32)).collect();
+        assert_eq!(values(second), expected);
+    });
+}
+
+#[test]
+fn what_is_held_is_bounded_as_what_waits_is() {
+    finishes(|| {
+        let bench = bench(ordered().queue_size_max(2));
+        let [(first, one), (second, two), (third, three)] = [1.0, 2.0, 3.0].map(|value| begin(&bench, ask(value)));
+        respond(two, 2.0);
+        let (fourth, four) = begin(&bench, ask(4.0));
+        respond(three, 3.0);
+        let refused = bench.model.infer_async(ask(9.0)).unwrap_err();
+        assert_eq!(refused.error.message(), "the model's queue is full");
+        respond(one, 1.0);
+        let (fifth, five) = begin(&bench, ask(5.0));
+        respond(four, 4.0);
+        respond(five, 5.0);
+        let answers = [first, second, third, fourth, fifth].map(value_of);
+        assert_eq!(answers, [1.0, 2.0, 3.0, 4.0, 5.0].map(Ok));
+    });
+}
+
+/// Notes a number and the thread that wakes.
+struct Note(usize, mpsc::Sender<(usize, thread::ThreadId)>);
+
+impl Wake for Note {
+    fn wake(self: Arc<Self>) {
+        self.1.send((self.0, thread::current().id())).unwrap();
+    }
+}
+
+#[test]
+fn nobody_is_held_up_by_a_long_row_of_answers_of_others() {
+    const COUNT: usize = 200;
+    finishes(|| {
+        let bench = bench(ordered().instances(COUNT + 1));
+        let token = CancelToken::new();
+        let (stuck, _responder) = begin(&bench, ask(0.0).cancel_with(&token));
+        let (told, woken) = mpsc::channel();
+        let mut futures = Vec::new();
+        for number in 0..COUNT {
+            let (mut future, responder) = begin(&bench, ask(number as f32));
+            respond(responder, number as f32);
+            let waker = Waker::from(Arc::new(Note(number, told.clone())));
+            assert!(Pin::new(&mut future).poll(&mut Context::from_waker(&waker)).is_pending());
+            futures.push(future);
+        }
+        // Whoever answers the first lets the others out, but for a while.
+        token.cancel();
+        assert_eq!(value_of(stuck), Err(ErrorKind::Cancelled));
+        let all: Vec<_> = (0..COUNT).map(|_| receive(&woken)).collect();
+        assert!(all.iter().map(|(number, _)| *number).eq(0..COUNT));
+        let own = all.iter().filter(|(_, by)| *by == thread::current().id()).count();
+        assert!(0 < own && own <= 64, "the caller of the cancel woke {own}");
+        assert!(futures.into_iter().enumerate().all(|(number, future)| value_of(future) == Ok(number as f32)));
     });
 }
 

@@ -129,8 +129,8 @@ fn late_requests_fill_the_batches_of_those_in_time() {
     });
 }
 
-/// Three priorities: the first rejects after 1 ms and has one place, the second delays after 2 ms, the third is as the
-/// queue, which rejects after 9 ms and has three places for all without their own.
+/// Three priorities: the first rejects after 1 ms and has one place, the second delays after 2 ms and has as many places as
+/// the default, the third is as the default, which rejects after 9 ms and has three places.
 fn by_priority() -> ModelConfig {
     let text = r"
         max_batch_size: 1
@@ -168,7 +168,7 @@ fn each_priority_waits_as_its_own_policy_says() {
 }
 
 #[test]
-fn a_priority_with_a_bound_is_refused_by_it_and_leaves_the_places_of_others_alone() {
+fn each_priority_is_refused_by_its_own_bound_and_leaves_the_places_of_others_alone() {
     finishes(|| {
         let held = Held::new(by_priority());
         let refused = |value: f32, priority: u32| {
@@ -177,7 +177,8 @@ fn a_priority_with_a_bound_is_refused_by_it_and_leaves_the_places_of_others_alon
         };
         let urgent = held.send(ask(1.0).priority(1));
         refused(9.0, 1);
-        let mut futures: Vec<_> = [(2.0, 2), (3.0, 3), (4.0, 3)].map(|(x, of)| held.send(ask(x).priority(of))).into();
+        let others = [(2.0, 2), (2.5, 2), (2.75, 2), (3.0, 3), (3.5, 3), (4.0, 3)];
+        let mut futures: Vec<_> = others.map(|(x, of)| held.send(ask(x).priority(of))).into();
         refused(9.0, 2);
         refused(9.0, 0);
         held.clock.advance(past(1));
@@ -187,12 +188,26 @@ fn a_priority_with_a_bound_is_refused_by_it_and_leaves_the_places_of_others_alon
         futures.push(held.send(ask(5.0).priority(1)));
         refused(9.0, 1);
         let model = held.model.clone();
-        assert_eq!(held.serve(futures), [5.0, 2.0, 3.0, 4.0]);
+        assert_eq!(held.serve(futures), [5.0, 2.0, 2.5, 2.75, 3.0, 3.5, 4.0]);
         assert_eq!(model.statistics().unwrap().refused_count, 4);
         // All places are free again.
-        for priority in [1, 2, 2, 2, 1, 3] {
+        for priority in [1, 2, 2, 2, 2, 1, 3] {
             model.infer(ask(6.0).priority(priority)).unwrap();
         }
+    });
+}
+
+#[test]
+fn priorities_without_a_policy_have_a_queue_each() {
+    finishes(|| {
+        let levels = DynamicBatching { priority_levels: 2, default_priority_level: 2, ..DynamicBatching::default() };
+        let held = Held::new(one_by_one(levels).queue_size_max(1));
+        let futures = vec![held.send(ask(1.0)), held.send(ask(2.0).priority(1))];
+        for priority in [0, 1, 2] {
+            let refused = held.model.infer_async(ask(9.0).priority(priority)).unwrap_err();
+            assert_eq!(refused.error.kind(), ErrorKind::ResourceExhausted, "priority {priority}");
+        }
+        assert_eq!(held.serve(futures), [2.0, 1.0]);
     });
 }
 

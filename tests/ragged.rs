@@ -87,6 +87,38 @@ fn requests_of_different_shapes_share_a_batch_and_each_gets_its_own_back() {
 }
 
 #[test]
+fn every_kind_is_told_to_a_closure() {
+    finishes(|| {
+        let kinds: [(&str, &[usize], &[i32]); 6] = [
+            ("ELEMENT_COUNT", &[3], &[6, 8, 0]),
+            ("ACCUMULATED_ELEMENT_COUNT", &[3], &[6, 14, 14]),
+            ("ACCUMULATED_ELEMENT_COUNT_WITH_ZERO", &[4], &[0, 6, 14, 14]),
+            ("MAX_ELEMENT_COUNT_AS_SHAPE", &[8], &[0; 8]),
+            ("ITEM_SHAPE", &[4, 2], &[3, 2, 1, 4, 1, 4, 0, 1]),
+            ("ITEM_SHAPE_FLATTEN", &[8], &[3, 2, 1, 4, 1, 4, 0, 1]),
+        ];
+        let told = kinds.map(|(kind, ..)| {
+            format!("{{kind: BATCH_{kind}, target_name: {kind}, data_type: INT32, source_input: x}}")
+        });
+        let text = format!("{{input: {{name: x}}, batch_input: [{}]}}", told.join(", "));
+        let mut config = config(&[-1, -1], 4);
+        config.batch_inputs = parse("config.yaml", &text).unwrap().batch_inputs;
+        let server = ServerHandle::builder().start().unwrap();
+        let model = server.register_model(config, move |batch| {
+            for (kind, shape, values) in kinds {
+                let input = batch.input(kind)?;
+                assert_eq!((&input.shape()[..], input.as_slice::<i32>()?), (shape, values), "{kind}");
+            }
+            batch.set_output("y", batch.input("x")?.to_tensor())
+        });
+        let model = model.unwrap();
+        let shapes: [&[usize]; 3] = [&[1, 3, 2], &[2, 1, 4], &[1, 0, 1]];
+        let futures = shapes.map(|shape| model.infer_async(ask(shape, 0)).unwrap());
+        futures.into_iter().for_each(|future| drop(future.wait().unwrap()));
+    });
+}
+
+#[test]
 fn a_request_alone_is_one_dim_as_well_over_the_callers_memory() {
     let server = ServerHandle::builder().start().unwrap();
     let places = Arc::new(Mutex::new(Vec::new()));

@@ -4,49 +4,13 @@
 
 mod common;
 
-use common::scale::{HELD, Scale, ask};
+use common::explicit::{done, done_soon, factor, held, index, server, versions};
+use common::scale::{HELD, ask};
 use common::{Folder, PATIENCE, eventually, finishes, receive};
-use inferlay::{ErrorKind, LoadOptions, ManualClock, ModelState, Operation, ServerBuilder, ServerHandle};
-use std::sync::{Arc, mpsc};
+use inferlay::{ErrorKind, ManualClock, ModelState};
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
-
-/// A server that loads what it is asked to, and its backend.
-fn server() -> (ServerBuilder, Scale) {
-    let scale = Scale::default();
-    (ServerHandle::builder().explicit([""; 0]).backend(Arc::new(scale.clone())), scale)
-}
-
-/// The model from memory: its versions and what they multiply by.
-fn versions(factors: &[(u64, &str)]) -> LoadOptions {
-    LoadOptions::new()
-        .files(factors.iter().map(|(version, text)| (format!("{version}/factor.txt"), text.as_bytes().to_vec())))
-}
-
-/// One whose load waits at the gate.
-fn held(factors: &[(u64, &str)]) -> LoadOptions {
-    versions(factors).config("parameters: {gate: \"yes\"}")
-}
-
-/// What the model makes of 1.
-fn factor(server: &ServerHandle, model: &str) -> Result<f32, ErrorKind> {
-    let answer = server.infer(model, ask(1.0)).map_err(|error| error.kind())?;
-    Ok(answer.slice::<f32>("y").unwrap()[0])
-}
-
-fn done(operation: &Operation) -> Result<(), inferlay::Error> {
-    operation.wait_for(PATIENCE).expect("the operation did not end")
-}
-
-/// Version, state and reason of every version.
-fn index(server: &ServerHandle) -> Vec<(u64, ModelState, String)> {
-    server.models().into_iter().map(|status| (status.version, status.state, status.reason)).collect()
-}
-
-/// As [`done`], beside a clock that stands still.
-fn done_soon(operation: &Operation) -> Result<(), inferlay::Error> {
-    eventually("the operation ends", || operation.is_done());
-    operation.wait()
-}
 
 #[test]
 fn a_second_unload_ends_when_the_memory_is_back_and_not_before() {
@@ -170,5 +134,26 @@ fn an_unload_overtakes_a_load_that_is_under_way() {
         done(&unload).unwrap();
         done(&again).unwrap();
         assert_eq!((factor(&server, "m"), scale.models()), (Ok(3.0), 1));
+    });
+}
+
+#[test]
+fn what_fails_while_a_removed_model_drains_is_still_told() {
+    finishes(|| {
+        let (server, scale) = server();
+        let server = server.start().unwrap();
+        done(&server.load_model_with("m", versions(&[(1, "2")]))).unwrap();
+        let running = server.infer_async("m", ask(HELD)).unwrap();
+        scale.gate.await_come(1);
+        thread::scope(|scope| {
+            let removing = scope.spawn(|| server.remove_model("m", PATIENCE));
+            eventually("it drains", || index(&server)[0].1 == ModelState::Unloading);
+            done(&server.load_model_with("m", versions(&[(2, "three")]))).unwrap_err();
+            scale.gate.open();
+            removing.join().unwrap().unwrap();
+        });
+        running.wait().unwrap();
+        let states = index(&server);
+        assert!(matches!(&states[..], [(2, ModelState::Unavailable, why)] if why.contains("three")), "{states:?}");
     });
 }

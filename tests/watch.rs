@@ -4,11 +4,12 @@
 
 mod common;
 
-use common::scale::Scale;
-use common::site::{factor, options, publish, repository, site};
+use common::scale::{HELD, Scale, ask};
+use common::site::{Site, factor, options, publish, repository, site};
 use common::{eventually, finishes};
-use inferlay::{ErrorKind, ManualClock, ModelState, PollOptions, Repository, ServerHandle};
+use inferlay::{ErrorKind, ManualClock, ModelState, ModelStatus, PollOptions, Repository, ServerBuilder, ServerHandle};
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -143,6 +144,90 @@ fn a_poll_looks_once_and_ends_when_all_is_done() {
         assert_eq!(explicit.poll().wait().unwrap_err().kind(), ErrorKind::FailedPrecondition);
         server.stop(Duration::from_secs(1)).unwrap();
         assert_eq!(server.poll().wait().unwrap_err().kind(), ErrorKind::Unavailable);
+    });
+}
+
+#[test]
+fn the_first_poll_of_a_server_that_loaded_at_its_start_sees_what_is_gone_since() {
+    finishes(|| {
+        let (_folder, path) = repository(&[("a/1/factor.txt", "2"), ("b/1/factor.txt", "3"), ("c/empty", "")]);
+        let (clock, scale) = (ManualClock::new(), Scale::default());
+        let builder = ServerHandle::builder().backend(Arc::new(scale.clone())).manual_clock(&clock);
+        let site = Site { server: builder.repository(&path).start().unwrap(), clock, scale };
+        let names = || site.server.models().into_iter().map(|status| status.name).collect::<Vec<_>>();
+        assert_eq!(names(), ["a", "b", "c"]);
+        fs::remove_dir_all(path.join("b")).unwrap();
+        fs::remove_dir_all(path.join("c")).unwrap();
+        let poll = site.server.poll();
+        site.until("the poll ends", |_| poll.is_done());
+        assert_eq!((poll.wait(), names()), (Ok(()), vec!["a".to_owned()]));
+        // What has not changed was not loaded again.
+        assert_eq!((site.scale.loads(), site.scale.models()), (2, 1));
+    });
+}
+
+#[test]
+fn the_first_poll_takes_nothing_down_when_all_of_the_repository_is_gone() {
+    finishes(|| {
+        let (_folder, path) = repository(&[("models/a/1/factor.txt", "2"), ("models/b/1/factor.txt", "3")]);
+        let (clock, scale) = (ManualClock::new(), Scale::default());
+        let builder = ServerHandle::builder().backend(Arc::new(scale.clone())).manual_clock(&clock);
+        let site = Site { server: builder.repository(path.join("models")).start().unwrap(), clock, scale };
+        ["a", "b"].iter().for_each(|model| fs::remove_dir_all(path.join("models").join(model)).unwrap());
+        let poll = site.server.poll();
+        site.until("the poll ends", |_| poll.is_done());
+        assert_eq!((site.factor("a"), site.factor("b")), (Some(2.0), Some(3.0)));
+    });
+}
+
+#[test]
+fn a_roll_back_to_what_serves_is_told_of_as_well() {
+    finishes(|| {
+        let (_folder, path) = repository(&[("a/1/factor.txt", "2")]);
+        let site = site(|builder| builder.repository(&path), options());
+        let is_ill = |server: &ServerHandle| server.models().iter().any(|status| !status.reason.is_empty());
+        let is_well = |server: &ServerHandle| {
+            let states: Vec<_> = server.models().into_iter().map(|status| (status.version, status.reason)).collect();
+            states == [(1, String::new())]
+        };
+        type Spoil = fn(&Path);
+        let spoils: [(Spoil, Spoil); 3] = [
+            (|at| publish(at, "a/1/factor.txt", "broken"), |at| publish(at, "a/1/factor.txt", "2")),
+            (|at| publish(at, "a/2/factor.txt", "broken"), |at| fs::remove_dir_all(at.join("a/2")).unwrap()),
+            (|at| publish(at, "a/config.yaml", "backend: ["), |at| fs::remove_file(at.join("a/config.yaml")).unwrap()),
+        ];
+        for (spoil, roll_back) in spoils {
+            spoil(&path);
+            site.until("the failure is told", is_ill);
+            roll_back(&path);
+            site.until("all is well", is_well);
+            assert_eq!(site.factor("a"), Some(2.0));
+        }
+        // The first one, and the two that failed: what served was never loaded anew.
+        assert_eq!(site.scale.loads(), 3);
+    });
+}
+
+#[test]
+fn a_poll_ends_when_what_it_unloads_is_out_of_memory() {
+    finishes(|| {
+        let (_folder, path) = repository(&[("a/1/factor.txt", "2"), ("b/1/factor.txt", "3")]);
+        let build = |builder: ServerBuilder| builder.repository(&path).retire_timeout(Duration::from_secs(1 << 30));
+        let site = site(build, options());
+        let running = site.server.infer_async("a", ask(HELD)).unwrap();
+        site.scale.gate.await_come(1);
+        fs::remove_dir_all(path.join("a")).unwrap();
+        let first = site.server.poll();
+        let is_leaving = |status: &ModelStatus| status.name == "a" && status.state == ModelState::Unloading;
+        site.until("a is on its way out", |server| server.models().iter().any(is_leaving));
+        // Ends a turn later.
+        let second = site.server.poll();
+        site.until("a poll ends that has ordered nothing", |_| second.is_done());
+        assert!(!first.is_done());
+        site.scale.gate.open();
+        running.wait().unwrap();
+        site.until("it ends", |_| first.is_done());
+        assert_eq!((first.wait(), site.scale.models()), (Ok(()), 1));
     });
 }
 

@@ -1,8 +1,10 @@
 //! What changes cost: the latency of clients while versions are swapped in, and the time to load many models.
 //!
-//! `swaps`: two clients ask a model that costs nothing, in a closed loop, with and without a thread that loads version after
-//! version of it; rounds take turns. `loads`: a hundred models, each of whose loads reads and sums as many bytes as the
-//! digits network has, beside what these loads take by themselves, divided by the cores.
+//! `swaps`: one client for each core but one asks a model that costs nothing, in a closed loop, with and without a thread
+//! that loads a new version of it each millisecond; rounds take turns. There are as many instances as clients, so that the
+//! clients do not wait for each other, and a core is left for the loads, as a server leaves one. `loads`: a hundred models,
+//! each of whose loads reads and sums as many bytes as the digits network has, beside what these loads take by themselves,
+//! divided by the cores.
 
 use crate::arguments::Arguments;
 use crate::case::CaseError;
@@ -16,7 +18,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-const CLIENTS: usize = 2;
+/// From the begin of one swap to that of the next, unless it takes longer.
+const SWAP_EVERY: Duration = Duration::from_millis(1);
 const MODELS: usize = 100;
 /// As many bytes as the digits network has.
 const WEIGHTS_LEN: usize = 40_000;
@@ -64,8 +67,13 @@ fn print(figures: [(f64, f64); 2], swaps: u64, loads: f64, arguments: &Arguments
     Ok(())
 }
 
+fn clients_max() -> usize {
+    thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
+}
+
 fn version(number: u64) -> LoadOptions {
-    let config = "{backend: 'null', input: {name: x, data_type: FP32, dims: [16]}}";
+    let input = "input: {name: x, data_type: FP32, dims: [16]}";
+    let config = format!("{{backend: 'null', {input}, instance_group: {{count: {}}}}}", clients_max());
     LoadOptions::new().config(config).files([(format!("{number}/weights"), vec![0; WEIGHTS_LEN])])
 }
 
@@ -76,16 +84,19 @@ fn latencies(slice: Duration, swaps: bool) -> Result<(Vec<u64>, u64), CaseError>
     let model = server.model("m")?;
     let is_over = AtomicBool::new(false);
     let (samples, count) = thread::scope(|scope| {
-        let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(|| client(&model.clone(), &is_over))).collect();
+        let clients: Vec<_> = (0..clients_max()).map(|_| scope.spawn(|| client(&model.clone(), &is_over))).collect();
         let end = Instant::now() + slice;
         let mut count = 0;
-        while Instant::now() < end {
+        loop {
+            let now = Instant::now();
+            if now >= end {
+                break;
+            }
             if swaps {
                 count += 1;
                 server.load_model_with("m", version(count + 1)).wait()?;
-            } else {
-                thread::park_timeout(end.saturating_duration_since(Instant::now()));
             }
+            thread::sleep(SWAP_EVERY.saturating_sub(now.elapsed()));
         }
         is_over.store(true, Ordering::Release);
         let mut samples = Vec::new();

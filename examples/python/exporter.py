@@ -20,7 +20,7 @@ class Exporter(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answers with the metrics."""
         asked.increment()
-        text = server.metrics.encode()
+        text = server.metrics().encode()
         self.send_response(200)
         self.send_header("Content-Type", inferlay.METRICS_CONTENT_TYPE)
         self.send_header("Content-Length", str(len(text)))
@@ -35,4 +35,4 @@ if len(sys.argv) > 1:
     with http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Exporter) as listener:
         print(f"http://127.0.0.1:{listener.server_port}/metrics", flush=True)
         listener.serve_forever()
-print(server.metrics)
+print(server.metrics())

@@ -81,7 +81,7 @@ def test_a_shadow_gets_a_copy_and_answers_nobody(versions: inferlay.Server) -> N
     while versions.model("pair", 3).statistics["inference_count"] == 0:
         assert time.monotonic() < end, "the shadow has got nothing"
     assert versions.model("pair", 3).statistics["shadow_dropped_count"] == 0
-    assert 'inferlay_shadow_dropped_total{model="pair",version="3"} 0' in versions.metrics
+    assert 'inferlay_shadow_dropped_total{model="pair",version="3"} 0' in versions.metrics()
     versions.set_shadow("pair", None)
     assert versions.shadow("pair") is None and answered(versions) == 3
 

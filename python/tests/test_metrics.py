@@ -32,7 +32,7 @@ def test_the_metrics_tell_what_was_done(server: inferlay.Server) -> None:
         'inferlay_model_state{model="rows",version="1",state="READY"} 1\n',
         "inferlay_saturation ",
     ):
-        assert line in server.metrics, line
+        assert line in server.metrics(), line
     assert inferlay.METRICS_CONTENT_TYPE.startswith("text/plain; version=0.0.4")
 
 
@@ -51,12 +51,12 @@ def test_a_metric_is_shown_as_long_as_it_is_held(server: inferlay.Server) -> Non
     server.metric_counter("app_pages_total", labels={"format": "pdf"}).increment(1.5)
     gc.collect()
     assert pages.value == 2.5 and repr(pages) == "<inferlay.MetricCounter 2.5>"
-    text = server.metrics
+    text = server.metrics()
     assert "# HELP app_pages_total Pages that were read\n# TYPE app_pages_total counter\n" in text
     assert 'app_pages_total{format="pdf"} 2.5\n' in text
     del pages
     gc.collect()
-    assert "app_pages_total" not in server.metrics
+    assert "app_pages_total" not in server.metrics()
 
 
 def test_each_kind_does_what_it_can(server: inferlay.Server) -> None:
@@ -66,8 +66,8 @@ def test_each_kind_does_what_it_can(server: inferlay.Server) -> None:
     gauge.increment(-1)
     seconds = server.metric_histogram("app_seconds", "Time for parsing", bounds=[0.5, 1])
     seconds.observe(0.75)
-    assert gauge.value == 2 and "app_sessions 2\n" in server.metrics
-    assert 'app_seconds_bucket{le="0.5"} 0\napp_seconds_bucket{le="1"} 1\n' in server.metrics
+    assert gauge.value == 2 and "app_sessions 2\n" in server.metrics()
+    assert 'app_seconds_bucket{le="0.5"} 0\napp_seconds_bucket{le="1"} 1\n' in server.metrics()
     with pytest.raises(TypeError, match="pickled"):
         pickle.dumps(gauge)
 

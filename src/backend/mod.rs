@@ -1,9 +1,9 @@
 //! The workshop: backends as the engine sees them.
 //!
 //! [`builtin`] lists those that are linked in, [`dynamic`] finds others in shared libraries, [`plugin`] makes one of a C
-//! table, [`closure`] of a function, [`queue`] of whoever pulls its batches ([`pulled`]); [`joint`]
-//! says how inputs of a batch are made that are not rows. [`taken`] turns the engine's side
-//! of a taken request into the SDK's. Nothing here knows of lanes or requests on their way.
+//! table, [`closure`] of a function, [`queue`] of whoever pulls its batches ([`pulled`]); [`joint`] says how inputs of a
+//! batch are made that are not rows. [`taken`] turns the engine's side of a taken request into the SDK's. Nothing here knows
+//! of lanes or requests on their way.
 
 mod builtin;
 mod closure;

@@ -222,12 +222,13 @@ mod tests {
     #[test]
     fn a_folder_elsewhere_is_served_from_a_copy() {
         let folder = std::env::temp_dir().join(format!("inferlay-options-text-{}", std::process::id()));
-        let (drive, cache) = (folder.join("drive"), folder.join("cache"));
+        let (drive, cache) = (folder.join("network drive"), folder.join("cache"));
         std::fs::create_dir_all(drive.join("echo/1")).unwrap();
         let config = "{backend: 'null', input: {name: x, data_type: FP32, dims: 2}}";
         std::fs::write(drive.join("echo/config.yaml"), config).unwrap();
         let mut options = Options::default();
-        let text = format!("sources: {{url: 'file://{}', cache: '{}'}}", drive.display(), cache.display());
+        let url = format!("file://{}", drive.display()).replace(' ', "%20");
+        let text = format!("sources: {{url: '{url}', cache: '{}'}}", cache.display());
         options.read(&text).unwrap();
         let server = options.builder().strict().start().unwrap();
         std::fs::remove_dir_all(&drive).unwrap();

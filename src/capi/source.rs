@@ -75,7 +75,10 @@ pub(super) fn check(said: &SourceOptions) -> Result<(), Error> {
     let Some((scheme, _)) = said.url.split_once("://") else {
         return Err(Error::invalid_arg("source: url: found no scheme, expected one such as file:// or s3://"));
     };
-    if scheme == "file" || cfg!(feature = "object-store") {
+    if let Some(folder) = local(&said.url) {
+        return folder.map(drop);
+    }
+    if cfg!(feature = "object-store") {
         return Ok(());
     }
     let scheme = scheme.escape_debug();
@@ -86,10 +89,48 @@ pub(super) fn check(said: &SourceOptions) -> Result<(), Error> {
 
 /// The builder, told of a source that was checked.
 pub(super) fn apply(builder: ServerBuilder, said: &SourceOptions) -> ServerBuilder {
-    match said.url.strip_prefix(FILE) {
-        Some(folder) => builder.source(FolderSource::new(folder), &said.cache),
-        None => apply_url(builder, said),
+    match local(&said.url) {
+        Some(Ok(folder)) => builder.source(FolderSource::new(folder), &said.cache),
+        Some(Err(_)) | None => apply_url(builder, said),
     }
+}
+
+/// The folder that a URL of this machine names; `None` for what lies elsewhere.
+///
+/// # Errors
+/// `INVALID_ARG` for one with a host, or whose path cannot be read.
+fn local(url: &str) -> Option<Result<String, Error>> {
+    let (host, path) = url.strip_prefix(FILE).map(|rest| rest.split_at(rest.find('/').unwrap_or(rest.len())))?;
+    if !host.is_empty() && !host.eq_ignore_ascii_case("localhost") {
+        return Some(Err(Error::invalid_arg("source: url: found file:// with a host, expected file:///folder")));
+    }
+    if path.is_empty() {
+        return Some(Err(Error::invalid_arg("source: url: found file:// without a folder, expected file:///folder")));
+    }
+    let expected = "expected UTF-8 without NUL, with % before two hexadecimal digits only";
+    Some(
+        decoded(path)
+            .ok_or_else(|| Error::invalid_arg(format!("source: url: found a folder that is no text, {expected}"))),
+    )
+}
+
+/// A path of a URL as text, each `%20` of it as the byte that it stands for.
+fn decoded(path: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let [first, after @ ..] = rest {
+        let byte;
+        (byte, rest) = match (first, after) {
+            (b'%', [high, low, after @ ..]) => {
+                let digit = |digit: u8| char::from(digit).to_digit(16);
+                ((16 * digit(*high)? + digit(*low)?) as u8, after)
+            }
+            (b'%', _) => return None,
+            _ => (*first, after),
+        };
+        bytes.push(byte);
+    }
+    String::from_utf8(bytes).ok().filter(|path| !path.contains('\0'))
 }
 
 #[cfg(feature = "object-store")]
@@ -123,4 +164,34 @@ pub unsafe extern "C" fn inferlay_options_add_source(options: *mut Options, sour
         options.sources.push(said);
         Ok(())
     })
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_of_this_machine_is_a_folder_and_of_another_one_is_refused() {
+        let rows = [
+            ("file:///mnt/models", Some("/mnt/models")),
+            ("file://localhost/mnt/models", Some("/mnt/models")),
+            ("file:///a%20b/%C3%A9%2e", Some("/a b/\u{e9}.")),
+            ("file://drive/models", None),
+            ("file://models", None),
+            ("file://", None),
+            ("file://localhost", None),
+            ("file:///a%2", None),
+            ("file:///a%zz", None),
+            ("file:///a%+1", None),
+            ("file:///a%00", None),
+            ("file:///a%ff", None),
+        ];
+        for (url, expected) in rows {
+            let found = local(url).expect("it is a URL of a file");
+            assert_eq!(found.as_deref().ok(), expected, "{url}");
+            let said = SourceOptions { url: url.to_owned(), ..SourceOptions::default() };
+            assert_eq!(check(&said).is_ok(), expected.is_some(), "{url}");
+        }
+        assert!(local("s3://bucket/models").is_none());
+    }
 }

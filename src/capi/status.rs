@@ -152,6 +152,7 @@ pub extern "C" fn inferlay_code_name(code: Code) -> *const c_char {
         ErrorKind::ResourceExhausted => c"RESOURCE_EXHAUSTED",
         ErrorKind::FailedPrecondition => c"FAILED_PRECONDITION",
         ErrorKind::Panic => c"PANIC",
+        ErrorKind::InstanceLost => c"INSTANCE_LOST",
         _ => c"UNKNOWN",
     };
     name.as_ptr()

@@ -32,6 +32,10 @@ pub const INFERLAY_CODE_RESOURCE_EXHAUSTED: u32 = 9;
 pub const INFERLAY_CODE_FAILED_PRECONDITION: u32 = 10;
 /// Code of a backend or of the library panicked; it was contained.
 pub const INFERLAY_CODE_PANIC: u32 = 11;
+/// Said by a function that is a model: this instance will execute nothing any more, as its device, process or connection
+/// is gone. It is given no further batch; whoever asked is told UNAVAILABLE, and so is everybody when none is left. Not for
+/// what the next request may be spared. No request is answered with it.
+pub const INFERLAY_CODE_INSTANCE_LOST: u32 = 12;
 
 /// The type of a tensor's elements: one of `INFERLAY_TYPE_*`, with the names of KServe v2 and the numbers of Triton.
 /// Elements are little-endian; BOOL is one byte; FP16 and BF16 are raw 16 bits.
@@ -256,6 +260,7 @@ const _: () = {
     assert!(INFERLAY_CODE_RESOURCE_EXHAUSTED == ErrorKind::ResourceExhausted as u32);
     assert!(INFERLAY_CODE_FAILED_PRECONDITION == ErrorKind::FailedPrecondition as u32);
     assert!(INFERLAY_CODE_PANIC == ErrorKind::Panic as u32);
+    assert!(INFERLAY_CODE_INSTANCE_LOST == ErrorKind::InstanceLost as u32);
     assert!(INFERLAY_TYPE_BOOL == DataType::Bool as u32);
     assert!(INFERLAY_TYPE_UINT8 == DataType::Uint8 as u32);
     assert!(INFERLAY_TYPE_UINT16 == DataType::Uint16 as u32);

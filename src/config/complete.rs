@@ -128,6 +128,7 @@ impl PartialConfig {
     }
 
     fn finished(self, name: &str, backend: &str, signature: &Signature) -> ModelConfig {
+        let queue_size_max = self.queue_size_max.unwrap_or_else(|| check::queue_size_default(&self));
         let mut groups = self.instance_groups;
         if groups.is_empty() {
             groups.push(InstanceGroup::default());
@@ -150,7 +151,7 @@ impl PartialConfig {
             traffic: self.traffic,
             shadow: self.shadow,
             parameters: self.parameters,
-            queue_size_max: self.queue_size_max.unwrap_or(limits::QUEUE_SIZE_DEFAULT),
+            queue_size_max,
             default_timeout_us: self.default_timeout_us,
             timeout_action: self.timeout_action,
             allow_timeout_override: self.allow_timeout_override,
@@ -236,10 +237,12 @@ fn settle_tensors(stated: &mut Vec<PartialTensor>, key: &'static str, model: Opt
 }
 
 fn completed(spec: &TensorSpec, model: Specs<'_>) -> PartialTensor {
+    // Of one that is scattered the model knows all parts together, and not what one is like.
+    let own = if model.is_scattered(&spec.name) { None } else { model.dims(spec) };
     PartialTensor {
         name: spec.name.clone(),
         data_type: Some(spec.dtype),
-        dims: model.dims(spec).map(<[i64]>::to_vec),
+        dims: own.map(<[i64]>::to_vec),
         optional: Some(spec.optional),
         ..PartialTensor::default()
     }

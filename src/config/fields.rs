@@ -201,11 +201,16 @@ pub(super) static QUEUE_POLICY: Message = message(&[
         "What happens to a request that has waited for too long: it fails, or goes behind those in time.",
     ),
     field("default_timeout_microseconds", MICROSECONDS, "How long a request may wait; 0 for ever."),
-    field("allow_timeout_override", Flag, "Whether a request may shorten its time, by a queue timeout of its own."),
+    field(
+        "allow_timeout_override",
+        Flag,
+        "Whether a request may shorten its time, by a queue timeout of its own. Also where the queue has none \
+         (`default_timeout_microseconds` is 0): Triton then ignores the timeout of the request.",
+    ),
     field(
         "max_queue_size",
         from(0, &limits::QUEUE_SIZE),
-        "How many requests may wait; 0 for the default, or of one priority for the places that it shares with others.",
+        "How many requests of each priority may wait; 0 for the default, or of one priority for that of all.",
     ),
 ]);
 

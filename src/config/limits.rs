@@ -18,6 +18,8 @@ pub(super) const GPU: RangeInclusive<u64> = 0..=1023;
 pub(super) const QUEUE_SIZE: RangeInclusive<u64> = 1..=1 << 20;
 /// Requests that may wait when the config says nothing of it.
 pub(super) const QUEUE_SIZE_DEFAULT: usize = 4096;
+/// Requests that may wait in the queues of all priorities together: a lane counts no more.
+pub(crate) const QUEUE_SIZES_MAX: usize = 0xf_fffe;
 /// Responses of one request that may be on their way before its model is told to wait: they hold memory.
 pub(super) const RESPONSE_CREDIT: RangeInclusive<u64> = 1..=1 << 16;
 /// As that, when the config says nothing of it.

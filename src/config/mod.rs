@@ -68,6 +68,7 @@ pub use batch_io::{BatchInput, BatchInputKind, BatchOutput};
 pub use check::check_model_name;
 pub(crate) use check::{label_fault, lowest_terms, weights_fault};
 pub use error::{ConfigError, ConfigErrors};
+pub(crate) use limits::QUEUE_SIZES_MAX;
 pub use metric::MetricConfig;
 pub use model::{
     CallerRuns, DynamicBatching, InstanceGroup, InstanceKind, ModelConfig, Swap, TensorConfig, VersionPolicy,

@@ -62,7 +62,7 @@ pub struct ModelConfig {
     pub shadow: Option<u64>,
     /// What the backend is told, as it stands in the file.
     pub parameters: BTreeMap<String, String>,
-    /// How many requests may wait; one more is refused.
+    /// How many requests may wait, of each priority that has no bound of its own; one more is refused.
     pub queue_size_max: usize,
     /// How long a request may wait, in microseconds, whatever its own deadline; `None`: for ever.
     pub default_timeout_us: Option<u64>,
@@ -416,7 +416,7 @@ impl ModelConfig {
         self
     }
 
-    /// Sets how many requests may wait.
+    /// Sets how many requests of each priority may wait.
     ///
     /// # Examples
     /// ```

@@ -17,14 +17,14 @@
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueuePolicy {
-    /// How many requests of this priority alone may wait; `None`: it shares the queue's places with others that have none
-    /// for themselves.
+    /// How many requests of this priority may wait; `None`: as many as of those that have no policy of their own.
     pub queue_size_max: Option<usize>,
     /// How long a request may wait, in microseconds, whatever its own deadline; `None`: for ever.
     pub default_timeout_us: Option<u64>,
     /// What happens to a request whose time is up.
     pub timeout_action: TimeoutAction,
-    /// Whether a request may state a timeout that is shorter ([`crate::Request::queue_timeout`]).
+    /// Whether a request may state a timeout that is shorter, or one at all where the queue has none
+    /// ([`crate::Request::queue_timeout`]).
     pub allow_timeout_override: bool,
 }
 
@@ -41,6 +41,7 @@ pub enum TimeoutAction {
     /// `REJECT`: it fails, with [`crate::ErrorKind::Timeout`].
     #[default]
     Reject,
-    /// `DELAY`: it goes behind all of its priority that are in time. It is answered in the end.
+    /// `DELAY`: it goes behind all of its priority that are in time, and before less urgent ones. It is not rejected; how long
+    /// it waits depends on what else comes, so it had better have a deadline.
     Delay,
 }

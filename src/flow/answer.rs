@@ -23,9 +23,16 @@ pub(super) const ABANDONED: Error =
 pub(super) const STOPPED: Error = Error::fixed(ErrorKind::Unavailable, "the server stopped before the request was run");
 
 /// What a backend gave up for: it is only told that nobody wants the answer, and says CANCELLED also when it is too late.
+/// That an instance is lost is for the engine; whoever asked is told what that means to him.
 pub(super) fn cause(error: Error, deadline: Option<u64>, lane: &Lane) -> Error {
     let is_late = || deadline.is_some_and(|deadline| deadline <= lane.now());
-    if error.kind() == ErrorKind::Cancelled && is_late() { EXPIRED } else { error }
+    match error.kind() {
+        ErrorKind::Cancelled if is_late() => EXPIRED,
+        ErrorKind::InstanceLost => {
+            Error::unavailable(format!("{}: an instance is lost: {}", lane.spec.place(), error.message()))
+        }
+        _ => error,
+    }
 }
 
 /// The thread that answers.
@@ -115,7 +122,7 @@ fn give_up(ticket: &Ticket, error: Error, count: impl FnOnce(&Refusals), on: On)
     publish(ticket, false);
     tell(ticket.clone(), on, &lane.services);
     if let Some(order) = &lane.order {
-        order.advance(&lane.services);
+        order.advance(lane);
     }
 }
 

@@ -10,7 +10,7 @@ use super::instance::InstanceCell;
 use super::lane::Lane;
 use super::messenger;
 use super::permit::Permit;
-use super::seat::{Rows, Seat};
+use super::seat::{Seat, Span};
 use super::spec::CallerRuns;
 use super::worker::{Away, is_worker};
 use crate::observe::{Record, Stations, TraceEnd};
@@ -29,7 +29,7 @@ pub(super) fn run(
     record: &mut Record,
 ) -> Option<messenger::Held> {
     bench.prepare(&lane.spec);
-    let InstanceCell { instance, in_flight, own_thread, .. } = cell;
+    let InstanceCell { instance, in_flight, own_thread, lost, .. } = cell;
     let execution = Execution::new(lane, seats, bench, in_flight);
     let result = {
         let _permit = Permit::new(&*lane.services.gate);
@@ -45,6 +45,10 @@ pub(super) fn run(
         let error = panicked(lane, &*panic);
         answer::contain(&lane.services, || drop(panic));
         Err(error)
+    });
+    let result = result.map_err(|error| match error.kind() {
+        ErrorKind::InstanceLost => lost.insert(answer::cause(error, None, lane)).clone(),
+        _ => error,
     });
     match result.and_then(|()| bench.finish(&lane.spec)) {
         Ok(()) => fill(lane, seats, bench, record),
@@ -87,7 +91,7 @@ fn fill(lane: &Lane, seats: &mut [Seat], bench: &mut Bench, record: &mut Record)
         }
         match seat.failure() {
             Some(error) => seat.win(|reply| reply.error = Some(error)),
-            None => seat.fill(lane, bench, Rows { first, rows }, record),
+            None => seat.fill(lane, bench, Span { first, len: rows }, record),
         }
         first += rows;
     }

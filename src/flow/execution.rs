@@ -5,7 +5,7 @@
 
 use super::instance::InFlight;
 use super::lane::Lane;
-use super::seat::{Fate, Rows, Seat};
+use super::seat::{Fate, Seat, Span};
 use super::spec::{LaneSpec, bit};
 use super::taken::{self, Flight};
 use crate::backend::joint::{self, Join};
@@ -46,7 +46,7 @@ struct Output {
     written: WriteOnce,
     shape: OnceCell<Shape>,
     /// Of one that is not handed out by rows: which elements the seat gets whose turn it is.
-    span: Cell<Option<Rows>>,
+    span: Cell<Option<Span>>,
 }
 
 impl Bench {
@@ -83,7 +83,7 @@ impl Bench {
             let turned = match spec.scatter(index) {
                 None => spec.outward(index, tensor)?,
                 Some(_) => {
-                    output.span.set(Some(Rows { first: 0, rows: 0 }));
+                    output.span.set(Some(Span { first: 0, len: 0 }));
                     let elements = tensor.shape().elements().unwrap_or(0);
                     tensor.reshaped([elements])?
                 }
@@ -100,13 +100,13 @@ impl Bench {
         for (index, output) in self.outputs.iter().enumerate() {
             let Some((scatter, span)) = spec.scatter(index).zip(output.span.get()) else { continue };
             // That every seat has a part was found out when the output came.
-            let rows = seat.part_shape(scatter).ok().and_then(|shape| shape.elements()).unwrap_or(0);
-            output.span.set(Some(Rows { first: span.first + span.rows, rows }));
+            let len = seat.part_shape(scatter).ok().and_then(|shape| shape.elements()).unwrap_or(0);
+            output.span.set(Some(Span { first: span.first + span.len, len }));
         }
     }
 
     /// Which elements of an output the seat gets whose turn it is, if not by rows.
-    pub(super) fn span(&self, index: usize) -> Option<Rows> {
+    pub(super) fn span(&self, index: usize) -> Option<Span> {
         self.outputs[index].span.get()
     }
 

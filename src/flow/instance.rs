@@ -8,7 +8,7 @@ use super::lane::Lane;
 use super::task::Ticket;
 use super::worker::OwnThread;
 use crate::sync::Mutex;
-use inferlay_backend_sdk::{Instance, Model};
+use inferlay_backend_sdk::{Error, Instance, Model};
 use std::sync::{Arc, Weak};
 
 /// One instance and what belongs to it.
@@ -27,6 +27,8 @@ pub(crate) struct InstanceCell {
     pub(super) in_flight: Arc<InFlight>,
     /// Whether it is there, and given no requests.
     is_passive: bool,
+    /// Why it executes nothing any more, if its backend has said so.
+    pub(super) lost: Option<Error>,
 }
 
 impl InstanceCell {
@@ -39,8 +41,18 @@ impl InstanceCell {
         let in_flight_max = instance.batches_in_flight_max().max(1);
         let own_thread = is_thread_bound.then(OwnThread::default);
         let in_flight = Arc::new(InFlight { max: in_flight_max, state: Mutex::new(Flights::default()) });
-        let (serial, departed, is_passive) = (0, 0, false);
-        Box::new(InstanceCell { instance, _model: model, index, serial, departed, own_thread, in_flight, is_passive })
+        let (serial, departed, is_passive, lost) = (0, 0, false, None);
+        Box::new(InstanceCell {
+            instance,
+            _model: model,
+            index,
+            serial,
+            departed,
+            own_thread,
+            in_flight,
+            is_passive,
+            lost,
+        })
     }
 
     /// The same, given no requests if `is_passive`.
@@ -204,6 +216,15 @@ impl Instances {
         None
     }
 
+    /// An instance is lost. Whether others are wanted and there, or the lane has stopped for good.
+    pub(super) fn lose(&mut self, cell: &InstanceCell, now: u64) -> bool {
+        self.end(cell.index);
+        self.time.arrive(cell.departed, now);
+        self.count -= 1;
+        self.surplus = self.surplus.saturating_sub(1);
+        self.wanted_len() > 0 || self.is_retired
+    }
+
     /// The execution on an instance is over, and the instance is parked.
     pub(super) fn end(&mut self, index: usize) {
         let busy = &mut self.busy[index];
@@ -256,6 +277,8 @@ struct Flights {
     count: usize,
     /// The instance, while it has as many batches in flight as it wants.
     parked: Option<(Box<InstanceCell>, Weak<Lane>)>,
+    /// Why it executes nothing any more, as said by an answer.
+    lost: Option<Error>,
 }
 
 impl InFlight {
@@ -264,10 +287,16 @@ impl InFlight {
         self.state.lock().count += 1;
     }
 
+    /// The instance is lost, and is to leave when it is back, or when it comes back next.
+    pub(super) fn lose(&self, error: Error) {
+        self.state.lock().lost = Some(error);
+    }
+
     /// Keeps the instance if it must not be given more; else gives it back.
-    pub(super) fn park(&self, cell: Box<InstanceCell>, lane: &Arc<Lane>) -> Option<Box<InstanceCell>> {
+    pub(super) fn park(&self, mut cell: Box<InstanceCell>, lane: &Arc<Lane>) -> Option<Box<InstanceCell>> {
         let mut state = self.state.lock();
-        if state.count < self.max {
+        cell.lost = cell.lost.take().or_else(|| state.lost.take());
+        if state.count < self.max || cell.lost.is_some() {
             return Some(cell);
         }
         state.parked = Some((cell, Arc::downgrade(lane)));
@@ -279,11 +308,13 @@ impl InFlight {
         let parked = {
             let mut state = self.state.lock();
             state.count -= 1;
-            state.parked.take()
+            let parked = state.parked.take();
+            parked.map(|(cell, lane)| (state.lost.take(), cell, lane))
         };
-        if let Some((cell, lane)) = parked
+        if let Some((lost, mut cell, lane)) = parked
             && let Some(lane) = lane.upgrade()
         {
+            cell.lost = lost;
             lane.unpark(cell);
         }
     }

@@ -34,8 +34,6 @@ use std::sync::Arc;
 
 const QUEUE_FULL: Error = Error::fixed(ErrorKind::ResourceExhausted, "the model's queue is full");
 const STOPPING: Error = Error::fixed(ErrorKind::Unavailable, "the model no longer takes requests");
-const STUCK: Error =
-    Error::fixed(ErrorKind::Unavailable, "the model does not serve: an execution passed execution_timeout");
 const PASSIVE: Error =
     Error::fixed(ErrorKind::Unavailable, "the model does not serve: all of its instance groups are passive");
 const LATE: Error = Error::fixed(ErrorKind::Timeout, "the deadline passed before the request was submitted");
@@ -54,7 +52,7 @@ pub(crate) struct Lane {
     pub(super) ends_waits: bool,
     /// Where answers go out in order.
     pub(super) order: Option<Order>,
-    /// Of priorities that have bounds of their own.
+    /// Of each priority, where there are several.
     pub(super) places: Option<Places>,
     pub(super) core: Mutex<Core>,
     pub(super) tasks: Pool<Lane>,
@@ -74,8 +72,10 @@ pub(crate) struct Lane {
     pub(super) doze: AtomicU32,
     /// Who gives them.
     pub(super) demand: Mutex<Option<Arc<dyn Demand>>>,
-    /// Set once an execution took longer than the config allows.
+    /// Set once an execution took longer than the config allows, or the last instance was lost.
     pub(super) is_stuck: AtomicBool,
+    /// Which of them; set before.
+    pub(super) fault: Mutex<Option<Error>>,
     /// Set when a stop no longer waits: whatever still runs is not wanted any more.
     pub(super) has_ended: AtomicBool,
 }
@@ -155,8 +155,7 @@ impl Lane {
         };
         let lane = Arc::new(Lane {
             word: Word::new(),
-            // Answered requests may still lie in the inbox beside the live ones.
-            inbox: Inbox::new(spec.queued_max + spec.queued_max / 4 + 1),
+            inbox: Inbox::new(inbox_len_max(&spec)),
             missing: AtomicI64::new(0),
             bell: Arc::new(Doorbell::new()),
             ends_waits: spec.waits.can_end(),
@@ -174,6 +173,7 @@ impl Lane {
             doze: AtomicU32::new(0),
             demand: Mutex::new(None),
             is_stuck: AtomicBool::new(false),
+            fault: Mutex::new(None),
             has_ended: AtomicBool::new(false),
             spec,
             services,
@@ -289,6 +289,9 @@ impl Lane {
 
     /// A place in the queue.
     fn reserve(&self, level: usize) -> Result<(), Refusal> {
+        if self.order.as_ref().is_some_and(|order| order.held_len() >= self.spec.queued_max) {
+            return Err(if self.is_stopping() { Refusal::Stopping } else { Refusal::Full });
+        }
         let Some(places) = &self.places else { return self.word.reserve(self.spec.queued_max) };
         if !places.enter(level) {
             return Err(if self.is_stopping() { Refusal::Stopping } else { Refusal::Full });
@@ -324,13 +327,19 @@ impl Lane {
                 QUEUE_FULL
             }
             // Not counted: another version may take it.
-            Refusal::Stopping if self.is_stuck() => STUCK,
+            Refusal::Stopping if self.is_stuck() => self.out_of_service(),
             Refusal::Stopping if self.spec.is_passive => PASSIVE,
             Refusal::Stopping => STOPPING,
         }
     }
 
-    /// Puts an entry into the inbox. A reservation was made, so it fits, once answered ones have made room.
+    #[cold]
+    fn out_of_service(&self) -> Error {
+        let why = self.fault().map_or_else(String::new, |fault| format!(": {}", fault.message()));
+        Error::unavailable(format!("the model does not serve{why}"))
+    }
+
+    /// Puts an entry into the inbox. It fits, once what lies there is in the waiting room.
     fn push(self: &Arc<Self>, entry: Entry<Ticket>) {
         let mut entry = Some(entry);
         while let Some(next) = entry.take() {
@@ -477,6 +486,13 @@ impl Lane {
     pub(crate) fn set_load_ns(&self, ns: u64) {
         self.load_ns.write(ns);
     }
+}
+
+/// The inbox allocates its places at once: for the largest queue of a priority, not for all of them. Answered requests may
+/// still lie in it beside the live ones.
+fn inbox_len_max(spec: &LaneSpec) -> usize {
+    let queued_max = spec.waits.queued_max().unwrap_or(spec.queued_max).min(spec.queued_max);
+    queued_max + queued_max / 4 + 1
 }
 
 fn room(spec: &LaneSpec) -> Room<Ticket> {

@@ -204,21 +204,27 @@ impl Lane {
         for ticket in scratch.late.drain(..) {
             answer::outwait(&ticket, On::Service);
         }
-        if let Some(places) = &self.places {
-            scratch.seats.iter().for_each(|seat| places.leave(seat.ask.level));
-        }
-        if let Some(order) = self.order.as_ref().filter(|_| self.spec.credit_max.is_some()) {
-            // Of the one whose turn it is, the stream opens before its first response.
-            order.advance(&self.services);
-        }
-        if self.ends_waits {
-            scratch.seats.iter_mut().for_each(|seat| self.end_wait(seat));
-        }
         let Some(cell) = cell else { return Next::Again };
         if self.word.depart(scratch.seats.len()) == Lead::Kept {
             self.services.workers.lead(self.clone());
         }
+        // Others may lead by now: what is left to do is for this batch alone.
+        self.leave_waits(&mut scratch.seats);
         Next::Run { cell, started: now, why }
+    }
+
+    /// Requests have left the queue for a batch.
+    fn leave_waits(self: &Arc<Self>, seats: &mut [Seat]) {
+        if let Some(places) = &self.places {
+            seats.iter().for_each(|seat| places.leave(seat.ask.level));
+        }
+        if let Some(order) = self.order.as_ref().filter(|_| self.spec.credit_max.is_some()) {
+            // Of the one whose turn it is, the stream opens before its first response.
+            order.advance(self);
+        }
+        if self.ends_waits {
+            seats.iter_mut().for_each(|seat| self.end_wait(seat));
+        }
     }
 
     /// A request has left the queue for a batch: from now on only its own deadline counts.
@@ -296,23 +302,33 @@ impl Lane {
         core.tally.add(record, seats.iter().map(Seat::timing));
         // Under the lock: the backend may answer at once, and the instance must not depart again before it has arrived.
         let cell = if record.taken > 0 { cell.in_flight.clone().park(cell, self) } else { Some(cell) };
-        let is_back = cell.is_some();
-        let retired = match cell {
-            Some(cell) => core.instances.arrive(cell, record.ended),
+        match cell {
+            Some(cell) => self.arrive(core, cell, record.ended, keeps),
             None => {
                 core.instances.end(index);
-                None
+                drop(core);
+                self.welcome(false, None, keeps)
             }
+        }
+    }
+
+    /// An instance has arrived: free again, not wanted any more, or lost. Whether this thread now has the lead.
+    fn arrive(&self, mut core: MutexGuard<'_, Core>, cell: Box<InstanceCell>, now: u64, keeps: bool) -> bool {
+        let Some(error) = &cell.lost else {
+            let retired = core.instances.arrive(cell, now);
+            drop(core);
+            return self.welcome(true, retired, keeps);
         };
+        let goes_on = core.instances.lose(&cell, now);
         drop(core);
-        self.welcome(is_back, retired, keeps)
+        self.has_lost_one(error, goes_on);
+        self.welcome(false, Some(cell), keeps)
     }
 
     /// An instance whose backend had too many batches in flight may take more.
     pub(super) fn unpark(self: &Arc<Self>, cell: Box<InstanceCell>) {
         let now = self.now();
-        let retired = self.core.lock().instances.arrive(cell, now);
-        if self.welcome(true, retired, false) {
+        if self.arrive(self.core.lock(), cell, now, false) {
             self.services.workers.lead(self.clone());
         }
     }

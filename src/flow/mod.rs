@@ -20,9 +20,9 @@
 //!
 //! A lane is the queue and policy of one model version. Nobody's job is to batch: whoever finds work and a free
 //! instance leads, forms one batch, hands the lead on and executes. Beside this way stand the timekeeper (deadlines),
-//! cancels, and `stop`; all of them answer by winning the same state word. A lane may hold answers until those before have
-//! gone out (`order`). A backend may also take requests out of its
-//! batch and answer them later (`taken`), with several responses if its model is decoupled (`stream`).
+//! cancels, and `stop`; all of them answer by winning the same state word. A lane may hold answers until those before
+//! have gone out (`order`). A backend may also take requests out of its batch and answer them later (`taken`), with several
+//! responses if its model is decoupled (`stream`).
 //!
 //! # Invariants
 //!
@@ -43,8 +43,8 @@
 //! 8. **A late request does not run**: the leader looks at deadlines too, so that a late timekeeper is slow, never
 //!    wrong.
 //! 9. **Refused is given back.** Whoever is not let in has the request again, whole.
-//! 10. **The queue is bounded by what is alive**: the bound counts requests that wait, not places in a channel. A priority
-//!     may have a bound of its own.
+//! 10. **The queue is bounded by what is alive**: the bound counts requests that wait, not places in a channel. Each
+//!     priority has a bound of its own.
 //!
 //! # Threads
 //!
@@ -55,10 +55,10 @@
 //!   keeps the lead through them.
 //! - **`inferlay-own`**, started by the first batch of an instance whose backend is bound to a thread, ended with the
 //!   instance: executes that instance, and calls back for it.
-//! - **The timekeeper**, `inferlay-time`, started by the first deadline or `execution_timeout`: answers what is late.
-//!   It runs no callback, but it wakes futures (a waker that panics is contained) and may write to the log.
+//! - **The timekeeper**, `inferlay-time`, started by the first deadline or `execution_timeout`: answers what is late, and
+//!   goes on with a long line of answers that are let out in order. It runs no callback, but it wakes futures (a waker that panics is contained) and may write to the log.
 //! - **The messenger**, `inferlay-calls`, started by the first callback that whoever answers must not run: callbacks,
-//!   one after the other, and all callbacks of streams.
+//!   one after the other, all callbacks of streams, and all of lanes that keep the order of their answers.
 //!
 //! `execute` and callbacks run marked as *inside*: there, calls that would wait are refused instead.
 //!
@@ -76,7 +76,7 @@
 //!   lane core -> flights of an instance; the line of its order -> task.notify
 //! ```
 //!
-//! The workers, the messenger, streams, the flights of an instance and the traces each have a lock that is innermost. The slots
+//! The workers, the messenger, its chains, streams, the flights of an instance and the traces each have a lock that is innermost. The slots
 //! of a task (`ask`, `reply`, `notify`) have one owner at a time by protocol; taking one never waits for long.
 
 mod answer;

@@ -12,12 +12,17 @@
 //! Invariants:
 //! 1. Answers go out in the order of their turns, each once; an error of the backend is an answer like any other.
 //! 2. Who gives up (a deadline, a cancel) is answered at once, also where its answer was there and held.
-//! 3. One thread at a time lets answers out, and whoever finds one at it leaves its own to that one. No lock is held
-//!    meanwhile. Functions of the user are called by the messenger alone, which keeps the order.
+//! 3. One thread at a time lets answers out, and whoever finds one at it leaves its own to that one. Nobody is held up by
+//!    those of others for long: after some the timekeeper goes on, which looks at deadlines in between. No lock is held
+//!    meanwhile. Functions of the user are called by the messenger alone, on a chain, which keeps the order.
 //! 4. A stream is closed to its taker until the turn of its request has come: responses before the last are in order, too.
 //! 5. Once it has ended, because the lane stops or is stuck, nobody waits for anybody.
+//! 6. What is held is bounded: while as many as may wait in the lane's queue are answered and have not gone out, the lane
+//!    is full. What waits then may still depart.
 
 use super::answer::{self, On};
+use super::lane::Lane;
+use super::messenger::Chain;
 use super::services::Services;
 use super::stream::Stream;
 use super::task::{Notify, Ticket};
@@ -27,10 +32,15 @@ use crate::sync::{Mutex, Ordering};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+/// So many answers a thread lets out before it leaves the rest to the timekeeper.
+const STEPS_MAX: usize = 64;
+
 /// The order of one lane.
 #[derive(Default)]
 pub(crate) struct Order {
     line: Mutex<Line<Held, Arc<Stream>>>,
+    /// Where functions of the user wait for their turn once their answers have gone out.
+    chain: Arc<Chain>,
 }
 
 /// An answer, and the timer of its deadline while it is held.
@@ -40,6 +50,15 @@ struct Held {
 }
 
 impl Order {
+    pub(super) fn chain(&self) -> &Arc<Chain> {
+        &self.chain
+    }
+
+    /// How many requests are answered whose turn has not come.
+    pub(super) fn held_len(&self) -> usize {
+        self.line.lock().over_len
+    }
+
     /// Requests leave the queue for a batch, in this order. Those that were answered just now take no turn.
     pub(super) fn depart<'a>(&self, tickets: impl Iterator<Item = &'a Ticket>) {
         let mut line = self.line.lock();
@@ -62,7 +81,7 @@ impl Order {
         match back {
             Some(held) => held.go_out(&services),
             None => {
-                self.advance(&services);
+                self.advance(ticket.home());
                 // Given up while the answer was on its way here, and nobody looks again.
                 answer::catch_up(&ticket, deadline);
             }
@@ -90,27 +109,56 @@ impl Order {
     }
 
     /// Lets out whatever has its turn.
-    pub(super) fn advance(&self, services: &Services) {
-        let mut line = self.line.lock();
-        if std::mem::replace(&mut line.is_moving, true) {
-            return;
+    pub(super) fn advance(&self, lane: &Arc<Lane>) {
+        if self.line.lock().begin_moving() && self.move_on(&lane.services) {
+            lane.services.timekeeper.go_on_with(lane);
         }
-        while let Some(next) = line.next() {
-            drop(line);
-            match next {
-                Next::Answer(held) => held.go_out(services),
-                Next::Open(stream) => stream.open(),
-            }
-            line = self.line.lock();
-        }
-        line.is_moving = false;
+    }
+
+    /// Lets out some of what has its turn, for this thread, or who left it to this one, is to. Whether there may be more, to go
+    /// on with.
+    pub(super) fn move_on(&self, services: &Services) -> bool {
+        move_on(&self.line, |next| match next {
+            Next::Answer(held) => held.go_out(services),
+            Next::Open(stream) => stream.open(),
+        })
     }
 
     /// Nobody waits for his turn any more. What is held goes out, in order.
     pub(super) fn end(&self, services: &Services) {
         let streams = self.line.lock().end();
-        self.advance(services);
+        if self.line.lock().begin_moving() {
+            while self.move_on(services) {}
+        }
         streams.iter().for_each(Stream::open);
+    }
+}
+
+/// Moves the line on by so many steps at most. Whether there may be more, which nobody else will look at.
+fn move_on<A, S>(line: &Mutex<Line<A, S>>, mut step: impl FnMut(Next<A, S>)) -> bool {
+    let moving = Moving(line);
+    for _ in 0..STEPS_MAX {
+        let mut state = line.lock();
+        let Some(next) = state.next() else {
+            // Under the lock of the look: who settles from now on moves the line itself.
+            state.is_moving = false;
+            drop(state);
+            std::mem::forget(moving);
+            return false;
+        };
+        drop(state);
+        step(next);
+    }
+    std::mem::forget(moving);
+    true
+}
+
+/// Lives while a thread moves a line: if it unwinds, the next one finds nobody at it.
+struct Moving<'a, A, S>(&'a Mutex<Line<A, S>>);
+
+impl<A, S> Drop for Moving<'_, A, S> {
+    fn drop(&mut self) {
+        self.0.lock().is_moving = false;
     }
 }
 
@@ -138,7 +186,9 @@ struct Line<A, S> {
     /// The turn of the first place; 0 is nobody's.
     first: u64,
     places: VecDeque<Place<A, S>>,
-    /// Whether a thread lets answers out.
+    /// How many places are not of a request that runs.
+    over_len: usize,
+    /// Whether a thread lets answers out, or is to.
     is_moving: bool,
     has_ended: bool,
 }
@@ -161,13 +211,14 @@ enum Next<A, S> {
 
 impl<A, S> Default for Line<A, S> {
     fn default() -> Self {
-        Line { first: 1, places: VecDeque::new(), is_moving: false, has_ended: false }
+        Line { first: 1, places: VecDeque::new(), over_len: 0, is_moving: false, has_ended: false }
     }
 }
 
 impl<A, S> Line<A, S> {
     /// The next turn.
     fn depart(&mut self, stream: Option<S>) -> u64 {
+        self.over_len += usize::from(self.has_ended);
         self.places.push_back(if self.has_ended { Place::Left } else { Place::Runs(stream) });
         self.first + self.places.len() as u64 - 1
     }
@@ -177,6 +228,7 @@ impl<A, S> Line<A, S> {
         match self.place(turn) {
             Some(place @ Place::Runs(_)) => {
                 *place = Place::Held(answer);
+                self.over_len += 1;
                 None
             }
             _ => Some(answer),
@@ -186,7 +238,10 @@ impl<A, S> Line<A, S> {
     /// Nobody waits for it any more.
     fn vacate(&mut self, turn: u64) -> Option<S> {
         match self.place(turn).map(|place| std::mem::replace(place, Place::Left)) {
-            Some(Place::Runs(stream)) => stream,
+            Some(Place::Runs(stream)) => {
+                self.over_len += 1;
+                stream
+            }
             _ => None,
         }
     }
@@ -200,12 +255,18 @@ impl<A, S> Line<A, S> {
         }
     }
 
+    /// Whether the caller is now the one who lets answers out.
+    fn begin_moving(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_moving, true)
+    }
+
     fn next(&mut self) -> Option<Next<A, S>> {
         while let Some(front) = self.places.front_mut() {
             if let Place::Runs(stream) = front {
                 return stream.take().map(Next::Open);
             }
             self.first += 1;
+            self.over_len -= 1;
             if let Some(Place::Held(answer)) = self.places.pop_front() {
                 return Some(Next::Answer(answer));
             }
@@ -218,6 +279,7 @@ impl<A, S> Line<A, S> {
         self.has_ended = true;
         let mut streams = Vec::new();
         for place in self.places.iter_mut().filter(|place| matches!(place, Place::Runs(_))) {
+            self.over_len += 1;
             if let Place::Runs(Some(stream)) = std::mem::replace(place, Place::Left) {
                 streams.push(stream);
             }
@@ -278,6 +340,8 @@ mod tests {
                     End => assert!(line.end().is_empty()),
                 }
                 assert_eq!(out(&mut line), *expected, "{row:?}, step {index}");
+                let is_over = |place: &&Place<i32, i32>| !matches!(place, Place::Runs(_));
+                assert_eq!(line.over_len, line.places.iter().filter(is_over).count(), "{row:?}, step {index}");
             }
         }
     }
@@ -291,6 +355,40 @@ mod tests {
         assert_eq!((line.settle(1, 1), out(&mut line)), (None, vec![1, 2, -3]));
         line.depart(Some(4));
         assert_eq!((out(&mut line), line.vacate(4)), (vec![], Some(4)));
+    }
+
+    /// A line of so many answers that all may go out.
+    fn due(count: i32) -> Mutex<Line<i32, i32>> {
+        let mut line = Line::default();
+        for answer in 0..count {
+            let turn = line.depart(None);
+            line.settle(turn, answer);
+        }
+        assert!(line.begin_moving() && !line.begin_moving());
+        Mutex::new(line)
+    }
+
+    #[test]
+    fn a_thread_lets_out_so_many_and_the_next_goes_on_where_it_ended() {
+        let (line, mut out) = (due(2 * STEPS_MAX as i32 + 1), Vec::new());
+        let mut turn = || {
+            let before = out.len();
+            let is_more = move_on(&line, |next| out.push(next));
+            (is_more, out.len() - before, line.lock().is_moving)
+        };
+        let turns = [turn(), turn(), turn()];
+        assert_eq!(turns, [(true, STEPS_MAX, true), (true, STEPS_MAX, true), (false, 1, false)]);
+        assert!(out.into_iter().eq((0..=2 * STEPS_MAX as i32).map(Next::Answer)));
+    }
+
+    #[test]
+    fn a_thread_that_unwinds_leaves_the_rest_to_the_next() {
+        let (line, mut out) = (due(3), Vec::new());
+        let step = |next| assert_ne!(next, Next::Answer(0), "this one panics");
+        let unwound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| move_on(&line, step)));
+        assert!(unwound.is_err() && line.lock().begin_moving());
+        assert!(!move_on(&line, |next| out.push(next)));
+        assert_eq!(out, [Next::Answer(1), Next::Answer(2)]);
     }
 
     #[test]

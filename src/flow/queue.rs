@@ -3,7 +3,8 @@
 //! Invariants: 1. a smaller level goes first; within a level, those in time go before those that are late, and among
 //! either, order is arrival order. 2. `take` begins with the head and goes on with entries of the head's key, in order,
 //! while their rows fit; entries of other keys keep their places. 3. Every entry leaves once, through `take`, `retain` or
-//! `drain`; one that is late changes its place once. 4. `rows` is the sum over all entries.
+//! `drain`; one that is late changes its place once. 4. `rows` is the sum over all entries. 5. `view` looks as far as
+//! `take` does, at what was late by the last `delay`.
 //!
 //! Who is late is looked at where it matters, at the head and on the way of `take`: each entry is moved at most once, and
 //! a room whose entries are never late has no second rank.
@@ -36,7 +37,7 @@ pub(crate) struct Entry<T> {
 pub(crate) struct View {
     /// Rows that could go into a batch with the head; counting stops at the limit that was asked for.
     pub(crate) rows: usize,
-    /// When the longest-waiting of them arrived.
+    /// When the longest-waiting of those that could go into it arrived; others have a batch of their own to wait for.
     pub(crate) oldest: u64,
     /// Requests waiting, of all keys.
     pub(crate) len: usize,
@@ -106,9 +107,11 @@ impl<T> Room<T> {
     /// What waits, as seen from the head; rows are counted up to `rows_max`.
     pub(crate) fn view(&self, rows_max: usize) -> View {
         let Some(head) = self.head() else { return View::default() };
+        if self.mixed {
+            return self.view_like(head, rows_max);
+        }
         let oldest = self.ranks.iter().filter_map(VecDeque::front).map(|entry| entry.arrived).min();
-        let rows = if self.mixed { self.rows_like(head.key, rows_max) } else { self.rows.min(rows_max) };
-        View { rows, oldest: oldest.unwrap_or(head.arrived), len: self.len }
+        View { rows: self.rows.min(rows_max), oldest: oldest.unwrap_or(head.arrived), len: self.len }
     }
 
     /// Passes the head and what batches with it to `accept`, as many as fit `rows_max`, but the head in any case; what
@@ -150,19 +153,27 @@ impl<T> Room<T> {
         self.ranks.iter().find_map(VecDeque::front)
     }
 
-    fn rows_like(&self, key: u64, rows_max: usize) -> usize {
-        let mut rows = 0;
-        for entry in self.ranks.iter().flatten().take(LOOKAHEAD) {
-            match entry.key == key {
-                true => rows += entry.rows,
-                false if self.is_ordered => return rows,
-                false => {}
-            }
-            if rows >= rows_max {
-                return rows_max;
+    /// The view where entries of several keys wait: of those of the head's.
+    fn view_like(&self, head: &Entry<T>, rows_max: usize) -> View {
+        let mut view = View { rows: 0, oldest: head.arrived, len: self.len };
+        let mut skipped = 0;
+        for level in self.ranks.chunks(self.ranks_per_level) {
+            for entry in level.iter().flatten() {
+                if view.rows >= rows_max || skipped >= LOOKAHEAD {
+                    return View { rows: view.rows.min(rows_max), ..view };
+                }
+                if entry.key == head.key {
+                    (view.rows, view.oldest) = (view.rows + entry.rows, view.oldest.min(entry.arrived));
+                    continue;
+                }
+                skipped += 1;
+                if self.is_ordered {
+                    // Nobody of this level is skipped; the next goes on.
+                    break;
+                }
             }
         }
-        rows
+        View { rows: view.rows.min(rows_max), ..view }
     }
 
     fn take_rank(&mut self, rank: usize, taking: &mut Taking, accept: &mut impl FnMut(Entry<T>) -> usize) -> Judgement {
@@ -357,7 +368,7 @@ mod tests {
         }
         assert_eq!(room.view(9).rows, 2, "the two of the first key");
         room.delay(10);
-        assert_eq!(room.view(9), View { rows: 1, oldest: 1, len: 3 });
+        assert_eq!(room.view(9), View { rows: 1, oldest: 2, len: 3 });
         assert_eq!((take_at(&mut room, 9, 10), take_at(&mut room, 9, 10)), (vec![2], vec![3, 1]));
     }
 
@@ -374,8 +385,46 @@ mod tests {
     #[test]
     fn an_ordered_room_skips_nobody_of_a_level() {
         let mut room = room(&[(1, 1, 7, 0), (2, 1, 7, 0), (3, 1, 8, 0), (4, 1, 7, 0), (5, 1, 7, 1)]).in_order();
-        assert_eq!(room.view(9), View { rows: 2, oldest: 0, len: 5 });
+        assert_eq!(room.view(9), View { rows: 3, oldest: 0, len: 5 });
         assert_eq!((take(&mut room, 9), take(&mut room, 9), take(&mut room, 9)), (vec![1, 2, 5], vec![3], vec![4]));
+    }
+
+    #[test]
+    fn a_view_counts_what_is_taken_next() {
+        // Rows, key, level and when it is late, of each in its order; whether the room is ordered; the view at 5 of a batch
+        // of 4 rows: rows and the arrival of the oldest.
+        type Row = (&'static str, &'static [(usize, u64, usize, u64)], bool, (usize, u64));
+        const NEVER: u64 = u64::MAX;
+        let rows: &[Row] = &[
+            ("one key", &[(1, 7, 1, NEVER), (1, 7, 0, NEVER)], false, (2, 0)),
+            ("another key ends its level", &[(1, 7, 0, NEVER), (1, 8, 0, NEVER), (1, 7, 0, NEVER)], true, (1, 0)),
+            ("and no other", &[(1, 7, 1, NEVER), (1, 7, 0, NEVER), (1, 8, 0, NEVER), (1, 7, 0, NEVER)], true, (2, 0)),
+            ("both levels", &[(1, 7, 0, NEVER), (1, 8, 0, NEVER), (2, 7, 1, NEVER), (1, 8, 1, NEVER)], true, (3, 0)),
+            ("late ones go behind", &[(1, 7, 0, 1), (1, 8, 0, NEVER), (1, 7, 0, NEVER)], true, (1, 1)),
+            ("late, of another key", &[(1, 8, 0, 1), (1, 7, 0, NEVER), (1, 7, 0, NEVER)], false, (2, 1)),
+            ("late, of both keys", &[(1, 7, 0, 1), (1, 8, 0, 2), (1, 7, 0, NEVER), (1, 8, 0, NEVER)], false, (2, 0)),
+            ("less urgent, of another key", &[(1, 8, 1, NEVER), (1, 7, 0, NEVER)], false, (1, 1)),
+            ("more than a batch", &[(3, 7, 0, NEVER), (1, 8, 0, NEVER), (3, 7, 0, NEVER)], false, (4, 0)),
+        ];
+        for (name, entries, is_ordered, (rows, oldest)) in rows {
+            let mut room = Room::delaying(2);
+            room = if *is_ordered { room.in_order() } else { room };
+            for (arrived, (rows, key, level, late)) in entries.iter().copied().enumerate() {
+                let arrived = arrived as u64;
+                room.push(Entry { item: arrived as u32, rows, key, level, arrived, ends: NEVER, late });
+            }
+            room.delay(5);
+            assert_eq!(room.view(4), View { rows: *rows, oldest: *oldest, len: entries.len() }, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_batch_larger_than_the_lookahead_is_seen_whole_beside_another_shape() {
+        let mut entries = vec![(0, 1, 7, 0); 2 * LOOKAHEAD];
+        entries[1] = (1, 1, 8, 0);
+        let mut room = room(&entries);
+        assert_eq!(room.view(2 * LOOKAHEAD).rows, 2 * LOOKAHEAD - 1);
+        assert_eq!(take(&mut room, 2 * LOOKAHEAD).len(), 2 * LOOKAHEAD - 1);
     }
 
     proptest::proptest! {

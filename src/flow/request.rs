@@ -36,8 +36,8 @@ pub struct Request<'a> {
     pub(super) into: SmallVec<[(Cow<'a, str>, OutputMemory<'a>); 1]>,
     id: Cow<'a, str>,
     due: Due,
-    /// Nanoseconds; 0: the queue's own.
-    queue_timeout: u64,
+    /// 0: the queue's own.
+    queue_timeout_ns: u64,
     pub(super) priority: Option<u32>,
     parameters: Vec<(String, ParameterValue)>,
     cancel: Option<Cow<'a, CancelToken>>,
@@ -240,7 +240,7 @@ impl<'a> Request<'a> {
     /// # let files = [("config.yaml", config.into())];
     /// # let server = ServerHandle::builder().model_in_memory("echo", files).strict().start()?;
     /// # let model = server.model("echo")?;
-    /// // If it has to wait for more than 20 ms, others may go first; it is answered in any case.
+    /// // If it has to wait for more than 20 ms, others may go first; it is not rejected.
     /// let x = Tensor::from_vec(vec![1.0f32, 2.0], [1, 2])?;
     /// let response = model.infer(Request::new().input("x", x).queue_timeout(Duration::from_millis(20)))?;
     /// assert_eq!(response.output("x")?.as_slice::<f32>()?, [1.0, 2.0]);
@@ -248,7 +248,7 @@ impl<'a> Request<'a> {
     /// ```
     #[must_use]
     pub fn queue_timeout(mut self, timeout: Duration) -> Self {
-        self.queue_timeout = nanoseconds(timeout);
+        self.queue_timeout_ns = nanoseconds(timeout);
         self
     }
 
@@ -353,7 +353,7 @@ impl<'a> Request<'a> {
 
     /// How long it wants to wait in time, in nanoseconds; 0: as long as the queue says.
     pub(super) fn queue_timeout_ns(&self) -> u64 {
-        self.queue_timeout
+        self.queue_timeout_ns
     }
 
     /// The deadline in nanoseconds on the engine's clock.
@@ -484,7 +484,7 @@ impl<'a> Request<'a> {
             (0, timeout) => Due::After(Duration::from_nanos(timeout)),
             (deadline, _) => Due::AtNs(deadline),
         };
-        self.queue_timeout = said.queue_timeout_ns;
+        self.queue_timeout_ns = said.queue_timeout_ns;
         self.priority = Some(said.priority);
         self.is_traced = said.is_traced;
         self.sequence = (!said.sequence.is_none()).then_some(said.sequence);

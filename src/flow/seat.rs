@@ -101,11 +101,11 @@ impl Seat {
     }
 }
 
-/// Which rows of the batch's outputs.
+/// Which part of an output is a seat's: rows, or elements where it is not handed out by rows.
 #[derive(Clone, Copy)]
-pub(super) struct Rows {
+pub(super) struct Span {
     pub(super) first: usize,
-    pub(super) rows: usize,
+    pub(super) len: usize,
 }
 
 impl Seat {
@@ -143,13 +143,13 @@ impl Seat {
     }
 
     /// Fills the reply with this seat's rows of the outputs.
-    pub(super) fn fill(&self, lane: &Lane, bench: &Bench, rows: Rows, record: &mut Record) {
+    pub(super) fn fill(&self, lane: &Lane, bench: &Bench, rows: Span, record: &mut Record) {
         self.win(|reply| {
             for (index, output) in bench.outputs().enumerate() {
                 let tensor = match output {
                     Some(tensor) if self.wants(index) => {
-                        let rows = if lane.spec.shaping.scatters { bench.span(index).unwrap_or(rows) } else { rows };
-                        self.part((lane, index), tensor, rows, record, &mut reply.written)
+                        let span = if lane.spec.shaping.scatters { bench.span(index).unwrap_or(rows) } else { rows };
+                        self.part((lane, index), tensor, span, record, &mut reply.written)
                     }
                     None if self.wants(index) => Err(missing(&lane.spec, index)),
                     _ => Ok(None),
@@ -165,29 +165,29 @@ impl Seat {
         self.ask.wanted & bit(index) != 0
     }
 
-    /// This seat's rows of an output: a copy when they are few bytes, else a view.
+    /// This seat's part of an output: a copy when it is few bytes, else a view.
     fn part(
         &self,
         (lane, index): (&Lane, usize),
         tensor: &Tensor,
-        rows: Rows,
+        span: Span,
         record: &mut Record,
         written: &mut Vec<Written>,
     ) -> Result<Option<Tensor>, Error> {
         if let Some(scatter) = lane.spec.scatter(index) {
-            let part = self.scattered((lane, index), tensor, (rows, scatter), record)?;
+            let part = self.scattered((lane, index), tensor, (span, scatter), record)?;
             return self.hand_out(lane, index, part, record, written);
         }
         let Services { blocks, tuning, .. } = &*lane.services;
         let small_max = tuning.small_output_len_max;
         if self.ask.into.iter().any(|(output, _)| *output == index) {
-            return self.hand_out(lane, index, tensor.rows(rows.first, rows.rows)?, record, written);
+            return self.hand_out(lane, index, tensor.rows(span.first, span.len)?, record, written);
         }
-        if let Some(copy) = gather::copy_rows(tensor, (rows.first, rows.rows), small_max, blocks)? {
+        if let Some(copy) = gather::copy_rows(tensor, (span.first, span.len), small_max, blocks)? {
             record.bytes_copied += copy.data().len();
             return Ok(Some(copy));
         }
-        let part = tensor.rows(rows.first, rows.rows)?;
+        let part = tensor.rows(span.first, span.len)?;
         if part.data().len() > small_max {
             return Ok(Some(part));
         }
@@ -217,10 +217,10 @@ impl Seat {
         &self,
         (lane, index): (&Lane, usize),
         tensor: &Tensor,
-        (rows, scatter): (Rows, &Scatter),
+        (span, scatter): (Span, &Scatter),
         record: &mut Record,
     ) -> Result<Tensor, Error> {
-        let mut part = tensor.rows(rows.first, rows.rows)?;
+        let mut part = tensor.rows(span.first, span.len)?;
         if part.data().len() <= lane.services.tuning.small_output_len_max {
             record.bytes_copied += part.data().len();
             part = gather::copy(&part, &lane.services.blocks)?;

@@ -31,7 +31,8 @@ pub(crate) struct Services {
 
 /// Who wants to know of a lane that serves no more.
 pub(crate) trait Alarm: Send + Sync {
-    /// An execution passed the limit of its model. Once for a lane; no lock is held. Must not wait.
+    /// An execution passed the limit of its model, or its last instance is lost. Once for a lane; no lock is held. Must not
+    /// wait.
     fn is_stuck(&self, lane: &Lane);
 }
 

@@ -1,15 +1,18 @@
-//! Stopping a lane: drain, then answer what is left; and an instance that does not come back.
+//! Stopping a lane: drain, then answer what is left; and an instance that does not come back, or comes back and is lost.
 //!
 //! First, STOPPING refuses what is new and makes the policy close batches without waiting. When the time is up, SWEPT makes
 //! whoever still publishes answer it himself; what waits is answered with an error; what runs is answered as far as
 //! nothing is lent to it. Last, free instances are dropped; one that is stuck in its backend is abandoned with its thread.
 
 use super::answer;
-use super::lane::Lane;
+use super::lane::{self, Lane};
 use super::task::Ticket;
 use crate::sync::{Ordering, thread};
 use inferlay_backend_sdk::{Error, ErrorKind, LogLevel};
 use std::sync::Arc;
+
+/// Why a lane serves no more on which an execution hangs.
+const STUCK: Error = Error::fixed(ErrorKind::Timeout, "an execution passed execution_timeout");
 
 impl Lane {
     /// Refuses what is new; what waits is run without delays.
@@ -24,9 +27,14 @@ impl Lane {
         self.word.read().is_stopping()
     }
 
-    /// Whether an execution is past the model's `execution_timeout`.
+    /// Whether it serves no more: an execution is past the model's `execution_timeout`, or the last instance is lost.
     pub(crate) fn is_stuck(&self) -> bool {
         self.is_stuck.load(Ordering::Acquire)
+    }
+
+    /// Why it serves no more.
+    pub(crate) fn fault(&self) -> Option<Error> {
+        self.fault.lock().clone()
     }
 
     /// Whether a stop no longer waits for what runs.
@@ -94,10 +102,35 @@ impl Lane {
     /// These requests have passed the model's `execution_timeout`: they are answered as far as nothing is lent, and the
     /// model takes no more.
     pub(super) fn get_stuck(&self, tickets: Vec<Ticket>) {
-        let is_first = !self.is_stuck.swap(true, Ordering::AcqRel);
         let place = self.spec.place();
         let error = Error::new(ErrorKind::Timeout, format!("{place}: the execution passed execution_timeout"));
         self.services.log.write(LogLevel::Error, error.message());
+        self.serve_no_more(&STUCK);
+        for ticket in tickets {
+            answer::desert(&ticket, error.clone());
+        }
+        answer::sweep(self);
+    }
+
+    /// The backend of an instance has said that it is lost. Without another one that is wanted, nothing is taken any more,
+    /// and what waits is told why.
+    #[cold]
+    pub(super) fn has_lost_one(&self, error: &Error, goes_on: bool) {
+        self.services.log.write(LogLevel::Error, error.message());
+        if goes_on {
+            return;
+        }
+        // This may be a caller's thread: a server that stops meanwhile waits until the callbacks are posted.
+        let _held = self.services.messenger.hold();
+        self.serve_no_more(error);
+        for ticket in lane::drain(self) {
+            answer::desert(&ticket, error.clone());
+        }
+    }
+
+    fn serve_no_more(&self, why: &Error) {
+        self.fault.lock().get_or_insert_with(|| why.clone());
+        let is_first = !self.is_stuck.swap(true, Ordering::AcqRel);
         self.begin_stop();
         self.word.mark_swept();
         let alarm = if is_first { self.services.alarm.lock().clone() } else { None };
@@ -106,10 +139,6 @@ impl Lane {
             alarm.is_stuck(self);
         }
         self.end_order();
-        for ticket in tickets {
-            answer::desert(&ticket, error.clone());
-        }
-        answer::sweep(self);
     }
 
     /// What is stuck holds up nobody's answer.

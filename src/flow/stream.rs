@@ -14,13 +14,15 @@
 //! 2. Nothing comes after the end: a send that finds it, or a taker that has gone, is refused.
 //! 3. The function is called by one thread at a time, the messenger's: a stream is posted there at most once at a time.
 //! 4. Each response has a task of its own from the lane's pool, so that it lives as long as its taker wants.
-//! 5. At most `untaken_max` responses are untaken, the last one aside. `credit` is advice and ends earlier.
+//! 5. At most `untaken_max` responses are untaken, the last one aside, and those that were sent while nobody could take them:
+//!    before the turn of their request nothing is refused. `credit` is advice and ends earlier, in any case.
 //! 6. No lock is held while a function, a waker or a destructor of somebody else runs.
 //!
 //! Any thread sends; the thread that takes is the messenger or whoever has the `Responses`.
 
 use super::answer;
 use super::lane::{Lane, Manner};
+use super::messenger::Chain;
 use super::request::{Refused, Request};
 use super::response::Response;
 use super::services::Services;
@@ -46,8 +48,6 @@ const MEMORY: Error = Error::fixed(
 
 /// So many times the credit may be sent before a response is refused.
 const UNTAKEN_PER_CREDIT: usize = 16;
-/// After so many calls of one function the messenger looks after others.
-const CALLS_IN_TURN: usize = 16;
 
 /// The outputs of a response, by index.
 pub(super) type Outputs = SmallVec<[Option<Tensor>; 2]>;
@@ -69,8 +69,8 @@ pub(crate) struct Stream {
     /// Responses that were sent and not yet taken.
     untaken: AtomicUsize,
     credit_max: usize,
-    /// After so many calls others have their turn, unless that would change the order of answers.
-    calls_in_turn: usize,
+    /// Where the order of answers is kept.
+    chain: Option<Arc<Chain>>,
     /// Where a taker waits.
     bell: Doorbell,
     services: Arc<Services>,
@@ -78,6 +78,8 @@ pub(crate) struct Stream {
 
 struct State {
     responses: VecDeque<Response>,
+    /// How many of them were sent while nothing was taken because the turn of the request had not come.
+    early: usize,
     end: End,
     taker: Taker,
     /// Whether the messenger has it, or is at it.
@@ -194,12 +196,12 @@ impl Lane {
         let mut begun = None;
         let notify = || {
             let (responses, is_closed) = (VecDeque::new(), self.order.is_some() && self.spec.credit_max.is_some());
-            let state = State { responses, end: End::Open, taker: taker(), is_posted: false, is_closed };
+            let state = State { responses, early: 0, end: End::Open, taker: taker(), is_posted: false, is_closed };
             let stream = Arc::new(Stream {
                 state: Mutex::new(state),
                 untaken: AtomicUsize::new(0),
                 credit_max: self.spec.credit_max.unwrap_or(1),
-                calls_in_turn: if self.order.is_some() { usize::MAX } else { CALLS_IN_TURN },
+                chain: self.order.as_ref().map(|order| order.chain().clone()),
                 bell: Doorbell::new(),
                 services: self.services.clone(),
             });
@@ -223,7 +225,9 @@ impl Stream {
         let _held = self.services.messenger.hold();
         let mut state = self.state.lock();
         let refusal = match state.end {
-            End::Open if self.untaken.load(Ordering::Relaxed) < self.untaken_max() => None,
+            // No taker falls behind before its turn.
+            End::Open if state.is_closed => None,
+            End::Open if self.untaken.load(Ordering::Relaxed).saturating_sub(state.early) < self.untaken_max() => None,
             End::Open => Some(FULL),
             _ => Some(UNWANTED),
         };
@@ -233,6 +237,7 @@ impl Stream {
             return Err(refusal);
         }
         self.untaken.fetch_add(1, Ordering::Relaxed);
+        state.early += usize::from(state.is_closed);
         state.responses.push_back(response);
         self.call_taker(state);
         Ok(())
@@ -333,10 +338,12 @@ impl Stream {
         answer::contain(&self.services, || drop((responses, end)));
     }
 
-    /// Calls the listener for what has come. Runs on the messenger's thread. Whether it is to be called again soon.
-    pub(super) fn deliver(self: &Arc<Self>) -> bool {
+    /// Calls the listener for what has come, so often at most. Runs on the messenger's thread. Whether it is to be called
+    /// again soon.
+    pub(super) fn deliver(self: &Arc<Self>, calls_left: &mut usize) -> bool {
         let Some(mut listener) = self.listener() else { return false };
-        for _ in 0..self.calls_in_turn {
+        while *calls_left > 0 {
+            *calls_left -= 1;
             let mut state = self.state.lock();
             let Some(next) = state.next() else {
                 // Under the lock of the look: who sends from now on posts the stream again.
@@ -356,6 +363,11 @@ impl Stream {
         }
         self.state.lock().taker = Taker::Listener(Some(listener));
         true
+    }
+
+    /// Where it stands in line with others of its lane, if it does.
+    pub(super) fn chain(&self) -> Option<&Arc<Chain>> {
+        self.chain.as_ref()
     }
 
     /// Whether the messenger has it.
@@ -402,6 +414,7 @@ impl State {
             return None;
         }
         if let Some(response) = self.responses.pop_front() {
+            self.early = self.early.saturating_sub(1);
             return Some(Next::Response(response));
         }
         match std::mem::replace(&mut self.end, End::Over) {

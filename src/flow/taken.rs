@@ -271,6 +271,12 @@ impl Answerer {
     fn answer(&self, outcome: Result<Outputs, Error>) -> bool {
         let services = self.ticket.home().services.clone();
         let _held = services.messenger.hold();
+        if let Err(error) = &outcome
+            && error.kind() == ErrorKind::InstanceLost
+            && let Some(flight) = &*self.flight.lock()
+        {
+            flight.in_flight.lose(answer::cause(error.clone(), None, self.ticket.home()));
+        }
         if !self.ticket.state.win_running(false) {
             self.trace(TraceEnd::Early);
             return false;

@@ -1,7 +1,7 @@
 //! The timekeeper: one thread, started by the first deadline, that answers what is late.
 //!
 //! It owns the timer wheel under a lock of its own and answers outside of it. It never runs a callback: those go to the
-//! messenger. It does wake futures (`Waker::wake` is code of the user's runtime; a panic there is contained), and it may
+//! messenger. Where answers are kept in order it goes on with a long line of them, some at a time. It does wake futures (`Waker::wake` is code of the user's runtime; a panic there is contained), and it may
 //! write to the log. Requests without a deadline never come here.
 
 use super::answer::{self, On};
@@ -10,6 +10,7 @@ use super::overdue::{self, Tickets};
 use super::task::Ticket;
 use super::timer::{Key, Wheel};
 use crate::sync::{Clock, Doorbell, Mutex, thread};
+use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 
 /// What may be late.
@@ -39,24 +40,24 @@ struct State {
     wheel: Wheel<Timed>,
     /// When the thread wakes by itself.
     wakes: u64,
+    /// Lanes whose order it moves on.
+    lines: VecDeque<Arc<Lane>>,
     is_stopping: bool,
     thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Timekeeper {
     pub(crate) fn new(clock: Clock) -> Self {
-        let state = State { wheel: Wheel::new(), wakes: u64::MAX, is_stopping: false, thread: None };
+        let (wheel, lines) = (Wheel::new(), VecDeque::new());
+        let state = State { wheel, wakes: u64::MAX, lines, is_stopping: false, thread: None };
         Timekeeper { keeper: Arc::new(Keeper { state: Mutex::new(state), bell: Arc::new(Doorbell::new()), clock }) }
     }
 
     /// Watches over `timed` from now on.
     pub(crate) fn arm(&self, at: u64, timed: Timed) -> Key {
         let mut state = self.keeper.state.lock();
-        if state.thread.is_none() && !state.is_stopping {
-            let keeper = self.keeper.clone();
-            // Without the thread deadlines are late, never wrong: the leader checks them too.
-            state.thread = thread::spawn("inferlay-time", move || keeper.run()).ok();
-        }
+        // Without the thread deadlines are late, never wrong: the leader checks them too.
+        self.keeper.start(&mut state);
         let key = state.wheel.insert(at, timed);
         let rings = at < state.wakes;
         if rings {
@@ -74,6 +75,20 @@ impl Timekeeper {
         let timed = self.keeper.state.lock().wheel.remove(key);
         // Outside of the lock: it may hold the last count of a task.
         drop(timed);
+    }
+
+    /// Lets answers of a lane out that have their turn; the caller, who was at it, is relieved. After a stop he is not, and
+    /// goes on himself.
+    pub(super) fn go_on_with(&self, lane: &Arc<Lane>) {
+        let mut state = self.keeper.state.lock();
+        self.keeper.start(&mut state);
+        if state.thread.is_some() {
+            state.lines.push_back(lane.clone());
+            drop(state);
+            return self.keeper.bell.ring();
+        }
+        drop(state);
+        while moves_on(lane) {}
     }
 
     /// Fires what is late, for tests without the thread.
@@ -97,26 +112,42 @@ impl Timekeeper {
 }
 
 impl Keeper {
+    fn start(self: &Arc<Self>, state: &mut State) {
+        if state.thread.is_none() && !state.is_stopping {
+            let keeper = self.clone();
+            state.thread = thread::spawn("inferlay-time", move || keeper.run()).ok();
+        }
+    }
+
     fn run(&self) {
         let mut due = Vec::new();
         loop {
-            let next = {
+            let (next, line) = {
                 let mut state = self.state.lock();
-                if state.is_stopping {
+                let line = state.lines.pop_front();
+                if state.is_stopping && line.is_none() {
                     return;
                 }
                 state.wheel.advance(self.clock.now(), |timed| due.push(timed));
                 let next = state.wheel.next();
                 state.wakes = next.unwrap_or(u64::MAX);
-                next
+                (next, line)
             };
-            let fired = !due.is_empty();
+            let fired = !due.is_empty() || line.is_some();
             due.drain(..).for_each(Timed::fire);
+            if let Some(lane) = line.filter(moves_on) {
+                self.state.lock().lines.push_back(lane);
+            }
             if !fired {
                 self.clock.wait(&self.bell, next);
             }
         }
     }
+}
+
+/// Lets some answers out. Whether there may be more.
+fn moves_on(lane: &Arc<Lane>) -> bool {
+    lane.order.as_ref().is_some_and(|order| order.move_on(&lane.services))
 }
 
 impl Timed {

@@ -27,7 +27,7 @@ pub(crate) struct Wait {
     pub(crate) late: Late,
     /// Whether a request may state a timeout that is shorter.
     pub(crate) may_shorten: bool,
-    /// How many of this priority alone may wait; `None`: they share the queue's places with others.
+    /// How many of this priority may wait, where there are several; `None`: as many as the lane has places.
     pub(crate) queued_max: Option<usize>,
 }
 
@@ -71,6 +71,11 @@ impl Waits {
     /// That of a level; levels beyond the last count as the last.
     pub(crate) fn of(&self, level: usize) -> &Wait {
         &self.0[level.min(self.0.len() - 1)]
+    }
+
+    /// The largest bound of a level, if each has one.
+    pub(crate) fn queued_max(&self) -> Option<usize> {
+        self.0.iter().map(|wait| wait.queued_max).try_fold(0, |most, max| max.map(|max| max.max(most)))
     }
 
     /// Whether a wait may end without a deadline of the caller's.
@@ -141,5 +146,14 @@ mod tests {
         assert_eq!(says(&[&Wait { timeout, ..delay.clone() }]), (false, true));
         assert_eq!(says(&[&Wait { may_shorten: true, ..delay }, &reject]), (true, true));
         assert_eq!(Waits::default().of(7), &Wait::default());
+    }
+
+    #[test]
+    fn the_largest_bound_is_known_where_every_level_has_one() {
+        let most = |levels: &[Option<usize>]| {
+            let wait = |queued_max: &Option<usize>| Wait { queued_max: *queued_max, ..Wait::default() };
+            Waits::new(levels.iter().map(wait).collect()).queued_max()
+        };
+        assert_eq!([most(&[]), most(&[Some(3), None]), most(&[Some(3), Some(9), Some(1)])], [None, None, Some(9)]);
     }
 }

@@ -107,7 +107,8 @@ fn recognised(backends: &[(&str, &[&str])]) -> String {
         _ => format!("{} ({name})", patterns.join(" or ")),
     };
     match backends {
-        [] => "a backend, of which there is none".to_owned(),
+        [] => "a backend; there is none, neither linked, as the feature 'tract' does, nor in a folder of backends"
+            .to_owned(),
         _ => backends.iter().map(of_backend).collect::<Vec<_>>().join(", "),
     }
 }
@@ -174,7 +175,7 @@ mod tests {
                 ErrorKind::InvalidArg,
                 "found 'a.onnx', 'b.onnx', expected one of them",
             ),
-            (&["a"], &[], None, ErrorKind::NotFound, "expected a backend, of which there is none"),
+            (&["a"], &[], None, ErrorKind::NotFound, "expected a backend; there is none"),
             (
                 &["model.onnx"],
                 &[TRACT],

@@ -92,6 +92,25 @@ impl Live {
         Live { repositories, watch: Watch::new(rules), homes: BTreeMap::new(), listed: BTreeMap::new() }
     }
 
+    /// Goes by other rules from now on.
+    pub(crate) fn go_by(&mut self, mut rules: Rules) {
+        rules.needs_marker = self.repositories.marker().is_some();
+        self.watch.go_by(rules);
+    }
+
+    /// Finds out in which folder of a repository each model lies that was told of and never looked at, so that it is missed
+    /// there.
+    pub(crate) fn locate(&mut self) {
+        let (roots, _) = open(&self.repositories);
+        let unlocated = self.watch.names().filter(|name| !self.homes.contains_key(*name));
+        let home = |name: &String| match &places_of(&roots, name)[..] {
+            [only] => Some((name.clone(), only.home().to_owned())),
+            _ => None,
+        };
+        let located: Vec<_> = unlocated.filter_map(home).collect();
+        self.homes.extend(located);
+    }
+
     /// The repositories that are watched. After adding or removing one, the next turn needs [`Hint::All`].
     pub(crate) fn repositories(&mut self) -> &mut Repositories {
         &mut self.repositories
@@ -115,6 +134,11 @@ impl Live {
     /// Takes in how a load ended, whoever asked for it.
     pub(crate) fn loaded(&mut self, clock: &Clock, name: &str, snapshot: Arc<Snapshot>, outcome: Outcome) {
         self.watch.loaded(clock.now(), name, snapshot, outcome);
+    }
+
+    /// Takes in that a model was told of that cannot be loaded as it lies there.
+    pub(crate) fn told(&mut self, clock: &Clock, name: &str, error: Error) {
+        self.watch.told(clock.now(), name, error);
     }
 
     /// Takes in that a model was unloaded, whoever asked for it.

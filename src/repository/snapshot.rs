@@ -190,7 +190,8 @@ impl std::fmt::Display for Change {
             of_versions("changed", &self.changed),
             of_versions("gone", &self.removed),
         ];
-        f.write_str(&parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+        let parts: Vec<_> = parts.into_iter().flatten().collect();
+        f.write_str(&if parts.is_empty() { "as before".to_owned() } else { parts.join(", ") })
     }
 }
 

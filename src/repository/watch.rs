@@ -15,7 +15,8 @@
 //!
 //! Invariants: 1. A load or unload is commanded only for a state that every look of the last `settle_ns` has seen, or
 //! that a marker vouches for. 2. A model has one command out at a time; the next one waits for the outcome. 3. What was
-//! commanded is not commanded again before its content changes; a failed load is, after `retry_ns`, if that is set.
+//! commanded is not commanded again before its content changes; a failed load is, after `retry_ns`, if that is set. What
+//! serves is loaded once more when it is back after something that failed, so that the server can say that all is well.
 //! 4. Nothing is unloaded because it could not be looked at.
 
 use super::snapshot::{Change, Snapshot};
@@ -124,6 +125,11 @@ impl Watch {
         Watch { rules, tracks: BTreeMap::new() }
     }
 
+    /// Goes by other rules from now on.
+    pub(crate) fn go_by(&mut self, rules: Rules) {
+        self.rules = rules;
+    }
+
     /// Takes in what was seen, and says what is to be done now. `now` never falls.
     pub(crate) fn step(&mut self, now: u64, observed: impl IntoIterator<Item = (String, Observed)>) -> Vec<Command> {
         for (name, observed) in observed {
@@ -147,6 +153,12 @@ impl Watch {
         // Whoever loads a model that was never looked at has seen it. One that was lost sight of has to be seen again.
         let seen = || Track { seen: Seen::Here(snapshot.clone()), ..Track::new(now) };
         self.tracks.entry(name.to_owned()).or_insert_with(seen).loaded(now, snapshot, outcome);
+    }
+
+    /// Takes in that a model was told of that cannot be served as it lies there.
+    pub(crate) fn told(&mut self, now: u64, name: &str, error: Error) {
+        let track = self.tracks.entry(name.to_owned()).or_insert_with(|| Track::new(now));
+        (track.told, track.is_ill) = (Some(error), true);
     }
 
     /// Takes in that a model was unloaded, whoever asked for it. One that lies there is loaded again when it changes.
@@ -229,6 +241,8 @@ struct Track {
     told: Option<Error>,
     /// Whether what serves could not be read: a touch of its files will count as a change.
     is_unreadable: bool,
+    /// Whether what was tried last did not come to serve: the server says so until a load goes well.
+    is_ill: bool,
 }
 
 impl Track {
@@ -246,6 +260,7 @@ impl Track {
             failed_at: None,
             told: None,
             is_unreadable: false,
+            is_ill: false,
         }
     }
 
@@ -307,22 +322,26 @@ impl Track {
                 self.is_retry = self.failed_at.is_some() && self.is_aimed_for();
                 self.tries += 1;
                 (self.aim, self.is_busy, self.failed_at, self.told) = (Some(snapshot.clone()), true, None, None);
+                self.is_ill = false;
                 Some(Command::Load { name, change, snapshot })
             }
             Seen::Gone => {
                 (self.is_retry, self.tries) = (false, self.tries + 1);
                 (self.aim, self.is_busy, self.failed_at, self.told) = (None, true, None, None);
+                self.is_ill = false;
                 Some(Command::Unload { name })
             }
             Seen::Broken(error) => {
-                (self.told, self.tries) = (Some(error.clone()), self.tries + 1);
+                (self.told, self.tries, self.is_ill) = (Some(error.clone()), self.tries + 1, true);
                 Some(Command::Broken { name, error })
             }
             Seen::Unknown => None,
         }
     }
 
-    /// Follows a state that holds what was aimed for or serves, though its stats or sums are others now.
+    /// Follows a state that holds what was aimed for or serves, though its stats or sums are others now. After something
+    /// that failed it is loaded all the same: that costs nothing, and the server is told that all is well, or takes out what
+    /// it had taken in of the failed one.
     fn follow_back(&mut self, is_read: bool) {
         let Seen::Here(snapshot) = &self.seen else { return };
         if self.is_busy {
@@ -330,10 +349,10 @@ impl Track {
         }
         let holds = |other: &Option<Arc<Snapshot>>| other.as_ref().is_some_and(|other| other.holds_what(snapshot));
         if holds(&self.served) && self.failed_at.is_none() {
-            // All is well again: the next trouble is told even if it is the same.
+            // What was there is back: the next trouble is told even if it is the same.
             self.told = None;
         }
-        if holds(&self.served) && (is_read || !holds(&self.aim)) {
+        if holds(&self.served) && !self.is_ill && (is_read || !holds(&self.aim)) {
             (self.aim, self.failed_at, self.told) = (Some(snapshot.clone()), None, None);
             self.served = Some(snapshot.clone());
         } else if is_read && holds(&self.aim) {
@@ -363,6 +382,7 @@ impl Track {
         }
         match self.failed_at {
             Some(failed_at) => Some(failed_at.saturating_add(rules.retry_ns?).max(quiet)),
+            None if self.is_ill => Some(quiet),
             // What serves is read once, so that a touch of it can be told from a change.
             None => (!snapshot.is_read() && !self.is_unreadable && self.served.is_some()).then_some(quiet),
         }
@@ -389,7 +409,7 @@ impl Track {
             // Nothing of it was tried.
             self.tries -= 1;
         }
-        (self.is_busy, self.failed_at) = (false, None);
+        (self.is_busy, self.failed_at, self.is_ill) = (false, None, outcome != Outcome::Serves);
         self.last = self.last.take().or_else(|| Some(snapshot.clone()));
         match outcome {
             Outcome::Serves => {
@@ -403,7 +423,7 @@ impl Track {
 
     fn unloaded(&mut self) {
         // After our own command nothing is aimed for; after somebody else's, what lies there is not to come back.
-        (self.is_busy, self.served, self.failed_at) = (false, None, None);
+        (self.is_busy, self.served, self.failed_at, self.is_ill) = (false, None, None, false);
     }
 
     /// Whether the model is gone from the repository and from the server.

@@ -145,7 +145,10 @@ impl Inner {
         }
         // Labels are a lane's, and their file may change where the config does not.
         let is_labelled = labels::are_those_of(&current.lane.spec, &labels::read(&config, source.around())?);
-        let least = if is_labelled { Change::Nothing } else { Change::Lane };
+        // Those that were lost come back.
+        let lacks = !current.lane.is_dozing() && current.lane.instances_len() < current.config.active_len();
+        let least = if lacks { Change::Instances } else { Change::Nothing };
+        let least = if is_labelled { least } else { Change::Lane };
         let change = Change::of(&current.config, &config).max(least);
         let config = Arc::new(config);
         let origin = current.weights.is_paged.then(|| Origin::new(source.clone(), &config));

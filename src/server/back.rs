@@ -158,7 +158,7 @@ impl Inner {
         let other = load::serve(&self.services, &self.options, (config, version), weights, source.around())?;
         other.lane.set_load_ns(served.lane.load_ns());
         self.settle(pager, entry, &other, self.thought(source, about, measure.end(memory::allocated)));
-        if entry.replace(version, served, &other) {
+        if entry.replace(version, served, &other, &self.catalog.events) {
             drop(self.retire(entry, (version, 0), served.clone(), Parting::Replaced));
         } else {
             other.lane.begin_stop();

@@ -657,8 +657,11 @@ impl ServerBuilder {
         }
         let inner = server.inner.shared();
         let known = inner.load_at_start(found)?;
+        if !inner.is_explicit {
+            inner.watching.keep(&inner, known);
+        }
         if let Control::Poll(options) = &self.control {
-            inner.watching.start(&inner, options, known)?;
+            inner.watching.start(&inner, options)?;
         }
         Ok(server)
     }

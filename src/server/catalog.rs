@@ -18,7 +18,7 @@
 
 use super::course::Course;
 use super::events::Events;
-use super::hold::Watchman;
+use super::hold::{Hold, Holders, Watchman};
 use super::operation::Operation;
 use super::restore::TakenIn;
 use super::route::{Astray, Choice, Plan};
@@ -29,6 +29,7 @@ use crate::flow::{Lane, Services};
 use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
 use inferlay_backend_sdk::{Error, ErrorKind};
 use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 /// How a version must be of which something is said.
@@ -47,6 +48,7 @@ pub(super) struct Entry {
     turns: AtomicU64,
     /// Counts requests, as far as they are spread over versions.
     numbers: AtomicU64,
+    pub(super) holders: Holders,
     pub(super) state: Mutex<State>,
     /// Of versions that are on their way out, whoever took them out.
     leaving: Mutex<Vec<Operation>>,
@@ -94,28 +96,29 @@ impl Catalog {
         catalog
     }
 
-    /// The entry of a name.
+    /// A hold of a name.
     ///
     /// # Errors
     /// `NOT_FOUND`, with the names that are known.
-    pub(super) fn entry(&self, name: &str) -> Result<Arc<Entry>, Error> {
+    pub(super) fn entry(self: &Arc<Self>, name: &str) -> Result<Hold, Error> {
         let entries = self.entries.lock();
-        entries.get(name).cloned().ok_or_else(|| {
+        entries.get(name).map(|entry| Hold::new(self, entry.clone())).ok_or_else(|| {
             let known = entries.iter().filter(|(_, entry)| !entry.is_empty()).map(|(name, _)| name.as_str());
             let known: Vec<_> = known.collect();
             Error::not_found(format!("model '{}' not found; known: {}", name.escape_default(), known.join(", ")))
         })
     }
 
-    /// The entry of a name, made if it is not there.
-    pub(super) fn entry_or_new(&self, name: &str) -> Arc<Entry> {
+    /// A hold of a name, made if it is not there.
+    pub(super) fn entry_or_new(self: &Arc<Self>, name: &str) -> Hold {
         let mut entries = self.entries.lock();
         let new = || {
             let (generation, turns, numbers) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
             let (name, state, leaving) = (name.to_owned(), Mutex::default(), Mutex::default());
-            Arc::new(Entry { name, generation, turns, numbers, state, leaving })
+            Arc::new(Entry { name, generation, turns, numbers, holders: Holders::new(), state, leaving })
         };
-        entries.entry(name.to_owned()).or_insert_with(new).clone()
+        let entry = entries.entry(name.to_owned()).or_insert_with(new).clone();
+        Hold::new(self, entry)
     }
 
     /// Forgets a name of which no version is known, and that nobody holds.
@@ -123,8 +126,7 @@ impl Catalog {
         let forgotten = {
             let mut entries = self.entries.lock();
             // Whoever comes by a hold of one does so under this lock, or has one.
-            let is_over = |entry: &Arc<Entry>| Arc::strong_count(entry) == 1 && entry.is_empty();
-            if entries.get(name).is_some_and(is_over) { entries.remove(name) } else { None }
+            if entries.get(name).is_some_and(|entry| entry.holders.is_over()) { entries.remove(name) } else { None }
         };
         drop(forgotten);
     }
@@ -147,6 +149,11 @@ impl Catalog {
 
 /// Asking.
 impl Entry {
+    /// The state, to be changed by somebody who has a hold.
+    pub(super) fn changing(&self) -> Changing<'_> {
+        Changing { state: self.state.lock(), holders: &self.holders }
+    }
+
     pub(super) fn name(&self) -> &str {
         &self.name
     }
@@ -236,6 +243,13 @@ impl Entry {
         serves || state.versions.values().all(Version::is_unwanted)
     }
 
+    /// Whether a request with this choice finds a version that serves.
+    pub(super) fn is_ready(&self, choice: &Choice) -> bool {
+        let state = self.state.lock();
+        let serving = state.versions.iter().filter(|(_, version)| version.serves()).map(|(number, _)| *number);
+        state.plan.route(choice, &serving.collect::<Vec<_>>()).is_ok()
+    }
+
     /// The versions that serve.
     pub(super) fn served(&self) -> Vec<(u64, Served)> {
         let state = self.state.lock();
@@ -246,6 +260,32 @@ impl Entry {
     pub(super) fn status(&self) -> Vec<ModelStatus> {
         let state = self.state.lock();
         state.versions.iter().map(|(number, version)| version.status(&self.name, *number)).collect()
+    }
+}
+
+/// The state of an entry to be changed; whether any version is known afterwards is noted when this is dropped.
+pub(super) struct Changing<'a> {
+    state: MutexGuard<'a, State>,
+    holders: &'a Holders,
+}
+
+impl Deref for Changing<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+impl DerefMut for Changing<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+}
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        self.holders.know(!self.state.versions.is_empty());
     }
 }
 
@@ -300,7 +340,7 @@ impl Entry {
 
     /// Versions that are known and not loaded.
     pub(super) fn know(&self, numbers: &[u64], events: &Events) {
-        let mut state = self.state.lock();
+        let mut state = self.changing();
         for number in numbers {
             let version = state.versions.entry(*number).or_default();
             if version.state.is_none() {
@@ -312,7 +352,7 @@ impl Entry {
 
     /// Versions are being loaded. Whether nothing later was asked for that makes it vain.
     pub(super) fn begin(&self, turn: u64, numbers: &[u64], events: &Events) -> bool {
-        let mut state = self.state.lock();
+        let mut state = self.changing();
         if turn < state.barrier {
             return false;
         }
@@ -342,7 +382,7 @@ impl Entry {
         events: &Events,
     ) -> Committed {
         let mut committed = Committed::default();
-        let mut state = self.state.lock();
+        let mut state = self.changing();
         if turn < state.barrier {
             committed.overtaken = loaded.into_iter().filter_map(|(_, loaded)| loaded.served()).collect();
             return committed;
@@ -383,7 +423,7 @@ impl Entry {
     /// `ALREADY_EXISTS`.
     pub(super) fn put_first(&self, number: u64, served: Served, events: &Events) -> Result<(), Error> {
         let turn = self.turn();
-        let mut state = self.state.lock();
+        let mut state = self.changing();
         let is_taken = |version: &Version| version.served.is_some() || version.state == Some(ModelState::Loading);
         if state.versions.values().any(is_taken) {
             return Err(Error::new(ErrorKind::AlreadyExists, format!("model '{}' is there already", self.name)));
@@ -421,7 +461,7 @@ impl Entry {
 
     /// A version that was taken out is free. It stays in the index if it was unloaded, and goes if it was replaced.
     pub(super) fn freed(&self, (number, turn): (u64, u64), parting: Parting, events: &Events) {
-        let mut state = self.state.lock();
+        let mut state = self.changing();
         let Some(version) = state.versions.get_mut(&number) else { return };
         let is_it = version.turn == turn && version.state == Some(ModelState::Unloading);
         if !is_it || version.served.is_some() {
@@ -435,7 +475,7 @@ impl Entry {
     }
 
     /// Puts a lane in the place of another of the same version, if that is still there.
-    pub(super) fn replace(&self, number: u64, old: &Served, new: &Served) -> bool {
+    pub(super) fn replace(&self, number: u64, old: &Served, new: &Served, events: &Events) -> bool {
         let mut state = self.state.lock();
         let Some(version) = state.versions.get_mut(&number) else { return false };
         if !version.served.as_ref().is_some_and(|served| served.is(old)) {
@@ -443,6 +483,7 @@ impl Entry {
         }
         version.served = Some(new.clone());
         self.generation.fetch_add(1, Ordering::Release);
+        events.directed();
         true
     }
 
@@ -497,10 +538,12 @@ impl Entry {
         }
     }
 
-    /// Forgets what does not serve, and what was said about versions if none is left.
-    pub(super) fn forget(&self) {
-        let mut state = self.state.lock();
-        state.versions.retain(|_, version| version.served.is_some() || version.state == Some(ModelState::Loading));
+    /// Forgets what does not serve since the unload at this `turn` or longer, and what was said about versions if none is
+    /// left.
+    pub(super) fn forget(&self, turn: u64) {
+        let mut state = self.changing();
+        let is_wanted = |version: &Version| version.served.is_some() || version.state == Some(ModelState::Loading);
+        state.versions.retain(|_, version| is_wanted(version) || version.turn > turn);
         if state.versions.is_empty() {
             (state.plan, state.stated) = (Plan::default(), Plan::default());
         }

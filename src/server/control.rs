@@ -246,10 +246,8 @@ impl ServerHandle {
             return operation;
         }
         let ending = Ending::of(&operation);
-        let entry = self.inner.catalog.entry_or_new(name);
-        let turn = entry.turn();
-        let inner = self.inner.shared();
-        let hold = Hold::new(&self.inner.catalog, entry);
+        let hold = self.inner.catalog.entry_or_new(name);
+        let (turn, inner) = (hold.turn(), self.inner.shared());
         let name_of_job = name.to_owned();
         self.inner.jobs.push_long(name, move || {
             let swap = options.swap;
@@ -380,12 +378,12 @@ impl Inner {
         let repositories = self.repositories.lock().clone();
         let (look, name) = (wish.found.look.as_ref(), &wish.found.name);
         let is_still_so = || look.is_none_or(|look| repository::is_still_so(&repositories, name, &look.snapshot));
-        let brought = self.bring(hold.entry(), &wish, &is_still_so);
+        let brought = self.bring(&hold, &wish, &is_still_so);
         let inner = self.clone();
         self.end_bringing(hold, brought, move |hold, brought| {
             // One that is loaded otherwise than it lies there is not what a watch knows of.
             if let Some(look) = wish.found.look.as_ref().filter(|_| wish.config.is_none() && wish.versions.is_none()) {
-                inner.watching.loaded(Known::of(&wish.found.name, look, &brought));
+                inner.watching.loaded(&inner, Known::of(&wish.found.name, look, &brought));
             }
             drop((hold, wish));
             then(brought.outcomes);
@@ -428,15 +426,17 @@ impl Inner {
             self.services.log.write(LogLevel::Warning, warning);
         }
         let course = Course::new(self, found.models.len() + found.broken.len());
+        let mut told = Vec::new();
         for (name, error) in found.broken {
-            let told = error.clone().at(format_args!("model '{}'", name.escape_debug()));
-            self.services.log.write(LogLevel::Error, told.message());
+            let said = error.clone().at(format_args!("model '{}'", name.escape_debug()));
+            self.services.log.write(LogLevel::Error, said.message());
+            told.push(Known::broken(&name, error.clone()));
             self.catalog.entry_or_new(&name).fail(0, &error, &self.catalog.events);
             course.finish(&name, &[(0, Some(error))]);
         }
         let models: Mutex<Vec<_>> = Mutex::new(found.models.into_values().rev().collect());
         let threads = self.options.load_threads_max.clamp(1, models.lock().len().max(1));
-        let known = Mutex::new(Vec::new());
+        let known = Mutex::new(told);
         let work = || {
             loop {
                 let next = models.lock().pop();

@@ -28,6 +28,11 @@ impl ChangeCount {
     pub(crate) fn place(&self) -> *const u64 {
         self.0.as_ptr()
     }
+
+    #[cfg(all(test, not(loom)))]
+    pub(super) fn read(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 #[derive(Default)]

@@ -209,7 +209,7 @@ impl Inner {
             if parting != Parting::Replaced {
                 crate::memory::trim();
             }
-            hold.entry().freed(gone, parting, &catalog.events);
+            hold.freed(gone, parting, &catalog.events);
             drop(hold);
             ended.end(result);
         });
@@ -237,7 +237,8 @@ impl Inner {
     }
 
     /// Takes a model out, all its versions, and lets them go. Done when the memory is back, also that of versions that were
-    /// on their way out before, and of a load that was under way.
+    /// on their way out before, and of a load that was under way. Of one that is forgotten nothing is known then but what came
+    /// after.
     pub(super) fn unload(&self, entry: &Arc<Entry>, parting: Parting) -> Operation {
         self.unload_within(entry, self.options.retire_timeout, parting)
     }
@@ -247,22 +248,30 @@ impl Inner {
         let operation = self.operations.begin(self.services.clock.clone());
         let ending = Ending::of(&operation);
         let mut parts = Vec::new();
-        {
+        let turn = {
             // Whoever unloads beside this one finds the versions there, or on their way out.
             let mut leaving = entry.leaving();
             let (turn, removed) = entry.take_out(&self.catalog.events);
             for (version, served) in removed {
                 parts.push(self.retire_within((entry, &mut leaving), (version, turn), served, (within, parting)));
             }
-        }
+            turn
+        };
         let hold = Hold::new(&self.catalog, entry.clone());
+        let all = Operation::new(self.services.clock.clone());
         self.jobs.behind(entry.name(), move |has_waited| {
             if has_waited {
                 crate::memory::trim();
             }
-            parts.extend(hold.entry().leaving().iter().cloned());
-            drop(hold);
-            ending.end_with(parts);
+            parts.extend(hold.leaving().iter().cloned());
+            all.end_with(parts);
+            all.then(move |result| {
+                if parting == Parting::Forgotten {
+                    hold.forget(turn);
+                }
+                drop(hold);
+                ending.end(result);
+            });
         });
         operation
     }

@@ -58,6 +58,7 @@ fn a_load_that_a_watch_ordered_and_that_is_dropped_is_not_waited_for() {
     let poll = server.poll();
     ends(&poll, &clock);
     assert_eq!(poll.wait(), Ok(()));
+    assert!(server.inner.catalog.entries().is_empty(), "nothing is known of the name");
 }
 
 #[test]
@@ -66,8 +67,22 @@ fn a_poll_beside_a_stop_starts_no_thread_that_nobody_ends() {
     // As `poll` does, which found the server live just before it stopped.
     server.stop(Duration::ZERO).unwrap();
     let (inner, options) = (server.inner.shared(), PollOptions::new());
-    let refused = server.inner.watching.start(&inner, &options, Vec::new()).unwrap_err();
+    let refused = server.inner.watching.start(&inner, &options).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unavailable);
+}
+
+#[test]
+fn a_name_goes_with_the_last_handle_of_a_model_that_is_gone() {
+    let files = [("config.yaml", CONFIG.as_bytes().to_vec())];
+    let server = ServerHandle::builder().model_in_memory("m", files).start().unwrap();
+    let names = || server.inner.catalog.entries().len();
+    let handle = server.model("m").unwrap();
+    let other = handle.clone();
+    server.remove_model("m", PATIENCE).unwrap();
+    drop(handle);
+    assert_eq!(names(), 1, "who asks the other one is told of the model");
+    drop(other);
+    assert_eq!(names(), 0);
 }
 
 #[test]

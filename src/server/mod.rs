@@ -78,7 +78,6 @@ use crate::repository::{self, Repositories};
 use crate::sync::{AtomicBool, AtomicU64, Mutex, Ordering, thread};
 use builder::Options;
 use catalog::{Catalog, Entry};
-use hold::Hold;
 use inferlay_backend_sdk::{Error, ErrorKind};
 use jobs::Jobs;
 use paging::Pager;
@@ -295,7 +294,8 @@ impl ServerHandle {
     /// Makes a model of a function: it gets batching, queueing, deadlines and statistics like any other.
     ///
     /// The function is called with whole batches, by as many threads at once as the config has instances. An error or a
-    /// panic answers its batch, and the model goes on serving.
+    /// panic answers its batch, and the model goes on serving; only after [`ErrorKind::InstanceLost`] the instance is given
+    /// no more, and without another one the model is out of service.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidArg`] for a config that contradicts itself; [`ErrorKind::AlreadyExists`] when the name is
@@ -351,15 +351,12 @@ impl ServerHandle {
         if thread::is_inside() {
             return Err(INSIDE);
         }
-        let hold = Hold::new(&self.inner.catalog, self.inner.catalog.entry(name)?);
-        let entry = hold.entry();
+        let entry = self.inner.catalog.entry(name)?;
         if entry.served().is_empty() {
             return Err(Error::not_found(format!("model '{name}' does not serve")));
         }
-        let operation = self.inner.unload_within(entry, within, Parting::Forgotten);
-        let result = operation.wait();
-        entry.forget();
-        result
+        let operation = self.inner.unload_within(&entry, within, Parting::Forgotten);
+        operation.wait()
     }
 
     /// Whether it takes requests at all.
@@ -438,15 +435,14 @@ impl ServerHandle {
         }
         let name = found.name.clone();
         let at = |error: Error| error.at(format_args!("model '{}'", name.escape_debug()));
-        let hold = Hold::new(&self.inner.catalog, self.inner.catalog.entry_or_new(&found.name));
-        let entry = hold.entry();
-        let (version, served) = self.inner.shared().load_only(entry, found).map_err(at)?;
+        let entry = self.inner.catalog.entry_or_new(&found.name);
+        let (version, served) = self.inner.shared().load_only(&entry, found).map_err(at)?;
         if let Err(error) = entry.put_first(version, served.clone(), &self.inner.catalog.events) {
             served.lane.begin_stop();
             served.end_stop();
             return Err(error);
         }
-        self.inner.give_up_if_stopping(entry)?;
+        self.inner.give_up_if_stopping(&entry)?;
         self.model(&name)
     }
 

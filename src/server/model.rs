@@ -1,10 +1,10 @@
 //! A handle on one model: resolves its name once, and again when what serves has changed.
 
-use super::catalog::Entry;
 use super::course::Course;
 use super::future::ResponseFuture;
+use super::hold::Hold;
 use super::responses::Responses;
-use super::route::Choice;
+use super::route::{Choice, Plan};
 use super::served::Served;
 use super::status::ModelMetadata;
 use super::{Owner, ServerHandle};
@@ -67,7 +67,7 @@ impl<T> Once<T> {
 /// ```
 pub struct ModelHandle {
     inner: Arc<Owner>,
-    entry: Arc<Entry>,
+    entry: Hold,
     choice: Choice,
     /// What served when the handle was made, and the generation of that; [`NEVER`] if requests had more than one way to go.
     generation: u64,
@@ -77,7 +77,7 @@ pub struct ModelHandle {
 }
 
 impl ModelHandle {
-    pub(super) fn new(inner: Arc<Owner>, entry: Arc<Entry>, choice: Choice) -> Result<Self, Error> {
+    pub(super) fn new(inner: Arc<Owner>, entry: Hold, choice: Choice) -> Result<Self, Error> {
         let generation = entry.generation();
         let course = entry.course(&choice)?;
         let served = course.main().clone();
@@ -311,7 +311,7 @@ impl ModelHandle {
         self.send(request, |lane, request| lane.stream_to(request, || listener.take()))
     }
 
-    /// Whether a version serves that this handle would use.
+    /// Whether a version serves that this handle would use: one that the index calls ready.
     ///
     /// # Examples
     /// ```
@@ -326,7 +326,7 @@ impl ModelHandle {
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn is_ready(&self) -> bool {
-        self.with(|served| !served.lane.is_stopping()).unwrap_or(false)
+        self.entry.is_ready(&self.choice)
     }
 
     /// What the model takes and gives.
@@ -356,7 +356,7 @@ impl ModelHandle {
         self.with(|served| ModelMetadata::new(&served.config, versions, |output| served.lane.spec.labels(output)))
     }
 
-    /// The complete config.
+    /// The complete config, with labels, shares of the traffic and shadow as they are now.
     ///
     /// # Errors
     /// As for [`ModelHandle::metadata`].
@@ -372,7 +372,10 @@ impl ModelHandle {
     /// # Ok::<(), inferlay::Error>(())
     /// ```
     pub fn config(&self) -> Result<ModelConfig, Error> {
-        self.with(|served| (*served.config).clone())
+        let mut config = self.with(|served| (*served.config).clone())?;
+        let Plan { labels, traffic, shadow } = self.entry.plan();
+        (config.version_labels, config.traffic, config.shadow) = (labels, traffic.into_iter().collect(), shadow);
+        Ok(config)
     }
 
     /// What the version has done since it was loaded.

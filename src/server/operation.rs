@@ -315,13 +315,6 @@ impl Ending {
             operation.end(result);
         }
     }
-
-    /// As [`Operation::end_with`].
-    pub(super) fn end_with(mut self, parts: Vec<Operation>) {
-        if let Some(operation) = self.0.take() {
-            operation.end_with(parts);
-        }
-    }
 }
 
 impl Drop for Ending {

@@ -138,7 +138,7 @@ impl Inner {
         let (inner, mut left) = (self.clone(), Some((replacing, hold, brought, then)));
         Some(Box::new(move || {
             let Some((mut replacing, hold, mut brought, then)) = left.take() else { return Then::Over };
-            if inner.replace(hold.entry(), &mut replacing) == Then::AgainFirst {
+            if inner.replace(&hold, &mut replacing) == Then::AgainFirst {
                 left = Some((replacing, hold, brought, then));
                 return Then::AgainFirst;
             }
@@ -146,7 +146,7 @@ impl Inner {
                 let of_it = brought.outcomes.iter_mut().filter(|(number, _)| *number == new.version);
                 of_it.for_each(|(_, error)| *error = new.error());
             }
-            let brought = inner.unless_stopping(hold.entry(), brought);
+            let brought = inner.unless_stopping(&hold, brought);
             // Whoever is told that it is over finds nothing of it left.
             drop(replacing);
             then(hold, brought);

@@ -48,7 +48,7 @@ impl Entry {
         events: &Events,
     ) -> Restored {
         let mut restored = Restored::default();
-        let mut state = self.state.lock();
+        let mut state = self.changing();
         let mut changed = state.remove_failed(turn, failed);
         if turn < state.barrier || changed.is_empty() {
             restored.superfluous.extend(before.into_iter().map(|(_, served)| served));

@@ -7,6 +7,9 @@ use crate::flow::{CallerRuns, INSTANCES_MAX, LaneSpec, Late, Policy, Port, QUEUE
 use crate::observe::Layout;
 use inferlay_backend_sdk::{Attributes, Device, Error, ErrorKind, Signature, TensorSpec};
 
+// A lane counts as many requests as a config may ask for.
+const _: () = assert!(config::QUEUE_SIZES_MAX == QUEUED_MAX);
+
 /// The model's own signature, or the config's where the model says nothing.
 pub(super) fn signature_of(config: &ModelConfig, model: &Signature) -> Signature {
     if model.inputs.is_empty() && model.outputs.is_empty() { super::load::stated(config) } else { model.clone() }
@@ -51,6 +54,7 @@ pub(super) fn lane_spec(
         delay: batching.map_or(0, |batching| nanoseconds(batching.delay_us_max)),
     };
     let levels = batching.map_or(0, |batching| batching.priority_levels as usize);
+    let waits = waits(config);
     let level_default = batching.map_or(0, |batching| (batching.default_priority_level as usize).saturating_sub(1));
     let inputs: Vec<_> = signature.inputs.iter().map(|spec| input(spec, config, signature)).collect();
     let outputs: Vec<_> = signature.outputs.iter().map(|spec| output(spec, config, signature)).collect();
@@ -62,10 +66,10 @@ pub(super) fn lane_spec(
         outputs,
         rows_max: config.max_batch_size,
         policy,
-        queued_max: queued_max(config),
+        queued_max: queued_max(&waits, levels),
         levels,
         level_default,
-        waits: waits(config),
+        waits,
         execution_timeout: config.execution_timeout_us.map(nanoseconds),
         caller_runs: caller_runs(config, options, attributes),
         is_ordered: config.dynamic_batching.as_ref().is_some_and(|batching| batching.preserve_ordering),
@@ -80,8 +84,7 @@ pub(super) fn lane_spec(
 /// How requests wait, by level.
 fn waits(config: &ModelConfig) -> Waits {
     let all = QueuePolicy {
-        // The default is the bound of the queue as a whole.
-        queue_size_max: None,
+        queue_size_max: Some(config.queue_size_max),
         default_timeout_us: config.default_timeout_us,
         timeout_action: config.timeout_action,
         allow_timeout_override: config.allow_timeout_override,
@@ -89,24 +92,22 @@ fn waits(config: &ModelConfig) -> Waits {
     let batching = config.dynamic_batching.as_ref();
     let levels = batching.map_or(0, |batching| batching.priority_levels).max(1);
     let own = |level: u32| batching.and_then(|batching| batching.priority_queue_policies.get(&level));
-    Waits::new((1..=levels).map(|level| wait(own(level).unwrap_or(&all))).collect())
+    Waits::new((1..=levels).map(|level| wait(own(level).unwrap_or(&all), config.queue_size_max)).collect())
 }
 
-fn wait(policy: &QueuePolicy) -> Wait {
+fn wait(policy: &QueuePolicy, queued_max: usize) -> Wait {
     Wait {
         timeout: policy.default_timeout_us.map(nanoseconds),
         late: if policy.timeout_action == TimeoutAction::Delay { Late::Delay } else { Late::Reject },
         may_shorten: policy.allow_timeout_override,
-        queued_max: policy.queue_size_max,
+        queued_max: policy.queue_size_max.or(Some(queued_max)),
     }
 }
 
-/// The places of the queue: those that priorities have for themselves, and those that the others share.
-fn queued_max(config: &ModelConfig) -> usize {
-    let batching = config.dynamic_batching.as_ref();
-    let policies = batching.map(|batching| batching.priority_queue_policies.values()).into_iter().flatten();
-    let own: usize = policies.filter_map(|policy| policy.queue_size_max).sum();
-    own.saturating_add(config.queue_size_max).clamp(1, QUEUED_MAX)
+/// The places of all levels: each has a queue of its own.
+fn queued_max(waits: &Waits, levels: usize) -> usize {
+    let bounds = (0..levels.max(1)).filter_map(|level| waits.of(level).queued_max);
+    bounds.fold(0usize, usize::saturating_add).clamp(1, QUEUED_MAX)
 }
 
 /// The bounds of the histograms.

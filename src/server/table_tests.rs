@@ -42,7 +42,9 @@ impl Backend for Telling {
         let ModelSource { name, version, file_name, config, batch_size_max, parameters, .. } = source;
         let json: serde_json::Value = serde_json::from_str(source.config_json).unwrap();
         let carried = [&json["optimization"], &json["instance_group"], &json["input"]].map(ToString::to_string);
-        let told = (name, version, file_name, config, batch_size_max, parameters, files, missing, path, carried);
+        let ragged = source.ragged();
+        let told =
+            (name, version, file_name, config, batch_size_max, parameters, files, missing, path, carried, ragged);
         Ok(Box::new(TellingModel { signature: source.config.clone(), source: format!("{told:?}") }))
     }
 }
@@ -90,7 +92,7 @@ impl Instance for TellingModel {
 
 /// The same request in a sequence, which only callers in C can say.
 #[cfg(feature = "capi")]
-fn of_sequence<'a>(mut request: Request<'a>, sequence: &'a Sequence) -> Request<'a> {
+pub(super) fn of_sequence<'a>(mut request: Request<'a>, sequence: &'a Sequence) -> Request<'a> {
     let (id, priority, is_traced) = ("é", 0, false);
     let said = Description {
         id,
@@ -114,6 +116,7 @@ fn a_backend_is_told_the_same_through_its_table() {
         let config = "backend: telling\nmax_batch_size: 4\nparameters: {depth: '3', way: up}\n\
             optimization: {graph: {level: 3}}\ninstance_group: {profile: '1'}\n\
             input: [{name: x, data_type: TYPE_FP32, dims: [-1]}, {name: o, data_type: TYPE_INT8, dims: [1], optional: true}]\n\
+            batch_input: {kind: BATCH_ITEM_SHAPE, target_name: n, source_input: x}\n\
             output: [{name: said, data_type: TYPE_STRING, dims: []}, {name: other, data_type: TYPE_FP64, dims: [2]}]\n";
         let files = [("config.yaml", config.as_bytes().to_vec()), ("model.telling", vec![1, 2]), ("a/b", Vec::new())];
         let server = builder.model_in_memory("m", files).strict().start().unwrap();
@@ -142,4 +145,5 @@ fn a_backend_is_told_the_same_through_its_table() {
     assert!(directly[2][0].contains("(7, \"session é\", true, true)"), "{directly:?}");
     assert!(directly[1][0].contains("Double(1.5)") && directly[0][0].contains("model.telling"), "{directly:?}");
     assert!(directly[0][0].contains("level") && directly[0][0].contains("profile"), "{directly:?}");
+    assert!(directly[0][0].contains("made: {\"n\"}"), "{directly:?}");
 }

@@ -36,6 +36,38 @@ fn same(batch: &ModelBatch<'_>) -> Result<(), Error> {
     batch.set_output("y", Tensor::from_vec(x.to_vec(), [1])?)
 }
 
+/// Another lane over the same weights.
+fn in_place_of(server: &ServerHandle, before: &Served) -> Served {
+    let Weights { attributes, ledger, .. } = &*before.weights;
+    let weights = Weights::counting(before.weights.model().unwrap(), *attributes, None, ledger.clone());
+    let config = (*before.config).clone().queue_size_max(7);
+    load::serve(
+        &server.inner.services,
+        &server.inner.options,
+        (std::sync::Arc::new(config), 1),
+        weights,
+        Around::default(),
+    )
+    .unwrap()
+}
+
+#[cfg(feature = "capi")]
+#[test]
+fn who_counts_changes_counts_a_lane_that_takes_the_place_of_another() {
+    let (server, old) = serving(|config| config, same);
+    let catalog = &server.inner.catalog;
+    let entry = catalog.entry("m").unwrap();
+    let count = server.change_count();
+    let before = count.read();
+    let new = in_place_of(&server, &old);
+    assert!(entry.replace(1, &old, &new, &catalog.events));
+    assert_eq!(count.read(), before + 1);
+    assert!(!entry.replace(1, &old, &new, &catalog.events));
+    assert_eq!(count.read(), before + 1);
+    old.lane.begin_stop();
+    old.end_stop();
+}
+
 #[test]
 fn counts_go_on_in_the_lane_that_takes_the_place_of_another() {
     let (server, old) = serving(|config| config, same);
@@ -45,19 +77,7 @@ fn counts_go_on_in_the_lane_that_takes_the_place_of_another() {
     };
     let infer = |served: &Served, value| served.lane.infer(ask(value)).unwrap().map(drop).map_err(|error| error.kind());
     assert_eq!([infer(&old, 1.0), infer(&old, -1.0)], [Ok(()), Err(ErrorKind::InvalidArg)]);
-    let in_place_of = |before: &Served| {
-        let Weights { attributes, ledger, .. } = &*before.weights;
-        let weights = Weights::counting(before.weights.model().unwrap(), *attributes, None, ledger.clone());
-        let config = (*before.config).clone().queue_size_max(7);
-        load::serve(
-            &server.inner.services,
-            &server.inner.options,
-            (std::sync::Arc::new(config), 1),
-            weights,
-            Around::default(),
-        )
-        .unwrap()
-    };
+    let in_place_of = |before: &Served| in_place_of(&server, before);
     let new = in_place_of(&old);
     assert_eq!((counts(&old), counts(&new)), ((1, 1, 2, 2), (1, 1, 2, 2)));
     // What the lane that is replaced still answers counts too, and once it has ended nothing sinks or counts twice.
@@ -103,24 +123,12 @@ fn a_decoupled_shadow_sends_all_its_responses_to_nobody() {
 #[cfg(feature = "capi")]
 mod ids {
     use super::*;
-    use crate::flow::{Description, Sequence};
+    use crate::flow::Sequence;
     use crate::server::LoadOptions;
+    use crate::server::table_tests::of_sequence;
 
     fn of(sequence: &Sequence) -> Request<'_> {
-        let mut request = Request::new().input("x", Tensor::from_vec(vec![1f32], [1]).unwrap());
-        let (id, priority, is_traced) = ("", 0, false);
-        let said = Description {
-            id,
-            deadline_ns: 0,
-            timeout_ns: 0,
-            queue_timeout_ns: 0,
-            priority,
-            is_traced,
-            sequence,
-            parameters: &[],
-        };
-        request.describe(said);
-        request
+        of_sequence(Request::new().input("x", Tensor::from_vec(vec![1f32], [1]).unwrap()), sequence)
     }
 
     #[test]

@@ -91,7 +91,7 @@ impl Version {
         }
     }
 
-    /// What serves of it, unless an execution is stuck there.
+    /// What serves of it, unless an execution is stuck there or no instance is left.
     pub(super) fn healthy(&self) -> Option<&Served> {
         self.served.as_ref().filter(|served| !served.lane.is_stuck())
     }
@@ -131,7 +131,7 @@ impl Version {
         };
         match &self.served {
             Some(served) if served.lane.is_stuck() => {
-                (ModelState::Unavailable, "an execution passed execution_timeout".to_owned())
+                (ModelState::Unavailable, served.lane.fault().map_or(reason, |fault| fault.message().to_owned()))
             }
             Some(served) if served.config.active_len() == 0 => (ModelState::Unavailable, PASSIVE.to_owned()),
             Some(served) if served.lane.is_stopping() => (ModelState::Unavailable, "stopping".to_owned()),

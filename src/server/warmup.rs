@@ -127,7 +127,7 @@ fn take_back(lane: &Arc<Lane>) -> Result<Vec<Box<InstanceCell>>, Error> {
             return Ok(cells);
         }
         if lane.is_stuck() {
-            return Err(Error::unavailable("an execution passed execution_timeout"));
+            return Err(Error::unavailable(lane.fault().map_or_else(String::new, |fault| fault.message().to_owned())));
         }
         if lane.has_ended() {
             return Err(STOPPED);

@@ -9,10 +9,10 @@
 //! Invariants: 1. What is loaded is what was looked at: its files are looked at once more before it serves, and if they
 //! were touched meanwhile it is dropped, and looked at anew. 2. The thread alone touches what is known of the files;
 //! everybody else puts into its inbox. 3. A poll ends when each change that was there when it began was tried once,
-//! however that ended; what fails may be tried again for ever. 4. A load that was ordered ends, and is told of, once: also
+//! however that ended, and what was unloaded for it is out of memory; what fails may be tried again for ever. 4. A load that was ordered ends, and is told of, once: also
 //! one that never ran. 5. The thread goes by the repositories as they are. 6. It starts before a stop, or not at all.
 
-use super::hold::Hold;
+use super::catalog::Entry;
 use super::lifecycle::{Brought, Wish};
 use super::operation::{Ending, Operation};
 use super::version::Parting;
@@ -20,7 +20,7 @@ use super::{Inner, STOPPED, ServerHandle};
 use crate::repository::{
     self, Hint, Live, Look, Order, Outcome, Periods, Repositories, Rules, Snapshot, Waker, Watcher,
 };
-use crate::sync::{Mutex, thread};
+use crate::sync::{Clock, Mutex, thread};
 use inferlay_backend_sdk::{Error, ErrorKind, LogLevel};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -214,7 +214,14 @@ fn nanoseconds(time: Duration) -> u64 {
 
 /// The thread that watches, if there is one.
 #[derive(Default)]
-pub(super) struct Watching(Mutex<Option<Running>>);
+pub(super) struct Watching(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    /// What is known of the files, until there is a thread that goes on with it.
+    kept: Option<Live>,
+    running: Option<Running>,
+}
 
 struct Running {
     shared: Arc<Shared>,
@@ -248,16 +255,16 @@ impl Shared {
 
 impl Watching {
     fn shared(&self) -> Option<Arc<Shared>> {
-        self.0.lock().as_ref().map(|running| running.shared.clone())
+        self.0.lock().running.as_ref().map(|running| running.shared.clone())
     }
 
     /// Starts to watch, unless that was done.
     ///
     /// # Errors
     /// `RESOURCE_EXHAUSTED` when the system gives no thread, `UNAVAILABLE` when the server stops.
-    pub(super) fn start(&self, inner: &Arc<Inner>, options: &PollOptions, known: Vec<Known>) -> Result<(), Error> {
-        let mut running = self.0.lock();
-        if running.is_some() {
+    pub(super) fn start(&self, inner: &Arc<Inner>, options: &PollOptions) -> Result<(), Error> {
+        let mut state = self.0.lock();
+        if state.running.is_some() {
             return Ok(());
         }
         // Under the lock under which a stop looks for the thread: it finds the thread, or is found.
@@ -265,32 +272,47 @@ impl Watching {
             return Err(STOPPED);
         }
         let watcher = if options.is_blind { Watcher::blind(options.periods) } else { Watcher::new(options.periods) };
-        let mut live = Live::new(inner.repositories.lock().clone(), options.rules.clone());
-        for Known { name, snapshot, outcome } in known {
-            live.loaded(&inner.services.clock, &name, snapshot, outcome);
-        }
+        let repositories = inner.repositories.lock().clone();
+        let mut live = match state.kept.take() {
+            Some(kept) => kept,
+            None => Live::new(repositories.clone(), Rules::default()),
+        };
+        *live.repositories() = repositories;
+        live.go_by(options.rules.clone());
         let shared = Arc::new(Shared { inbox: Mutex::default(), waker: watcher.waker() });
         let round = Round { inner: inner.clone(), shared: shared.clone(), live, watcher, polls: Vec::new() };
         let thread = thread::spawn("inferlay-watch", move || round.run()).map_err(|error| {
             Error::new(ErrorKind::ResourceExhausted, format!("the thread that watches did not start: {error}"))
         })?;
-        *running = Some(Running { shared, thread: Some(thread) });
+        state.running = Some(Running { shared, thread: Some(thread) });
         Ok(())
     }
 
     /// Ends the thread. The server is known to be stopping.
     pub(super) fn stop(&self) {
-        let running = self.0.lock().take();
+        let running = self.0.lock().running.take();
         if let Some(mut running) = running {
             running.shared.put(|inbox| inbox.is_over = true);
             thread::join(running.thread.take());
         }
     }
 
+    /// Keeps what is known of the files for whoever looks at them later.
+    pub(super) fn keep(&self, inner: &Inner, known: Vec<Known>) {
+        let mut live = Live::new(inner.repositories.lock().clone(), Rules::default());
+        known.into_iter().for_each(|known| known.tell(&mut live, &inner.services.clock));
+        live.locate();
+        self.0.lock().kept = Some(live);
+    }
+
     /// A model was loaded, or was not, by somebody else.
-    pub(super) fn loaded(&self, known: Known) {
-        if let Some(shared) = self.shared() {
-            shared.put(|inbox| inbox.loaded.push(known));
+    pub(super) fn loaded(&self, inner: &Inner, known: Known) {
+        let mut state = self.0.lock();
+        if let Some(live) = &mut state.kept {
+            known.tell(live, &inner.services.clock);
+            live.locate();
+        } else if let Some(running) = &state.running {
+            running.shared.put(|inbox| inbox.loaded.push(known));
         }
     }
 
@@ -305,15 +327,36 @@ impl Watching {
 /// What is known of a model's files.
 pub(super) struct Known {
     name: String,
-    snapshot: Arc<Snapshot>,
-    outcome: Outcome,
+    what: What,
+}
+
+enum What {
+    /// What a load of these came to.
+    Loaded(Arc<Snapshot>, Outcome),
+    /// Why it cannot be loaded as it lies there.
+    Broken(Error),
 }
 
 impl Known {
     /// What a load of the files in `look` came to.
     pub(super) fn of(name: &str, look: &Look, brought: &Brought) -> Self {
-        let outcome = outcome(brought);
-        Known { name: name.to_owned(), snapshot: Arc::new(look.snapshot.clone()), outcome }
+        Self::loaded(name.to_owned(), Arc::new(look.snapshot.clone()), outcome(brought))
+    }
+
+    fn loaded(name: String, snapshot: Arc<Snapshot>, outcome: Outcome) -> Self {
+        Known { name, what: What::Loaded(snapshot, outcome) }
+    }
+
+    /// That a model cannot be loaded as it lies there.
+    pub(super) fn broken(name: &str, error: Error) -> Self {
+        Known { name: name.to_owned(), what: What::Broken(error) }
+    }
+
+    fn tell(self, live: &mut Live, clock: &Clock) {
+        match self.what {
+            What::Loaded(snapshot, outcome) => live.loaded(clock, &self.name, snapshot, outcome),
+            What::Broken(error) => live.told(clock, &self.name, error),
+        }
     }
 }
 
@@ -339,6 +382,8 @@ struct Poll {
     ending: Ending,
     /// By which try of each model; known after the first look.
     left: Option<BTreeMap<String, u64>>,
+    /// What was ordered meanwhile, and is not over when it was tried.
+    unloads: Vec<Operation>,
 }
 
 impl Round {
@@ -365,7 +410,8 @@ impl Round {
         let is_over = |poll: &mut Poll| {
             let left = poll.left.get_or_insert_with(|| live.untried());
             left.retain(|name, number| !live.is_tried(name, *number));
-            left.is_empty()
+            poll.unloads.retain(|unload| !unload.is_done());
+            left.is_empty() && poll.unloads.is_empty()
         };
         let over: Vec<_> = self.polls.extract_if(.., is_over).collect();
         over.into_iter().for_each(|poll| poll.ending.end(Ok(())));
@@ -374,15 +420,15 @@ impl Round {
     /// Takes the inbox in. Whether all is over.
     fn take_in(&mut self, hints: &mut Vec<Hint>) -> bool {
         let inbox = std::mem::take(&mut *self.shared.inbox.lock());
-        for Known { name, snapshot, outcome } in inbox.ended.into_iter().chain(inbox.loaded) {
-            self.live.loaded(&self.inner.services.clock, &name, snapshot, outcome);
+        for known in inbox.ended.into_iter().chain(inbox.loaded) {
+            known.tell(&mut self.live, &self.inner.services.clock);
         }
         if inbox.has_moved {
             *self.live.repositories() = self.inner.repositories.lock().clone();
             hints.push(Hint::All);
         }
         if !inbox.polls.is_empty() {
-            self.polls.extend(inbox.polls.into_iter().map(|ending| Poll { ending, left: None }));
+            self.polls.extend(inbox.polls.into_iter().map(|ending| Poll { ending, left: None, unloads: Vec::new() }));
             hints.push(Hint::All);
         }
         inbox.is_over
@@ -397,9 +443,9 @@ impl Round {
             }
             Order::Unload(name) => {
                 if let Ok(entry) = self.inner.catalog.entry(&name) {
-                    let hold = Hold::new(&self.inner.catalog, entry);
-                    self.inner.unload(hold.entry(), Parting::Forgotten).then(move |_| hold.entry().forget());
+                    self.unload(&entry);
                 }
+                // Not when it is over: what lies there again by then need not wait for it.
                 self.live.unloaded(&name);
             }
             Order::Broken(name, error) => {
@@ -410,16 +456,28 @@ impl Round {
         }
     }
 
+    /// Unloads a model, for which the polls that are under way wait.
+    fn unload(&mut self, entry: &Arc<Entry>) {
+        let operation = self.inner.unload(entry, Parting::Forgotten);
+        self.polls.iter_mut().for_each(|poll| poll.unloads.push(operation.clone()));
+        let shared = self.shared.clone();
+        operation.then(move |_| shared.waker.wake());
+    }
+
     fn load(&mut self, found: repository::FoundModel, snapshot: Arc<Snapshot>) {
-        let entry = self.inner.catalog.entry_or_new(&found.name);
-        let (name, turn) = (found.name.clone(), entry.turn());
+        let hold = self.inner.catalog.entry_or_new(&found.name);
+        let (name, turn) = (found.name.clone(), hold.turn());
         let errand = Errand::new(&self.inner, &self.shared, &name, snapshot.clone());
-        let (inner, hold) = (self.inner.clone(), Hold::new(&self.inner.catalog, entry));
+        let inner = self.inner.clone();
         self.inner.jobs.push_long(&name.clone(), move || {
             let repositories = inner.repositories.lock().clone();
             let is_still_so = || repository::is_still_so(&repositories, &name, &snapshot);
-            let brought = inner.bring(hold.entry(), &Wish::of(Arc::new(found), turn), &is_still_so);
-            inner.end_bringing(hold, brought, move |_, brought| errand.end(outcome(&brought)))
+            let brought = inner.bring(&hold, &Wish::of(Arc::new(found), turn), &is_still_so);
+            inner.end_bringing(hold, brought, move |hold, brought| {
+                // First: who hears of the end finds no name of which nothing has come.
+                drop(hold);
+                errand.end(outcome(&brought));
+            })
         });
     }
 }
@@ -456,7 +514,7 @@ impl Drop for Errand {
     fn drop(&mut self) {
         let outcome = self.outcome.unwrap_or_else(|| self.fail());
         let (name, snapshot) = (std::mem::take(&mut self.name), self.snapshot.clone());
-        self.shared.put(|inbox| inbox.ended.push(Known { name, snapshot, outcome }));
+        self.shared.put(|inbox| inbox.ended.push(Known::loaded(name, snapshot, outcome)));
     }
 }
 
@@ -492,7 +550,7 @@ impl ServerHandle {
         }
         let never = Periods { watched_ns: u64::MAX, blind_ns: u64::MAX };
         let asked = PollOptions { periods: never, is_blind: true, ..PollOptions::default() };
-        match self.inner.watching.start(&self.inner.shared(), &asked, Vec::new()) {
+        match self.inner.watching.start(&self.inner.shared(), &asked) {
             Err(error) => ending.end(Err(error)),
             Ok(()) => match self.inner.watching.shared() {
                 Some(shared) => shared.put(|inbox| inbox.polls.push(ending)),

@@ -1,7 +1,7 @@
 //! Whether what comes and goes leaves memory behind: the resident size of this process over many cycles.
 //!
 //! The slope counts, not the difference of two sizes: one page more at the wrong moment says nothing. For a program of one
-//! test that measures, as all tests of a process share its memory.
+//! test that measures, as all tests of a process share its memory, or one whose other tests are soon over.
 
 #![allow(clippy::print_stdout, reason = "the figure is worth a look")]
 #![allow(dead_code, reason = "every program uses a part of it")]
@@ -28,15 +28,16 @@ pub(crate) fn refuse_growth(cycles: usize, cycle: impl Fn()) {
         }
     }
     let growth = slope(&sizes) * CYCLES as f64;
+    let (kilobytes, end) = (growth / 1024.0, sizes[sizes.len() - 1] / 1024.0);
+    let warm = cycles / 10;
     println!(
-        "{cycles} cycles: {} bytes resident at the end, growing by {growth:.0} in {CYCLES}",
-        sizes[sizes.len() - 1]
+        "{cycles} cycles: {end:.0} KB resident, growing by {kilobytes:.1} KB per {CYCLES} after {warm} of warm-up"
     );
-    assert!(growth < GROWTH_MAX, "resident memory grows by {growth:.0} bytes in {CYCLES} cycles");
+    assert!(growth < GROWTH_MAX, "resident memory grows by {kilobytes:.1} KB in {CYCLES} cycles");
 }
 
 /// Bytes that are resident, once the allocator has given back what it can.
-fn resident() -> f64 {
+pub(crate) fn resident() -> f64 {
     // SAFETY: it touches nothing but memory that the allocator holds free.
     unsafe { libc::malloc_trim(0) };
     let status = std::fs::read_to_string("/proc/self/status").unwrap();

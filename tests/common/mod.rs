@@ -6,6 +6,7 @@
 #![allow(dead_code, unreachable_pub, reason = "every test binary is a crate of its own and uses a part of it")]
 
 pub mod custom;
+pub mod explicit;
 pub mod paged;
 pub mod scale;
 pub mod site;

@@ -2,11 +2,11 @@
 //! a gate where a test wants that.
 
 use super::{Gate, receive};
-use inferlay::{Backend, DataType, Error, ModelHandle, Request, Response, Shape, Tensor};
+use inferlay::{Backend, DataType, Error, ErrorKind, ModelHandle, Request, Response, Shape, Tensor};
 use inferlay_backend_sdk::{
     Attributes, Batch, Instance, InstanceSpec, Model, ModelSource, Placement, Signature, TensorSpec,
 };
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
 /// The backend named `scale`. `factor.txt` holds a number, or what is wrong with the model; with the parameter `gate` it
@@ -22,6 +22,8 @@ pub struct Scale {
     pub models_max: Arc<AtomicUsize>,
     pub instances: Arc<AtomicUsize>,
     pub loads: Arc<AtomicUsize>,
+    /// Whether instances say that they are lost when they are executed.
+    pub is_lost: Arc<AtomicBool>,
     /// The factors of all requests that ran, in order, where a test wants to know.
     pub ran: Option<Arc<Mutex<Vec<f32>>>>,
 }
@@ -153,6 +155,7 @@ impl Model for Scaling {
         Ok(Box::new(Scaler {
             factor: self.factor,
             gate: self.backend.gate.clone(),
+            is_lost: self.backend.is_lost.clone(),
             ran: self.backend.ran.clone(),
             _counted: Counted::new(&self.backend.instances),
         }))
@@ -162,6 +165,7 @@ impl Model for Scaling {
 struct Scaler {
     factor: f32,
     gate: Gate,
+    is_lost: Arc<AtomicBool>,
     ran: Option<Arc<Mutex<Vec<f32>>>>,
     _counted: Counted,
 }
@@ -174,6 +178,9 @@ pub const POISON: f32 = -2.0;
 
 impl Instance for Scaler {
     fn execute(&mut self, batch: &dyn Batch) -> Result<(), Error> {
+        if self.is_lost.load(Ordering::SeqCst) {
+            return Err(Error::new(ErrorKind::InstanceLost, "the device fell off the bus"));
+        }
         let x = batch.input(0, Placement::HOST)?;
         let values = x.as_slice::<f32>()?;
         if values.contains(&HELD) || self.factor < 0.0 {

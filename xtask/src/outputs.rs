@@ -48,6 +48,22 @@ pub(crate) fn reasons(text: &str) -> String {
     }
 }
 
+/// What the tests that passed printed, where the command was told to show it: the figures of long runs.
+pub(crate) fn figures(text: &str) -> Vec<&str> {
+    let (mut figures, mut is_told) = (Vec::new(), false);
+    for line in text.lines() {
+        if line == "failures:" {
+            return figures;
+        }
+        let is_head = line.starts_with("---- ") && line.ends_with(" stdout ----");
+        is_told = is_head || (is_told && !line.is_empty());
+        if is_told && !is_head {
+            figures.push(line);
+        }
+    }
+    figures
+}
+
 /// Lines of the report on one failed test or one error, on all of them, and of an output that shows neither.
 const REASON_LINES_MAX: usize = 25;
 const REASONS_LINES_MAX: usize = 120;
@@ -115,6 +131,14 @@ mod tests {
         let text = "test a ... ok\ntest b ... FAILED\n\nfailures:\n\n---- b stdout ----\nat b.rs:1\nleft: 1\n\n\
                     failures:\n    b\n\ntest result: FAILED. 1 passed; 1 failed;\nrunning 1 test\ntest c ... ok\n";
         assert_eq!(reasons(text).trim_end(), "---- b stdout ----\nat b.rs:1\nleft: 1");
+    }
+
+    #[test]
+    fn the_figures_are_what_tests_printed_that_passed() {
+        let text = "test a ... ok\ntest b ... ok\n\nsuccesses:\n\n---- a stdout ----\n9 cycles\n3 KB\n\n---- b stdout ----\n7\n\n\n\
+                    successes:\n    a\n    b\n\ntest result: ok. 2 passed; 0 failed;\n";
+        assert_eq!(figures(text), ["9 cycles", "3 KB", "7"]);
+        assert!(figures("failures:\n\n---- c stdout ----\nat c.rs:1\n").is_empty());
     }
 
     #[test]

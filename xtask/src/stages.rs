@@ -9,7 +9,7 @@ use crate::prometheus;
 use crate::python;
 use crate::report::Outcome;
 use crate::sanitize;
-use crate::step::Step;
+use crate::step::{Step, Told};
 use crate::wheel;
 
 /// One check, or one kind of tests.
@@ -170,8 +170,12 @@ fn benches(house: &House) -> Outcome {
 
 fn soak(house: &House) -> Outcome {
     let packages = format!("{WITHOUT_TRACT} -p inferlay-backend-onnxruntime");
-    let step = Step::cargo(house, &format!("test {packages} --release -- soak_")).env("INFERLAY_SOAK", "1");
-    tests(with_python(house, step))
+    // With what they print: growth, answers and states say more than that they passed.
+    let step =
+        Step::cargo(house, &format!("test {packages} --release -- soak_ --show-output")).env("INFERLAY_SOAK", "1");
+    let told = with_python(house, step).env("RUST_BACKTRACE", "0").hear();
+    let figures = outputs::figures(&told.text).iter().map(|line| format!("\n    {line}")).collect();
+    judged(told, figures)
 }
 
 /// A step that is one check.
@@ -182,10 +186,13 @@ fn one(step: Step) -> Result<String, String> {
 /// A step that runs tests, each of them a check. That none ran is a failure: a filter has lost its tests.
 fn tests(step: Step) -> Outcome {
     // Tests that make something panic on purpose say so on every run; where, is enough.
-    let told = step.env("RUST_BACKTRACE", "0").hear();
+    judged(step.env("RUST_BACKTRACE", "0").hear(), String::new())
+}
+
+fn judged(told: Told, remark: String) -> Outcome {
     let (passed, failed) = outputs::tests(&told.text);
     match told.end {
-        Ok(()) if passed > 0 => Outcome::Passed { checks: passed, remark: String::new() },
+        Ok(()) if passed > 0 => Outcome::Passed { checks: passed, remark },
         Ok(()) => Outcome::from(Err("no test ran".to_owned())),
         Err(why) => Outcome::Failed { passed, failed: failed.max(1), why },
     }

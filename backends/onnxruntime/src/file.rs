@@ -148,7 +148,8 @@ fn note_value<'a>(value: &'a [u8], is_input: bool, facts: &mut Facts<'a>) -> Res
     Ok(())
 }
 
-fn descend(messages: Vec<&[u8]>, field: u64) -> Result<Vec<&[u8]>, Error> {
+/// The messages in this field of all messages.
+pub(crate) fn descend(messages: Vec<&[u8]>, field: u64) -> Result<Vec<&[u8]>, Error> {
     let mut found = Vec::new();
     for message in messages {
         found.extend(texts(message, field)?);
@@ -157,7 +158,7 @@ fn descend(messages: Vec<&[u8]>, field: u64) -> Result<Vec<&[u8]>, Error> {
 }
 
 /// Every field of this number that holds bytes.
-fn texts(message: &[u8], field: u64) -> Result<Vec<&[u8]>, Error> {
+pub(crate) fn texts(message: &[u8], field: u64) -> Result<Vec<&[u8]>, Error> {
     let mut found = Vec::new();
     for read in Fields(message) {
         if let (number, Value::Bytes(bytes)) = read?

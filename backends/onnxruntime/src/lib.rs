@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   library -> runtime: libonnxruntime and its one environment, whose threads all models share
-//!   file + external: what the model file refers to, looked at before the runtime reads it
+//!   file + external: what the model file refers to, looked at before the runtime reads it   `-- names: those not true
 //!   parameters -> settings -> network: one session per model      `-- cache: its optimised graph on disk
 //!   instance: checks inputs, runs the session over the memory they lie in, hands outputs over
 //!   watch: one thread that interrupts executions nobody waits for
@@ -30,6 +30,7 @@ mod library;
 #[cfg(test)]
 #[path = "../tests/models/mod.rs"]
 mod models;
+mod names;
 mod network;
 mod options;
 mod parameters;

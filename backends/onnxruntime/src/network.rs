@@ -3,6 +3,7 @@
 use crate::cache::{self, Place};
 use crate::external::{self, Weights};
 use crate::file::{self, Facts};
+use crate::names;
 use crate::options::Options;
 use crate::parameters::{Parameters, ProviderKind, Threads};
 use crate::raw::{Port, Run, Session, Source};
@@ -10,8 +11,9 @@ use crate::refusal::{refused, shortened};
 use crate::runtime::Runtime;
 use crate::settings;
 use crate::signature;
-use inferlay_backend_sdk::{Device, Error, ErrorKind, Host, LogLevel, ModelSource, Shape, Signature};
+use inferlay_backend_sdk::{Device, Error, ErrorKind, Host, LogLevel, ModelSource, Shape, Signature, TensorSpec};
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use std::borrow::Cow;
 use std::ffi::CString;
 use std::sync::Arc;
 
@@ -41,26 +43,35 @@ impl Network {
         let content = source.files.read(source.file_name)?;
         let facts = file::read(&content)?;
         let weights = external::weights(source.files, source.file_name, &facts.external)?;
+        let ragged = source.ragged();
         let mut parameters = Parameters::read(source.parameters)?;
-        parameters.pattern = parameters.pattern.or_else(|| Some(few_shapes(&facts)));
+        parameters.pattern = parameters.pattern.or_else(|| Some(few_shapes(&facts) && ragged.is_empty()));
         let loader = Loader { runtime, options, parameters: &parameters, host: source.host, name: source.name };
-        let session = loader.session(&content, &weights)?;
+        let named = names::true_ones(&content, &facts, &ragged)?;
+        if let (Cow::Owned(_), Weights::Beside(_)) = (&named, &weights) {
+            // The runtime reads the file itself.
+            let message = format!("'{}': names of dims that a ragged batch makes untrue stay", source.name);
+            source.host.log(LogLevel::Warning, &message);
+        }
+        let session = loader.session(&named, &weights)?;
         let failed = |error: ort::Error| refused("the session", ErrorKind::Internal, &error);
         let (inputs, outputs) = (session.inputs().map_err(failed)?, session.outputs().map_err(failed)?);
         for message in session.log().close() {
             source.host.log(LogLevel::Warning, &format!("'{}': {}", source.name, shortened(&message)));
         }
         let names = |ports: &[Port]| ports.iter().map(|port| port.name.clone()).collect();
-        let mut signature = signature::signature(&inputs, &outputs, &facts)?;
-        signature.batches &= signature::is_to_batch(source.batch_size_max, source.config, &signature);
+        let mut signature = signature::signature(&inputs, &outputs, &facts, &ragged)?;
+        signature.batches &= signature::is_to_batch(source.batch_size_max, source.config, &signature, &ragged);
         let is_input = |name: &str| signature.inputs.iter().any(|input| input.name == name);
-        // The runtime hands an input that is an output on, and would leave the memory as it is.
-        let ahead = |spec| signature::shape_ahead(spec, signature.batches).filter(|_| !is_input(&spec.name));
+        // The runtime hands an input that is an output on, and would leave the memory as it is; and of what is not handed
+        // out by rows the rows do not tell how much there is.
+        let is_bound = |spec: &TensorSpec| !is_input(&spec.name) && !ragged.has_output(&spec.name);
+        let ahead = |spec| signature::shape_ahead(spec, signature.batches).filter(|_| is_bound(spec));
         Ok(Network {
             session: Arc::new(session),
             shapes_ahead: signature.outputs.iter().map(ahead).collect(),
             signature,
-            dim_numbers: signature::dim_numbers(&inputs),
+            dim_numbers: signature::dim_numbers(&inputs, &ragged),
             inputs: names(&inputs),
             outputs: names(&outputs),
             devices: devices(&parameters)?,
@@ -169,7 +180,7 @@ impl Loader<'_> {
 }
 
 /// Whether inputs vary in their rows at most: the runtime keeps one plan of its memory for every set of shapes that it
-/// has seen, and lets none go.
+/// has seen, and lets none go. Ragged ones have another shape in almost every batch.
 fn few_shapes(facts: &Facts<'_>) -> bool {
     let varying = |name: &&[u8]| facts.values.get(*name).copied().flatten();
     facts.inputs.iter().all(|name| varying(name).is_some_and(|varying| varying <= 1))

@@ -2,42 +2,51 @@
 
 use crate::file::Facts;
 use crate::raw::{Dim, Port, element_name, element_of};
-use inferlay_backend_sdk::{DataType, Error, Shape, Signature, TensorSpec};
+use inferlay_backend_sdk::{DataType, Error, Ragged, Shape, Signature, TensorSpec};
 use std::collections::BTreeSet;
 
-/// The signature of a session; what the C API does not tell is taken from the model file's `facts`.
+/// The signature of a session; what the C API does not tell is taken from the model file's `facts`, and what is not by
+/// rows is what the config says.
 ///
 /// # Errors
 /// `UNSUPPORTED` for values that are no tensors and for element types that are none of ours, by name; `INVALID_ARG` for
 /// names that are empty or not unique, and for a model without inputs or outputs.
-pub(crate) fn signature(inputs: &[Port], outputs: &[Port], facts: &Facts<'_>) -> Result<Signature, Error> {
-    let first_dims: Vec<Option<&Dim>> = inputs.iter().map(first_dim).collect();
+pub(crate) fn signature(
+    inputs: &[Port],
+    outputs: &[Port],
+    facts: &Facts<'_>,
+    ragged: &Ragged,
+) -> Result<Signature, Error> {
+    let ports = inputs;
     let inputs = specs("input", inputs, facts)?;
     let outputs = specs("output", outputs, facts)?;
-    let batches = batches(&first_dims, inputs.iter().chain(&outputs));
+    let by_rows = ports.iter().zip(&inputs).filter(|(_, spec)| !ragged.has_input(&spec.name));
+    let first_dims: Vec<Option<&Dim>> = by_rows.map(|(port, _)| first_dim(port)).collect();
+    let batches = !inputs.is_empty() && batches(&first_dims, ragged.by_rows(&inputs, &outputs));
     Ok(Signature { inputs, outputs, batches })
 }
 
-/// Whether the first dim of every input has the same name, or none has one, and its size and that of every output's is
-/// open.
+/// Whether the first dim of every input that is by rows has the same name, or none has one, and its size and that of
+/// every such output's is open.
 fn batches<'a>(first_dims: &[Option<&Dim>], mut specs: impl Iterator<Item = &'a TensorSpec>) -> bool {
     let open = |dim: &Option<&Dim>| matches!(dim, Some(Dim::Named(_) | Dim::Any)) && *dim == first_dims[0];
-    !first_dims.is_empty()
-        && first_dims.iter().all(open)
-        && specs.all(|spec| spec.dims.as_ref().is_some_and(|dims| dims.first() == Some(&-1)))
+    first_dims.iter().all(open) && specs.all(|spec| spec.dims.as_ref().is_some_and(|dims| dims.first() == Some(&-1)))
 }
 
 /// Whether a model that can batch is to: not if the config says so, or states dims with the batch among them. The first
 /// dim of an output is then whatever the model makes of it, and no number of rows.
-pub(crate) fn is_to_batch(batch_size_max: Option<usize>, stated: &Signature, own: &Signature) -> bool {
-    let counts_batch = |stated: &[TensorSpec], own: &[TensorSpec]| {
+pub(crate) fn is_to_batch(batch_size_max: Option<usize>, stated: &Signature, own: &Signature, ragged: &Ragged) -> bool {
+    let counts_batch = |stated: &TensorSpec, own: &[TensorSpec]| {
         let rank = |spec: &TensorSpec| spec.dims.as_ref().map(Vec::len);
-        let is_whole = |spec: &TensorSpec| own.iter().any(|own| own.name == spec.name && rank(own) == rank(spec));
-        stated.iter().any(|spec| spec.dims.is_some() && is_whole(spec))
+        stated.dims.is_some() && own.iter().any(|own| own.name == stated.name && rank(own) == rank(stated))
     };
+    let mut inputs = ragged.by_rows(&stated.inputs, &[]);
+    let mut outputs = ragged.by_rows(&[], &stated.outputs);
     match batch_size_max {
         Some(size) => size > 0,
-        None => !counts_batch(&stated.inputs, &own.inputs) && !counts_batch(&stated.outputs, &own.outputs),
+        None => {
+            !inputs.any(|spec| counts_batch(spec, &own.inputs)) && !outputs.any(|spec| counts_batch(spec, &own.outputs))
+        }
     }
 }
 
@@ -78,19 +87,26 @@ fn size(dim: &Dim) -> i64 {
     }
 }
 
-/// For each dim of each input the number of its name: dims of one number must be of one size.
-pub(crate) fn dim_numbers(inputs: &[Port]) -> Vec<Vec<Option<usize>>> {
+/// For each dim of each input the number of its name, if that is to be believed: dims of one number must be of one size.
+pub(crate) fn dim_numbers(inputs: &[Port], ragged: &Ragged) -> Vec<Vec<Option<usize>>> {
     let mut names = Vec::new();
     let mut numbers = Vec::new();
+    let firsts: Vec<_> = inputs.iter().map(|port| (name_of(port), first_dim(port).and_then(Dim::name))).collect();
     for port in inputs {
         let dims = port.tensor.as_ref().map_or(&[][..], |(_, dims)| dims);
-        let number = dims.iter().map(|dim| match dim {
-            Dim::Named(name) => Some(place_of(&mut names, name)),
-            Dim::Size(_) | Dim::Any => None,
+        let is_believed = ragged.believes(name_of(port), &firsts);
+        let number = dims.iter().enumerate().map(|(at, dim)| {
+            let name = dim.name().filter(|_| at > 0 || is_believed);
+            name.map(|name| place_of(&mut names, name))
         });
         numbers.push(number.collect());
     }
     numbers
+}
+
+/// The name of an input; one that is no text was refused.
+fn name_of(port: &Port) -> &str {
+    port.name.to_str().unwrap_or_default()
 }
 
 /// The place of a name among the `names`, of which it becomes one.
@@ -141,7 +157,8 @@ mod tests {
             (&["n", "3"], &["n", "4"], &["2", "2"], false),
             (&["n", "3"], &[], &["n", "2"], false),
         ] {
-            let found = signature(&[port("a", a), port("b", b)], &[port("y", y)], &Facts::default()).unwrap();
+            let (inputs, outputs) = ([port("a", a), port("b", b)], [port("y", y)]);
+            let found = signature(&inputs, &outputs, &Facts::default(), &Ragged::default()).unwrap();
             assert_eq!(found.batches, expected, "{a:?} {b:?} {y:?}");
         }
     }
@@ -166,14 +183,15 @@ mod tests {
             (None, vec![spec("x", None)], vec![spec("z", Some(&[3]))], true),
         ] {
             let stated = signature(inputs, outputs);
-            assert_eq!(is_to_batch(size, &stated, &own), expected, "{size:?} {stated:?}");
+            assert_eq!(is_to_batch(size, &stated, &own, &Ragged::default()), expected, "{size:?} {stated:?}");
         }
     }
 
     #[test]
     fn no_dims_are_a_scalar_only_if_the_file_says_so() {
         let facts = Facts { values: [(&b"s"[..], Some(0)), (b"u", None)].into(), ..Facts::default() };
-        let found = signature(&[port("s", &[])], &[port("u", &[]), port("v", &["2"])], &facts).unwrap();
+        let outputs = [port("u", &[]), port("v", &["2"])];
+        let found = signature(&[port("s", &[])], &outputs, &facts, &Ragged::default()).unwrap();
         let dims: Vec<_> = found.inputs.iter().chain(&found.outputs).map(|spec| spec.dims.clone()).collect();
         assert_eq!(dims, [Some(vec![]), None, Some(vec![2])]);
     }
@@ -183,7 +201,7 @@ mod tests {
         let sequence = Port { name: c"x".to_owned(), tensor: Err("a sequence") };
         let small = Port { name: c"x".to_owned(), tensor: Ok((22, vec![])) };
         for (port, what) in [(sequence, "a sequence"), (small, "int4")] {
-            let error = signature(&[], &[port], &Facts::default()).unwrap_err();
+            let error = signature(&[], &[port], &Facts::default(), &Ragged::default()).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unsupported);
             assert!(error.message().contains("output 'x'") && error.message().contains(what), "{error}");
         }
@@ -191,8 +209,42 @@ mod tests {
 
     #[test]
     fn dims_of_one_name_have_one_number() {
-        let found = dim_numbers(&[port("a", &["n", "3", "k"]), port("b", &["k", "", "n"])]);
+        let inputs = [port("a", &["n", "3", "k"]), port("b", &["k", "", "n"])];
+        let found = dim_numbers(&inputs, &Ragged::default());
         assert_eq!(found, [[Some(0), None, Some(1)], [Some(1), None, Some(0)]]);
+    }
+
+    fn ragged() -> Ragged {
+        let names = |names: &[&str]| names.iter().map(|name| name.to_string()).collect();
+        Ragged { flat: names(&["x"]), made: names(&["ends", "sizes"]), scattered: names(&["y"]) }
+    }
+
+    #[test]
+    fn only_what_is_by_rows_tells_whether_a_model_batches() {
+        for (x, ends, z, y, total, expected) in [
+            (&["e"][..], &["r"][..], &["n", "3"][..], &["e"][..], &["n", "1"][..], true),
+            (&["7"], &["2"], &["n", "3"], &["7"], &["n"], true),
+            (&["n"], &["n"], &["n"], &["n"], &["n"], true),
+            (&["n"], &["n"], &["n"], &["n"], &["2"], false),
+            (&["n"], &["n"], &["2"], &["n"], &["n"], false),
+        ] {
+            let (inputs, outputs) =
+                ([port("x", x), port("ends", ends), port("z", z)], [port("y", y), port("t", total)]);
+            let found = signature(&inputs, &outputs, &Facts::default(), &ragged()).unwrap();
+            assert_eq!(found.batches, expected, "{x:?} {ends:?} {z:?} {y:?} {total:?}");
+        }
+        let all = signature(&[port("x", &["n"])], &[port("y", &["m"])], &Facts::default(), &ragged()).unwrap();
+        assert!(all.batches, "nothing says that it does not");
+        assert!(is_to_batch(None, &all, &all, &ragged()), "their dims are the model's own, and no dims of a batch");
+        let none = signature(&[], &[port("y", &["m"])], &Facts::default(), &ragged()).unwrap();
+        assert!(!none.batches, "without inputs there are no rows");
+    }
+
+    #[test]
+    fn a_name_of_dims_that_a_ragged_batch_makes_different_has_no_number() {
+        let inputs = [port("x", &["n"]), port("ends", &["n"]), port("z", &["n", "k"]), port("sizes", &["m", "k"])];
+        let found = dim_numbers(&inputs, &ragged());
+        assert_eq!(found, [vec![None], vec![None], vec![Some(0), Some(1)], vec![Some(2), Some(1)]]);
     }
 
     #[test]

@@ -353,7 +353,10 @@ pub trait Instance: Send {
     /// else any.
     ///
     /// # Errors
-    /// The error answers every request of the batch that was not taken; the instance goes on serving.
+    /// The error answers every request of the batch that was not taken; the instance goes on serving. Only
+    /// [`ErrorKind::InstanceLost`](crate::ErrorKind::InstanceLost) says that it does not, as its device or process is gone:
+    /// it is dropped, and without another one the model does not serve until it is loaded anew. Said in answer to a request
+    /// that was taken, it counts when the instance is back.
     ///
     /// # Examples
     /// ```
@@ -698,7 +701,8 @@ pub struct Signature {
     pub inputs: Vec<TensorSpec>,
     /// The outputs; backends and batches number them in this order.
     pub outputs: Vec<TensorSpec>,
-    /// Whether the first dim of every input and output is the batch, given as -1.
+    /// Whether the first dim of every input and output is the batch, given as -1; but for those that a batch does not
+    /// have by rows, see [`ModelSource::ragged`].
     pub batches: bool,
 }
 

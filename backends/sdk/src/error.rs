@@ -40,6 +40,10 @@ pub enum ErrorKind {
     FailedPrecondition = 10,
     /// Code of a backend, callback or closure panicked; it was contained.
     Panic = 11,
+    /// Said by [`crate::Instance::execute`] and by functions that are models: this instance will execute nothing any more,
+    /// as its device, process or connection is gone. It is given no further batch; whoever asked is told UNAVAILABLE. A model
+    /// without instances does not serve until it is loaded anew. Not for what the next request may be spared.
+    InstanceLost = 12,
 }
 
 impl ErrorKind {
@@ -63,6 +67,7 @@ impl ErrorKind {
             ErrorKind::ResourceExhausted => "RESOURCE_EXHAUSTED",
             ErrorKind::FailedPrecondition => "FAILED_PRECONDITION",
             ErrorKind::Panic => "PANIC",
+            ErrorKind::InstanceLost => "INSTANCE_LOST",
         }
     }
 }

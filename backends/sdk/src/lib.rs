@@ -77,7 +77,9 @@ mod buffer;
 pub mod conformance;
 mod dtype;
 mod error;
+mod json;
 mod memory;
+mod ragged;
 #[allow(unsafe_code)]
 mod request;
 mod shape;
@@ -92,6 +94,7 @@ pub use buffer::{Buffer, BufferTable};
 pub use dtype::{DataType, Element};
 pub use error::{Error, ErrorKind};
 pub use memory::{Device, MemoryKind, Placement, Ready};
+pub use ragged::Ragged;
 pub use request::{Release, Request, RequestTable, Responder, ResponderTable, ResponseFlags, Sent};
 pub use shape::Shape;
 pub use tensor::{Tensor, TensorMut, TensorRef};

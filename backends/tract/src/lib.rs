@@ -81,7 +81,7 @@ impl Backend for TractBackend {
         let load = || {
             let proto = file::read(source)?;
             let plans_max = network::plans_max(source.parameters)?;
-            let network = Network::new(proto, plans_max)?;
+            let network = Network::new(proto, &source.ragged(), plans_max)?;
             if let Some(reason) = network.general_refusal() {
                 let message =
                     format!("'{}': no plan for unknown sizes, each is planned when it comes: {reason}", source.name);

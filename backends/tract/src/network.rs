@@ -11,7 +11,7 @@ use crate::builder;
 use crate::plans::{self, InferenceModel, Plan};
 use crate::shelf::{Found, Rules, Shelf};
 use crate::signature;
-use inferlay_backend_sdk::{Error, Signature, TensorSpec};
+use inferlay_backend_sdk::{Error, Ragged, Signature, TensorSpec};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,6 +23,8 @@ const PLANS_MAX: usize = 8;
 const PLANS_BYTES_MAX: usize = 1 << 30;
 /// How many shapes are remembered as fitting; past that, all are forgotten.
 const CHECKED_MAX: usize = 4096;
+/// Sizes to try, no two of which have a common divisor.
+const SIZES: [usize; 16] = [2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53];
 /// How often shapes must have come before they get a plan: building took as long as 50 to 350 executions of a small network.
 const SEEN_MIN: u64 = 32;
 /// For how many executions a plan must have been unused before another may take its place.
@@ -56,28 +58,30 @@ pub(crate) fn plans_max(parameters: &BTreeMap<String, String>) -> Result<usize, 
 }
 
 impl Network {
-    /// Builds the general plan.
+    /// Builds the general plan of a model of which the config says what is not by rows.
     ///
     /// # Errors
     /// `UNSUPPORTED` when tract lacks an operator or cannot plan a model of fixed shapes; `INVALID_ARG` when the graph
     /// contradicts itself.
-    pub(crate) fn new(mut proto: ModelProto, plans_max: usize) -> Result<Self, Error> {
-        let (model, general) = plans::read(&mut proto)?;
+    pub(crate) fn new(mut proto: ModelProto, ragged: &Ragged, plans_max: usize) -> Result<Self, Error> {
+        let (model, general) = plans::read(&mut proto, ragged)?;
         let graph = plans::graph(&mut proto)?;
-        let stated = signature::read(graph, &signature::Known::default())?;
+        let stated = signature::read(graph, &signature::Known::default(), ragged)?;
         let varies = stated.inputs.iter().any(|input| input.dims.as_ref().is_none_or(|dims| dims.contains(&-1)));
         if let Err(error) = &general
             && !(varies && plans::lacking(graph).is_empty() && plans::can_be_shaped(&model, &stated))
         {
             return Err(error.clone());
         }
-        let signature = signature::read(graph, &general.as_ref().map(plans::known_dims).unwrap_or_default())?;
+        let known = general.as_ref().map(plans::known_dims).unwrap_or_default();
+        let signature = signature::read(graph, &known, ragged)?;
+        let dim_names = signature::dim_names(graph);
         let weights_bytes = graph.initializer.iter().map(bytes).sum::<usize>();
         let rules = rules(plans_max.min(PLANS_BYTES_MAX / weights_bytes.max(1)), general.is_ok());
         Ok(Network {
-            any_shape: !varies || serves_any_shape(&model, &signature),
+            any_shape: !varies || serves_any_shape(&model, &signature, &dim_names),
             signature,
-            dim_names: signature::dim_names(graph),
+            dim_names,
             general,
             source: varies.then_some(model),
             shelf: Mutex::new(Shelf::new(rules)),
@@ -205,12 +209,22 @@ impl Network {
     }
 }
 
-/// Whether a model serves any number of rows: nothing else varies, and two numbers without a common divisor fit.
-fn serves_any_shape(source: &InferenceModel, signature: &Signature) -> bool {
-    let rows_only = |input: &TensorSpec| input.dims.as_ref().is_some_and(|dims| !dims[1..].contains(&-1));
-    let fits =
-        |rows: usize| plans::shapes_of(signature, rows).is_some_and(|shapes| plans::check(source, &shapes).is_ok());
-    signature.batches && signature.inputs.iter().all(rows_only) && fits(2) && fits(3)
+/// Whether a model serves any size of its inputs' first dims: nothing else varies, and two sizes without a common divisor
+/// fit. First dims of different names, which a ragged batch has, are tried with different sizes.
+fn serves_any_shape(source: &InferenceModel, signature: &Signature, names: &[Vec<Option<String>>]) -> bool {
+    let varies = |dims: &[i64]| dims.get(1..).is_some_and(|dims| dims.contains(&-1));
+    let first_only = |input: &TensorSpec| input.dims.as_ref().is_some_and(|dims| !varies(dims));
+    let firsts: Vec<_> = names.iter().map(|dims| dims.first()).collect();
+    let place = |index: usize| firsts.iter().position(|first| *first == firsts[index]).unwrap_or(index);
+    let fits = |sizes: &[usize]| {
+        let shapes = plans::shapes_of(signature, |index| sizes[place(index)]);
+        shapes.is_some_and(|shapes| plans::check(source, &shapes).is_ok())
+    };
+    signature.batches
+        && (0..firsts.len()).all(|index| place(index) + 1 < SIZES.len())
+        && signature.inputs.iter().all(first_only)
+        && fits(&SIZES)
+        && fits(&SIZES[1..])
 }
 
 fn rules(plans_max: usize, general: bool) -> Rules {
@@ -229,12 +243,12 @@ fn bytes(tensor: &TensorProto) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::models::{FLOAT, dense, floats, model, node, value, with_int};
+    use crate::models::{FLOAT, INT64, dense, floats, model, node, value, with_int};
     use inferlay_backend_sdk::ErrorKind;
     use tract_onnx::pb::GraphProto;
 
     fn network(graph: GraphProto, plans_max: usize) -> Arc<Network> {
-        Arc::new(Network::new(model(graph), plans_max).unwrap())
+        Arc::new(Network::new(model(graph), &Ragged::default(), plans_max).unwrap())
     }
 
     fn lookups(network: &Arc<Network>, shapes: &[usize]) -> Plan {
@@ -309,6 +323,32 @@ mod tests {
     fn shapes_that_do_not_fit_have_no_plan_of_their_own() {
         let network = network(dense("batch"), 4);
         assert_eq!(network.build(&[2, 16, 5]).err().unwrap().kind(), ErrorKind::InvalidArg);
+    }
+
+    #[test]
+    fn the_first_dims_of_a_ragged_batch_are_no_rows_and_may_differ() {
+        let ragged = Ragged { flat: ["x".to_owned()].into(), made: ["n".to_owned()].into(), ..Ragged::default() };
+        let fours = TensorProto { raw_data: [-1i64, 4].map(i64::to_le_bytes).concat(), ..TensorProto::default() };
+        let fours = TensorProto { name: "fours".to_owned(), dims: vec![2], data_type: INT64, ..fours };
+        for (made, fits_all) in
+            [(node("Add", &["n", "n"], &["y"]), true), (node("Reshape", &["x", "fours"], &["y"]), false)]
+        {
+            for name in ["", "batch"] {
+                let graph = GraphProto {
+                    name: "ragged".to_owned(),
+                    node: vec![made.clone()],
+                    initializer: vec![fours.clone()],
+                    input: vec![value("x", FLOAT, &[name]), value("n", FLOAT, &[name])],
+                    output: vec![value("y", FLOAT, &[""])],
+                    ..GraphProto::default()
+                };
+                let network = Arc::new(Network::new(model(graph), &ragged, 4).unwrap());
+                assert!(network.dim_names()[0] != network.dim_names()[1], "'{name}'");
+                assert_eq!((network.signature().batches, network.any_shape), (true, fits_all), "'{name}'");
+                assert_eq!(network.plan(&[1, 5, 1, 3]).is_ok(), fits_all);
+                assert!(network.plan(&[1, 8, 1, 3]).is_ok());
+            }
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use crate::file;
 use crate::refusal::{contained, refused};
 use crate::signature;
-use inferlay_backend_sdk::{Error, ErrorKind, Signature};
+use inferlay_backend_sdk::{Error, ErrorKind, Ragged, Signature};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tract_onnx::pb::{GraphProto, ModelProto};
@@ -22,13 +22,13 @@ pub(crate) type Plan = Arc<TypedSimplePlan>;
 const PROBES: [usize; 3] = [1, 16, 224];
 
 /// The model, and its general plan if there is one.
-pub(crate) fn read(proto: &mut ModelProto) -> Result<(InferenceModel, Result<Plan, Error>), Error> {
+pub(crate) fn read(proto: &mut ModelProto, ragged: &Ragged) -> Result<(InferenceModel, Result<Plan, Error>), Error> {
     file::name_nodes(graph(proto)?);
     // The types are looked at first: tract does not say which input or output is of a type that it lacks.
-    signature::read(graph(proto)?, &signature::Known::default())?;
+    signature::read(graph(proto)?, &signature::Known::default(), ragged)?;
     find_dims_out(proto)?;
-    signature::name_rows(graph(proto)?);
-    signature::name_other_dims(graph(proto)?);
+    signature::forget_names(graph(proto)?, ragged);
+    signature::name_all(graph(proto)?, ragged);
     let model = parse(proto)?;
     let graph = graph(proto)?;
     let general = contained(|| plan(model.clone()).map_err(|error| cannot_plan(graph, error)));
@@ -110,15 +110,15 @@ pub(crate) fn build(source: &InferenceModel, shapes: &[usize]) -> Result<Plan, E
 /// Whether a model without a general plan has one for some shapes at least; else it could never answer.
 pub(crate) fn can_be_shaped(source: &InferenceModel, signature: &Signature) -> bool {
     // An input of unknown rank leaves nothing to try; the first request will tell.
-    PROBES.iter().any(|size| shapes_of(signature, *size).is_none_or(|shapes| build(source, &shapes).is_ok()))
+    PROBES.iter().any(|size| shapes_of(signature, |_| *size).is_none_or(|shapes| build(source, &shapes).is_ok()))
 }
 
-/// The inputs' shapes with `size` for every dim that varies; `None` when a rank is unknown.
-pub(crate) fn shapes_of(signature: &Signature, size: usize) -> Option<Vec<usize>> {
-    signature.inputs.iter().try_fold(Vec::new(), |mut shapes, input| {
+/// The inputs' shapes with `size` of the input, by its index, for every dim that varies; `None` when a rank is unknown.
+pub(crate) fn shapes_of(signature: &Signature, size: impl Fn(usize) -> usize) -> Option<Vec<usize>> {
+    signature.inputs.iter().enumerate().try_fold(Vec::new(), |mut shapes, (index, input)| {
         let dims = input.dims.as_ref()?;
         shapes.push(dims.len());
-        shapes.extend(dims.iter().map(|dim| usize::try_from(*dim).unwrap_or(size)));
+        shapes.extend(dims.iter().map(|dim| usize::try_from(*dim).unwrap_or_else(|_| size(index))));
         Some(shapes)
     })
 }

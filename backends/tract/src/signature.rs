@@ -3,14 +3,14 @@
 //! Dims that the model leaves without a name get one, so that tract can plan for any size: pure functions over the proto.
 
 use crate::file;
-use inferlay_backend_sdk::{DataType, Error, Signature, TensorSpec};
+use inferlay_backend_sdk::{DataType, Error, Ragged, Signature, TensorSpec};
 use std::collections::BTreeSet;
 use tract_onnx::pb::{
     GraphProto, TypeProto, ValueInfoProto, tensor_proto, tensor_shape_proto::Dimension,
     tensor_shape_proto::dimension::Value, type_proto,
 };
 
-/// The first dim of inputs whose first dims all have no name.
+/// The first dim of inputs by rows whose first dims all have no name.
 const ROWS: &str = "inferlay_rows";
 
 /// Our type for ONNX's number of it; `None` for one that we or tract lack.
@@ -34,15 +34,29 @@ pub(crate) fn data_type(number: i32) -> Option<DataType> {
     })
 }
 
-/// Gives the first dim of every input a name, where it has neither size nor name: one for all.
-pub(crate) fn name_rows(graph: &mut GraphProto) {
-    let rows = rows_name(graph);
-    name_dims(graph, |_, place| (place == 0).then(|| rows.clone()));
+/// Takes the names of first dims away that a ragged batch makes different though they bear one name.
+pub(crate) fn forget_names(graph: &mut GraphProto, ragged: &Ragged) {
+    let firsts: Vec<_> = file::inputs(graph).map(|input| (&*input.name, first_name(input))).collect();
+    let believed: Vec<bool> = firsts.iter().map(|(input, _)| ragged.believes(input, &firsts)).collect();
+    for_each_dim(graph, |index, place, dim| {
+        if place == 0 && !believed[index] && matches!(dim_of(dim), Dim::Named(_)) {
+            dim.value = None;
+        }
+    });
 }
 
-/// Gives every dim of an input that has neither size nor name a name of its own, but for the first.
-pub(crate) fn name_other_dims(graph: &mut GraphProto) {
-    name_dims(graph, |index, place| (place > 0).then(|| format!("inferlay_{index}_{place}")));
+/// Gives every dim of an input that has neither size nor name a name: the first dims of those that are by rows one for
+/// all, every other one its own.
+pub(crate) fn name_all(graph: &mut GraphProto, ragged: &Ragged) {
+    let rows = rows_name(graph, ragged);
+    let by_rows: Vec<bool> = file::inputs(graph).map(|input| !ragged.has_input(&input.name)).collect();
+    for_each_dim(graph, |index, place, dim| {
+        if dim_of(dim) == Dim::Unnamed {
+            let is_rows = place == 0 && by_rows[index];
+            let name = if is_rows { rows.clone() } else { format!("inferlay_{index}_{place}") };
+            dim.value = Some(Value::DimParam(name));
+        }
+    });
 }
 
 /// Leaves every dim of an input that is not fixed for others to find out.
@@ -60,14 +74,6 @@ pub(crate) fn fix_dims(graph: &mut GraphProto, found: &[Vec<Option<i64>>]) {
         let size = found.get(index).and_then(|dims| *dims.get(place)?);
         if let (Some(size), false) = (size, matches!(dim_of(dim), Dim::Size(_))) {
             dim.value = Some(Value::DimValue(size));
-        }
-    });
-}
-
-fn name_dims(graph: &mut GraphProto, name: impl Fn(usize, usize) -> Option<String>) {
-    for_each_dim(graph, |index, place, dim| {
-        if let (Dim::Unnamed, Some(name)) = (dim_of(dim), name(index, place)) {
-            dim.value = Some(Value::DimParam(name));
         }
     });
 }
@@ -99,12 +105,12 @@ impl Known {
     }
 }
 
-/// The signature of a graph, completed by what is `known`.
+/// The signature of a graph, completed by what is `known`; `ragged` is what the config says of it.
 ///
 /// # Errors
 /// `UNSUPPORTED` for values that are no tensors, and for element types that tract lacks; `INVALID_ARG` for names that
 /// are empty or not unique.
-pub(crate) fn read(graph: &GraphProto, known: &Known) -> Result<Signature, Error> {
+pub(crate) fn read(graph: &GraphProto, known: &Known, ragged: &Ragged) -> Result<Signature, Error> {
     let mut inputs = file::inputs(graph).map(|input| spec("input", input)).collect::<Result<Vec<_>, _>>()?;
     let mut outputs = graph.output.iter().map(|output| spec("output", output)).collect::<Result<Vec<_>, _>>()?;
     Known::complete(&mut inputs, &known.inputs);
@@ -115,16 +121,17 @@ pub(crate) fn read(graph: &GraphProto, known: &Known) -> Result<Signature, Error
             return Err(Error::invalid_arg(format!("{kind} '{}': its name is empty or not unique", twice.name)));
         }
     }
-    let batches = batches(graph, inputs.iter().chain(&outputs));
+    let batches = !inputs.is_empty() && batches(graph, ragged, ragged.by_rows(&inputs, &outputs));
     Ok(Signature { inputs, outputs, batches })
 }
 
-/// Whether the first dim of every input has the same name, and neither the graph nor tract knows its size or that of an
-/// output's.
-fn batches<'a>(graph: &GraphProto, mut specs: impl Iterator<Item = &'a TensorSpec>) -> bool {
-    let firsts: Vec<Option<Dim<'_>>> = file::inputs(graph).map(|input| dims(input)?.first().map(dim_of)).collect();
-    let same = firsts.iter().all(|first| matches!(first, Some(Dim::Named(_))) && *first == firsts[0]);
-    !firsts.is_empty() && same && specs.all(|spec| spec.dims.as_ref().is_some_and(|dims| dims.first() == Some(&-1)))
+/// Whether the first dim of every input that is by rows has the same name, and neither the graph nor tract knows its size
+/// or that of such an output's.
+fn batches<'a>(graph: &GraphProto, ragged: &Ragged, mut specs: impl Iterator<Item = &'a TensorSpec>) -> bool {
+    let by_rows = file::inputs(graph).filter(|input| !ragged.has_input(&input.name));
+    let firsts: Vec<Option<&str>> = by_rows.map(first_name).collect();
+    let same = firsts.iter().all(|first| first.is_some() && *first == firsts[0]);
+    same && specs.all(|spec| spec.dims.as_ref().is_some_and(|dims| dims.first() == Some(&-1)))
 }
 
 /// The names of the dims of each input: two that share a name must be of one size.
@@ -151,12 +158,17 @@ fn dim_of(dim: &Dimension) -> Dim<'_> {
     }
 }
 
-fn rows_name(graph: &GraphProto) -> String {
-    let firsts = file::inputs(graph).filter_map(|input| match dim_of(dims(input)?.first()?) {
-        Dim::Named(name) => Some(name.to_owned()),
+/// The name of an input's first dim.
+fn first_name(input: &ValueInfoProto) -> Option<&str> {
+    match dim_of(dims(input)?.first()?) {
+        Dim::Named(name) => Some(name),
         _ => None,
-    });
-    let names: BTreeSet<String> = firsts.collect();
+    }
+}
+
+fn rows_name(graph: &GraphProto, ragged: &Ragged) -> String {
+    let by_rows = file::inputs(graph).filter(|input| !ragged.has_input(&input.name));
+    let names: BTreeSet<String> = by_rows.filter_map(first_name).map(str::to_owned).collect();
     if names.len() == 1 { names.into_iter().collect() } else { ROWS.to_owned() }
 }
 

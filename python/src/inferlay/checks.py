@@ -112,3 +112,12 @@ def json_of(what: str, value: Any) -> str:
         raise
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidArgument(f"{what}: {error}, expected what JSON can hold") from error
+
+
+def stem(place: str) -> str:
+    """The name of the model that a file is.
+
+    >>> stem("models/digits.onnx")
+    'digits'
+    """
+    return os.path.splitext(os.path.basename(place))[0]

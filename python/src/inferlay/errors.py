@@ -187,6 +187,22 @@ class Panic(Error, RuntimeError):
     code = _ffi.CODE_PANIC
 
 
+class InstanceLost(Error):
+    """Raised by a function that is a model: its device, process or connection is gone, and it will answer nothing more.
+
+    It is not called again. Whoever asks is told :class:`Unavailable`; the model is not ready, until it is registered or
+    loaded anew. Not for what the next request may be spared.
+
+    >>> def gone(x):
+    ...     raise inferlay.InstanceLost("the device fell off the bus")
+    >>> server.register("gone", gone, inputs=ports, outputs=ports)([1.0, 2.0])
+    Traceback (most recent call last):
+    inferlay.errors.Unavailable: model 'gone' version 1: an instance is lost: the device fell off the bus
+    """
+
+    code = _ffi.CODE_INSTANCE_LOST
+
+
 CLASSES: Dict[int, Type[Error]] = {
     kind.code: kind
     for kind in (
@@ -202,6 +218,7 @@ CLASSES: Dict[int, Type[Error]] = {
         ResourceExhausted,
         FailedPrecondition,
         Panic,
+        InstanceLost,
     )
 }
 

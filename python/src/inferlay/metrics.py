@@ -1,4 +1,4 @@
-"""Metrics of the application, shown beside those of the engine in :attr:`Server.metrics`."""
+"""Metrics of the application, shown beside those of the engine in :meth:`Server.metrics`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .checks import encode
 from .engine import Engine
 from .errors import InvalidArgument, check
 
-# What `Server.metrics` is, for the header `Content-Type` of whoever serves it.
+# What `Server.metrics` gives, for the header `Content-Type` of whoever serves it.
 METRICS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -131,7 +131,7 @@ class MetricHistogram(_Metric):
 
         >>> seconds = server.metric_histogram("app_seconds", bounds=[0.1, 1])
         >>> seconds.observe(0.5)
-        >>> 'app_seconds_bucket{le="1"} 1' in server.metrics
+        >>> 'app_seconds_bucket{le="1"} 1' in server.metrics()
         True
         """
         check(functions.metric_observe(self._handle, number("value", value)))

@@ -132,3 +132,10 @@ def begun(function: Callable[..., Any], *arguments: Any) -> Operation:
     place = ctypes.c_void_p()
     check(function(*arguments, ctypes.byref(place)))
     return Operation(place.value or 0)
+
+
+def waited(operation: Operation, wait: bool) -> Operation:
+    """An operation, at its end if that is waited for."""
+    if wait:
+        operation.wait()
+    return operation

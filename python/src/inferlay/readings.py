@@ -69,20 +69,19 @@ class Readings:
         """
         return self._engine.json(functions.server_devices)  # type: ignore[no-any-return]
 
-    @property
     def metrics(self) -> str:
         """What the models have done and how they are, in the text format of Prometheus.
 
         The machine and the application's own metrics stand there too. Nothing listens: serve the text, whose type is
         :data:`METRICS_CONTENT_TYPE`, from a port of your own.
 
-        >>> [line for line in server.metrics.splitlines() if "success{" in line and "echo" in line]
+        >>> [line for line in server.metrics().splitlines() if "success{" in line and "echo" in line]
         ['nv_inference_request_success{model="echo",version="1"} 1']
         """
         return self._engine.text(functions.server_metrics)
 
     def metric_counter(self, name: str, help: str = "", labels: Optional[Mapping[str, str]] = None) -> MetricCounter:
-        """A counter of the application, shown in :attr:`metrics` as long as anything refers to it.
+        """A counter of the application, shown in :meth:`metrics` as long as anything refers to it.
 
         Whoever asks for the same name and labels gets the same counter. Raises :class:`InvalidArgument` for a name that
         Prometheus does not read or that starts with ``nv_`` or ``inferlay_``, and :class:`AlreadyExists` for a name
@@ -90,7 +89,7 @@ class Readings:
 
         >>> pages = server.metric_counter("app_pages_total", "Pages that were read", {"format": "pdf"})
         >>> pages.increment()
-        >>> 'app_pages_total{format="pdf"} 1' in server.metrics
+        >>> 'app_pages_total{format="pdf"} 1' in server.metrics()
         True
         """
         return MetricCounter(self._engine, name, help, labels)
@@ -100,7 +99,7 @@ class Readings:
 
         >>> sessions = server.metric_gauge("app_sessions", "Sessions that are open")
         >>> sessions.set(3)
-        >>> "app_sessions 3" in server.metrics
+        >>> "app_sessions 3" in server.metrics()
         True
         """
         return MetricGauge(self._engine, name, help, labels)
@@ -112,7 +111,7 @@ class Readings:
 
         >>> seconds = server.metric_histogram("app_seconds", "Time for parsing", bounds=[0.1, 1])
         >>> seconds.observe(0.5)
-        >>> 'app_seconds_bucket{le="1"} 1' in server.metrics
+        >>> 'app_seconds_bucket{le="1"} 1' in server.metrics()
         True
         """
         return MetricHistogram(self._engine, name, help, labels, bounds)
@@ -126,6 +125,14 @@ class Readings:
         True
         """
         return self._engine.json(functions.server_traces)  # type: ignore[no-any-return]
+
+    def paging(self) -> Dict[str, int]:
+        """What paging has done, see ``memory_budget``.
+
+        >>> server.paging()["budget_bytes"]
+        0
+        """
+        return self._engine.json(functions.server_paging)  # type: ignore[no-any-return]
 
     def trace_every(self, requests: int) -> None:
         """Traces one in so many requests from now on; 0 for those only that ask for it.

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, Callable, Dict, Iterable, List, Literal, Mapping, Optional, Sequence, Union, overload
 
 from . import html, live, registry
 from ._library import functions
 from .changes import Changes, Subscription
-from .checks import encode, path
+from .checks import encode, path, stem
 from .directed import Directed
 from .engine import Engine, after, nanoseconds
 from .errors import Error, check
 from .model import CLOSE_S, Inputs, Model, signature
 from .notices import Change, Report, Told
-from .operations import Operation
+from .operations import Operation, waited
 from .options import Contents, Files, Options, Path, Paths
 from .registry import Function, Specs
 from .repositories import Repositories, Repository
@@ -311,14 +310,6 @@ class Server(Directed):
         """
         check(functions.server_pin_model(self._engine.handle, encode("model", name), bool(is_pinned)))
 
-    def paging(self) -> Dict[str, int]:
-        """What paging has done, see ``memory_budget``.
-
-        >>> server.paging()["budget_bytes"]
-        0
-        """
-        return self._engine.json(functions.server_paging)  # type: ignore[no-any-return]
-
     def load_file(self, file: Path) -> Model:
         """Loads one more model, of one file, named by the file's stem.
 
@@ -441,13 +432,6 @@ class Server(Directed):
         raise TypeError("inferlay.Server: it lives in this process and is not pickled; start one where it is used")
 
 
-def waited(operation: Operation, wait: bool) -> Operation:
-    """An operation, at its end if that is waited for."""
-    if wait:
-        operation.wait()
-    return operation
-
-
 def load(
     model: Union[Path, bytes],
     *,
@@ -480,12 +464,3 @@ def load(
         progress=progress,
     )
     return Model(server._engine, name, owns=True)
-
-
-def stem(place: str) -> str:
-    """The name of the model that a file is.
-
-    >>> stem("models/digits.onnx")
-    'digits'
-    """
-    return os.path.splitext(os.path.basename(place))[0]

@@ -4,8 +4,10 @@
 //! A rule says nothing of what is missing; that is for the completion.
 
 mod extras;
+mod queues;
 mod versions;
 
+pub(super) use queues::queue_size_default;
 pub(crate) use versions::{label_fault, lowest_terms, weights_fault};
 
 use super::error::{Report, quoted};
@@ -66,6 +68,7 @@ pub(super) fn partial(config: &PartialConfig, report: &mut Report) {
     let credit = Path::root("model_transaction_policy").key("response_credit_max");
     number(config.response_credit_max, limits::RESPONSE_CREDIT, &credit, report);
     queue(config, report);
+    queues::queues(config, report);
     extras::metrics(config, report);
 }
 

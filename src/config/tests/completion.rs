@@ -94,6 +94,22 @@ fn defaults_are_one_instance_the_latest_version_and_a_bounded_queue() {
 }
 
 #[test]
+fn a_queue_of_which_nothing_is_said_is_shorter_where_there_are_very_many() {
+    // Priorities, the size that the first has of its own; the size of the others.
+    for (levels, own, expected) in [(0, None, 4096), (255, None, 4096), (1024, None, 1023), (2, Some(1_048_000), 574)] {
+        let mut config = PartialConfig::new();
+        let dynamic = config.dynamic_batching.insert(DynamicBatching::default());
+        (dynamic.priority_levels, dynamic.default_priority_level) = (levels, levels.min(1));
+        if levels > 0 {
+            let policy = QueuePolicy { queue_size_max: own, ..QueuePolicy::default() };
+            dynamic.priority_queue_policies.insert(1, policy);
+        }
+        let config = config.complete("digits", "tract", &batching()).unwrap();
+        assert_eq!(config.queue_size_max, expected, "{levels} priorities");
+    }
+}
+
+#[test]
 fn every_contradiction_is_named_with_its_place() {
     let cases = [
         ("name: letters", "1:7: name: found 'letters', expected 'digits', the name of the model's folder"),
@@ -160,6 +176,25 @@ fn what_is_reshaped_is_held_to_the_model_after_it() {
             .unwrap_err(),
     );
     assert_eq!(found, "2:53: output[0].reshape.shape: found [3, 4], expected [10], the model's own dims");
+}
+
+#[test]
+fn what_a_ragged_batch_has_not_by_rows_has_no_dims_of_the_model() {
+    let signature = Signature {
+        inputs: vec![spec("x", &[-1]), spec("z", &[-1, 2]), spec("n", &[-1])],
+        outputs: vec![spec("y", &[-1]), spec("w", &[-1, 2])],
+        batches: true,
+    };
+    let ragged = "input: {name: x, dims: [-1, 3], allow_ragged_batch: true}
+batch_input: {kind: BATCH_ELEMENT_COUNT, target_name: n, data_type: FP32, source_input: x}
+batch_output: {target_name: y, source_input: x}\n";
+    let whole = complete(&format!("{ragged}output: [{{name: w}}, {{name: y, dims: [-1, 4]}}]"), &signature).unwrap();
+    assert_eq!((whole.max_batch_size, shown(&whole.inputs)), (64, "x FP32 [-1, 3], z FP32 [2]".to_owned()));
+    assert_eq!(shown(&whole.outputs), "y FP32 [-1, 4], w FP32 [2]");
+    for outputs in ["", "output: {name: y}"] {
+        let errors = complete(&format!("{ragged}{outputs}"), &signature).unwrap_err().to_string();
+        assert!(errors.contains("expected it here: the model says nothing of output 'y'"), "{errors}");
+    }
 }
 
 #[test]

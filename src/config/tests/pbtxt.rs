@@ -233,6 +233,17 @@ const RULES: &[(&str, &str)] = &[
          is 2",
     ),
     (
+        "dynamic_batching { default_queue_policy { max_queue_size: 500000 } priority_levels: 3 default_priority_level: 1 }",
+        "1:85: dynamic_batching.priority_levels: found 3 priorities with a max_queue_size of 1500000 in all, expected at \
+         most 1048574",
+    ),
+    (
+        "dynamic_batching { priority_queue_policy { key: 2 value { max_queue_size: 1048574 } } priority_levels: 2 \
+         default_priority_level: 1 }",
+        "1:104: dynamic_batching.priority_levels: found 2 priorities with a max_queue_size of 1048575 in all, expected \
+         at most 1048574",
+    ),
+    (
         "dynamic_batching { priority_queue_policy { key: 'x' value { } } }",
         "1:59: dynamic_batching.priority_queue_policy.x: found a key that is no number, expected a priority",
     ),

@@ -156,6 +156,7 @@ fn configs() -> impl Strategy<Value = ModelConfig> {
                 batching.default_priority_level = batching.default_priority_level.max(1);
                 batching.priority_queue_policies = queue.2.into_iter().map(policy).collect();
             }
+            config.queue_size_max = config.queue_size_max.min(queue_size_max(&config));
             config.allow_timeout_override = queue.0;
             config.timeout_action = if queue.1 { TimeoutAction::Delay } else { TimeoutAction::Reject };
             let with_scheduler = config.dynamic_batching.is_none();
@@ -164,6 +165,12 @@ fn configs() -> impl Strategy<Value = ModelConfig> {
             config
         },
     )
+}
+
+/// What each priority may have, so that there is room for all.
+fn queue_size_max(config: &ModelConfig) -> usize {
+    let levels = config.dynamic_batching.as_ref().map_or(1, |batching| batching.priority_levels.max(1));
+    if levels == 1 { 1 << 20 } else { (1 << 20) / levels as usize - 100 }
 }
 
 fn policy((level, queue_size_max, flag): (u32, Option<usize>, bool)) -> (u32, QueuePolicy) {
@@ -223,6 +230,7 @@ fn plain_configs() -> impl Strategy<Value = ModelConfig> {
                 (config.decoupled, config.response_credit_max) = responses;
                 (config.dynamic_batching, config.parameters, config.instance_groups) = (batching, parameters, groups);
                 (config.queue_size_max, config.default_timeout_us, config.execution_timeout_us) = queue;
+                config.queue_size_max = config.queue_size_max.min(queue_size_max(&config));
                 config
             },
         )

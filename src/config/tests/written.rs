@@ -137,6 +137,11 @@ those that are our own. A test writes this table from the grammar that the parse
 
 A name with `[]` may stand several times, and one with `{}` holds keys of your own.
 
+Ragged batches (`input[].allow_ragged_batch`, `batch_input[]`, `batch_output[]`) are made by the engine, whatever executes
+the model: closures, pulled models, plugins, and the backends `null`, `tract` and `onnxruntime`. Of ONNX models only inputs
+and outputs that are none of these tell whether a model batches, and a name that an exporter gave to the first dims of all
+is not believed where it is not true.
+
 | Field | What it says | |
 | --- | --- | --- |
 ";

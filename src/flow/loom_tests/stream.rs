@@ -103,9 +103,9 @@ fn loom_a_listener_is_called_by_one_thread_at_a_time_for_everything_once() {
             responder.finish().unwrap();
         });
         // The messenger, which has stopped, would deliver what is posted.
-        while stream.is_posted() && stream.deliver() {}
+        while stream.is_posted() && stream.deliver(&mut 16) {}
         backend.join().unwrap();
-        while stream.is_posted() && stream.deliver() {}
+        while stream.is_posted() && stream.deliver(&mut 16) {}
         assert_eq!(*told.lock(), (1, 1));
         drop(stream);
         bench.is_at_rest_with(1);

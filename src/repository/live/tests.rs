@@ -255,6 +255,8 @@ fn a_model_folder_without_a_model_is_told_and_what_serves_goes_on() {
     assert!(matches!(&orders[..], [one] if one.starts_with("broken a: model 'a': ") && one.contains("empty folder")));
     assert_eq!(stage.pass(SETTLE_MS), NOTHING);
     repository.write("a/1/m", b"a/1/m");
+    // Nothing of it is new, but that it is well.
+    assert_eq!(stage.pass(SETTLE_MS), ["load a"]);
     assert_eq!(stage.pass(SETTLE_MS), NOTHING);
 }
 
@@ -332,6 +334,7 @@ fn a_name_that_turns_up_twice_is_told_and_the_first_goes_on() {
     let orders = stage.pass(SETTLE_MS);
     assert!(matches!(&orders[..], [one] if one.contains("expected in one repository")), "{orders:?}");
     fs::remove_dir_all(two.join("a")).unwrap();
+    assert_eq!(stage.pass(SETTLE_MS), ["load a"]);
     assert_eq!(stage.pass(SETTLE_MS), NOTHING);
 }
 

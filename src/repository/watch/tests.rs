@@ -213,10 +213,25 @@ fn a_broken_folder_is_told_once_and_again_after_it_was_well() {
         See(5000, Observed::Here(model(&[1], 1)), ""),
         See(6000, Observed::Broken(trouble("two configs")), ""),
         Pass(7000, "broken two configs"),
-        See(8000, Observed::Gone, ""),
-        Pass(9000, "unload"),
+        See(8000, Observed::Here(model(&[1], 1)), ""),
+        Pass(9000, "read"),
+        See(9000, read(&[1], 1), "load"),
+        Loaded(9500, model(&[1], 1), Serves),
+        See(10_000, Observed::Gone, ""),
+        Pass(11_000, "unload"),
     ];
     check(&Rules::default(), rows);
+}
+
+#[test]
+fn what_was_told_of_before_is_not_told_again_and_goes() {
+    let mut watch = Watch::new(Rules::default());
+    watch.told(0, "m", trouble("no version"));
+    let broken = || [("m".to_owned(), Observed::Broken(trouble("no version")))];
+    assert_eq!(watch.step(0, broken()), []);
+    assert_eq!(watch.step(2000 * MS, broken()), []);
+    assert_eq!(watch.step(3000 * MS, [("m".to_owned(), Observed::Gone)]), []);
+    assert_eq!(watch.step(4000 * MS, []), [Command::Unload { name: "m".to_owned() }]);
 }
 
 #[test]
@@ -266,10 +281,14 @@ fn a_failed_load_waits_for_other_content() {
         Pass(101_000, "read"),
         See(101_000, read(&[1, 3, 4], 9), "load +2 +3"),
         Loaded(101_500, model(&[1, 3, 4], 9), Failed),
-        // Back to what serves: there is nothing to do.
+        // Back to what serves, which is loaded to be told of as well; and once is enough.
         See(102_000, here(&[1], 10), ""),
         Pass(103_000, "read"),
-        See(103_000, read(&[1], 10), ""),
+        See(103_000, read(&[1], 10), "load"),
+        Loaded(103_500, model(&[1], 10), Serves),
+        See(104_000, here(&[1], 11), ""),
+        Pass(105_000, "read"),
+        See(105_000, read(&[1], 11), ""),
         Pass(200_000, ""),
     ];
     check(&Rules::default(), rows);

@@ -72,6 +72,12 @@ pub(crate) enum Dim {
     Any,
 }
 
+impl Dim {
+    pub(crate) fn name(&self) -> Option<&str> {
+        if let Dim::Named(name) = self { Some(name) } else { None }
+    }
+}
+
 /// The element type's number. A number rather than the enum: a newer runtime may know types that the enum lacks.
 pub(super) fn element(info: &OrtTensorTypeAndShapeInfo) -> Result<i32, Error> {
     let mut number = 0i32;

@@ -170,7 +170,7 @@ unsafe fn error(status: *const inferlay_abi_status) -> Error {
 
 /// The kind of failure of a code; `Unknown` for one from the future.
 pub fn kind(code: u32) -> ErrorKind {
-    const KINDS: [ErrorKind; 12] = [
+    const KINDS: [ErrorKind; 13] = [
         ErrorKind::Unknown,
         ErrorKind::Internal,
         ErrorKind::NotFound,
@@ -183,6 +183,7 @@ pub fn kind(code: u32) -> ErrorKind {
         ErrorKind::ResourceExhausted,
         ErrorKind::FailedPrecondition,
         ErrorKind::Panic,
+        ErrorKind::InstanceLost,
     ];
     KINDS.into_iter().find(|kind| *kind as u32 == code).unwrap_or(ErrorKind::Unknown)
 }

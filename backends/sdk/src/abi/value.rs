@@ -34,6 +34,10 @@ pub const INFERLAY_ABI_CODE_RESOURCE_EXHAUSTED: u32 = 9;
 pub const INFERLAY_ABI_CODE_FAILED_PRECONDITION: u32 = 10;
 /// Code panicked or threw; it was contained.
 pub const INFERLAY_ABI_CODE_PANIC: u32 = 11;
+/// Said by `execute`: this instance will execute nothing any more, as its device, process or connection is gone. It is
+/// given no further batch; whoever asked is told UNAVAILABLE. A model without instances does not serve until it is loaded
+/// anew. Not for what the next request may be spared. A host from before this code was there takes it for UNKNOWN.
+pub const INFERLAY_ABI_CODE_INSTANCE_LOST: u32 = 12;
 
 /// Types of tensor elements, with Triton's numbers. Little-endian; BOOL is one byte, FP16 and BF16 are raw 16 bits.
 pub type inferlay_abi_dtype = u32;
