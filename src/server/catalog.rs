@@ -18,7 +18,7 @@
 
 use super::course::Course;
 use super::events::Events;
-use super::hold::{Hold, Holders, Watchman};
+use super::hold::{Changing, Hold, Holders, Watchman};
 use super::operation::Operation;
 use super::restore::TakenIn;
 use super::route::{Astray, Choice, Plan};
@@ -29,7 +29,6 @@ use crate::flow::{Lane, Services};
 use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
 use inferlay_backend_sdk::{Error, ErrorKind};
 use std::collections::BTreeMap;
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 /// How a version must be of which something is said.
@@ -151,7 +150,7 @@ impl Catalog {
 impl Entry {
     /// The state, to be changed by somebody who has a hold.
     pub(super) fn changing(&self) -> Changing<'_> {
-        Changing { state: self.state.lock(), holders: &self.holders }
+        Changing::of(self.state.lock(), &self.holders)
     }
 
     pub(super) fn name(&self) -> &str {
@@ -260,32 +259,6 @@ impl Entry {
     pub(super) fn status(&self) -> Vec<ModelStatus> {
         let state = self.state.lock();
         state.versions.iter().map(|(number, version)| version.status(&self.name, *number)).collect()
-    }
-}
-
-/// The state of an entry to be changed; whether any version is known afterwards is noted when this is dropped.
-pub(super) struct Changing<'a> {
-    state: MutexGuard<'a, State>,
-    holders: &'a Holders,
-}
-
-impl Deref for Changing<'_> {
-    type Target = State;
-
-    fn deref(&self) -> &State {
-        &self.state
-    }
-}
-
-impl DerefMut for Changing<'_> {
-    fn deref_mut(&mut self) -> &mut State {
-        &mut self.state
-    }
-}
-
-impl Drop for Changing<'_> {
-    fn drop(&mut self) {
-        self.holders.know(!self.state.versions.is_empty());
     }
 }
 
