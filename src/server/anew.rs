@@ -15,11 +15,11 @@ use super::budget::{Place, Use};
 use super::catalog::Entry;
 use super::load::{self, Opened};
 use super::paging::{NoRoom, Wanted};
-use super::served::{Served, Source, Weights};
+use super::served::{Origin, Served, Source, Weights};
 use super::version::Loaded;
-use crate::config::Swap;
+use crate::config::{ModelConfig, Swap};
 use crate::memory;
-use inferlay_backend_sdk::{Error, ModelFiles};
+use inferlay_backend_sdk::{Attributes, Error, ModelFiles};
 use std::cell::Cell;
 use std::sync::Arc;
 
@@ -39,28 +39,13 @@ impl Inner {
         source: Source,
         olds: &[&Served],
     ) -> Result<Loaded, Error> {
-        let loader = self.loader();
-        let Some(pager) = &self.pager else {
-            let Opened { model, config, attributes, load_ns } = loader.open(&source)?;
-            let weights = Weights::new(model, attributes, source.mark());
-            let served =
-                load::serve(&self.services, &self.options, (config, source.version), weights, source.around())?;
-            served.lane.set_load_ns(load_ns);
-            return Ok(Loaded::Serves(served));
-        };
+        let Some(pager) = &self.pager else { return self.load_for_good(&source).map(Loaded::Serves) };
         if olds.is_empty()
             && !pager.is_pinned(entry.name())
-            && let Some((config, attributes)) = loader.stated(&source)
-            && config.active_len() > 0
+            && let Some(stated) = self.loader().stated(&source)
+            && stated.0.active_len() > 0
         {
-            let version = source.version;
-            // Told now, not when it is asked; what is loaded then is checked then.
-            self.options.trust.admit(&source.found, version)?;
-            let weights = Weights::paged(source, attributes);
-            let served = load::dormant(&self.services, &self.options, (config, version), weights)?;
-            let dozes = served.lane.doze(&self.demand(entry, &served)).is_some();
-            debug_assert!(dozes, "a lane without instances can always doze");
-            return Ok(Loaded::Serves(served));
+            return self.load_when_asked(entry, source, stated).map(Loaded::Serves);
         }
         let mut measure = pager.measuring.begin();
         let about = self.about(&source);
@@ -79,15 +64,40 @@ impl Inner {
             }
         };
         measure.start(memory::allocated);
-        let Opened { model, config, attributes, load_ns } = loader.open(&source)?;
+        let Opened { model, config, attributes, load_ns } = self.loader().open(&source)?;
         let (model, room) = room.hold(model);
-        let version = source.version;
-        let weights = Weights::paged(source.clone(), attributes);
+        let config = Arc::new(config);
+        let weights = Weights::paged(Origin::new(source.clone(), &config), attributes);
         weights.come_back(model, room);
-        let served = load::serve(&self.services, &self.options, (config, version), weights, source.around())?;
+        let named = (config, source.version);
+        let served = load::serve(&self.services, &self.options, named, weights, source.around())?;
         served.lane.set_load_ns(load_ns);
         self.settle(pager, entry, &served, self.thought(&source, about, measure.end(memory::allocated)));
         Ok(Loaded::Serves(served))
+    }
+
+    /// Loads a version that never goes to make room.
+    fn load_for_good(&self, source: &Source) -> Result<Served, Error> {
+        let Opened { model, config, attributes, load_ns } = self.loader().open(source)?;
+        let weights = Weights::new(model, attributes, source.mark());
+        let named = (Arc::new(config), source.version);
+        let served = load::serve(&self.services, &self.options, named, weights, source.around())?;
+        served.lane.set_load_ns(load_ns);
+        Ok(served)
+    }
+
+    /// A version that is loaded by its first request.
+    fn load_when_asked(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        source: Source,
+        (config, attributes): (ModelConfig, Attributes),
+    ) -> Result<Served, Error> {
+        let (config, version) = (Arc::new(config), source.version);
+        // Told now, not when it is asked; what is loaded then is checked then.
+        self.options.trust.admit(&source.found, version)?;
+        let weights = Weights::paged(Origin::new(source, &config), attributes);
+        self.dozing(entry, (config, version), weights)
     }
 
     /// About what a version will use, before it is loaded: what its backend says, else as much as its files.

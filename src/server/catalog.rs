@@ -22,17 +22,17 @@ mod asked;
 
 use super::course::Course;
 use super::events::Events;
-use super::hold::{Hold, Holders, Watchman};
+use super::hold::{Changing, Hold, Holders, Watchman};
 use super::operation::Operation;
+use super::restore::TakenIn;
 use super::route::Plan;
 use super::served::Served;
 use super::status::{ModelState, ModelStatus};
-use super::version::{Loaded, Version, unloaded};
+use super::version::{Loaded, Parting, Version, unloaded};
 use crate::flow::{Lane, Services};
 use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering};
 use inferlay_backend_sdk::{Error, ErrorKind};
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::{Deref, DerefMut};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// How a version must be of which something is said.
@@ -46,26 +46,27 @@ pub(super) enum Must {
 /// One name.
 pub(super) struct Entry {
     name: String,
-    generation: AtomicU64,
+    pub(super) generation: AtomicU64,
     /// Counts loads and unloads as they are asked for.
     turns: AtomicU64,
     /// Counts requests, as far as they are spread over versions.
     numbers: AtomicU64,
     pub(super) holders: Holders,
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
     /// Of versions that are on their way out, whoever took them out.
     leaving: Mutex<Vec<Operation>>,
 }
 
+/// What is known of its versions.
 #[derive(Default)]
-struct State {
-    versions: BTreeMap<u64, Version>,
+pub(super) struct State {
+    pub(super) versions: BTreeMap<u64, Version>,
     /// Loads that were asked for before this turn change nothing any more.
-    barrier: u64,
+    pub(super) barrier: u64,
     /// What was said about the versions, whether or not they are there.
-    plan: Plan,
+    pub(super) plan: Plan,
     /// What the config says of that, as it was last taken in.
-    stated: Plan,
+    pub(super) stated: Plan,
     /// Where requests go that make no choice, as found at a generation: whoever has no handle asks for each request.
     course: Option<(u64, Arc<Course>)>,
 }
@@ -87,29 +88,6 @@ pub(super) struct Committed {
     pub(super) counted: bool,
     /// What the config said of versions, if that counts now.
     pub(super) taken_in: Option<TakenIn>,
-}
-
-/// What was taken in from a config, and what counted before.
-pub(super) struct TakenIn {
-    before: Plan,
-    after: Plan,
-    stated_before: Plan,
-}
-
-/// A version that took the place of another and could not be loaded.
-pub(super) struct Failed<'a> {
-    pub(super) version: u64,
-    pub(super) served: &'a Served,
-    pub(super) error: &'a Error,
-}
-
-/// What a restore did.
-#[derive(Default)]
-pub(super) struct Restored {
-    /// What serves again.
-    pub(super) serving: Vec<Served>,
-    /// What has no place to come back to.
-    pub(super) superfluous: Vec<Served>,
 }
 
 impl Catalog {
@@ -175,8 +153,8 @@ impl Catalog {
 /// Asking.
 impl Entry {
     /// The state, to be changed by somebody who has a hold.
-    fn changing(&self) -> Changing<'_> {
-        Changing { state: self.state.lock(), holders: &self.holders }
+    pub(super) fn changing(&self) -> Changing<'_> {
+        Changing::of(self.state.lock(), &self.holders)
     }
 
     pub(super) fn name(&self) -> &str {
@@ -201,32 +179,6 @@ impl Entry {
     }
 }
 
-/// The state of an entry to be changed; whether any version is known afterwards is noted when this is dropped.
-struct Changing<'a> {
-    state: MutexGuard<'a, State>,
-    holders: &'a Holders,
-}
-
-impl Deref for Changing<'_> {
-    type Target = State;
-
-    fn deref(&self) -> &State {
-        &self.state
-    }
-}
-
-impl DerefMut for Changing<'_> {
-    fn deref_mut(&mut self) -> &mut State {
-        &mut self.state
-    }
-}
-
-impl Drop for Changing<'_> {
-    fn drop(&mut self) {
-        self.holders.know(!self.state.versions.is_empty());
-    }
-}
-
 impl State {
     /// Takes in what the config says of versions.
     fn read(&mut self, stated: &Plan) -> TakenIn {
@@ -234,27 +186,6 @@ impl State {
         let stated_before = std::mem::replace(&mut self.stated, stated.clone());
         self.plan.take_in(&stated_before, stated);
         TakenIn { before, after: self.plan.clone(), stated_before }
-    }
-
-    /// Takes it back; what was said since counts.
-    fn unread(&mut self, taken_in: &TakenIn) {
-        self.plan.take_back(&taken_in.after, &taken_in.before);
-        self.stated.clone_from(&taken_in.stated_before);
-    }
-
-    /// Takes out those that failed and are there still. Which these are.
-    fn remove_failed(&mut self, turn: u64, failed: &[Failed<'_>]) -> BTreeSet<u64> {
-        let mut removed = BTreeSet::new();
-        for Failed { version: number, served: failed, error } in failed {
-            let version = self.versions.get_mut(number);
-            let is_it = |version: &&mut Version| version.served.as_ref().is_some_and(|served| served.is(failed));
-            if let Some(version) = version.filter(is_it) {
-                version.served = None;
-                version.put(ModelState::Unavailable, Some((*error).clone()), turn);
-                removed.insert(*number);
-            }
-        }
-        removed
     }
 }
 
@@ -410,7 +341,7 @@ impl Entry {
     }
 
     /// A version that was taken out is free. It stays in the index if it was unloaded, and goes if it was replaced.
-    pub(super) fn freed(&self, (number, turn): (u64, u64), stays: bool, events: &Events) {
+    pub(super) fn freed(&self, (number, turn): (u64, u64), parting: Parting, events: &Events) {
         let mut state = self.changing();
         let Some(version) = state.versions.get_mut(&number) else { return };
         let is_it = version.turn == turn && version.state == Some(ModelState::Unloading);
@@ -419,7 +350,7 @@ impl Entry {
         }
         version.put(ModelState::Unavailable, Some(unloaded()), turn);
         events.tell(|| version.status(&self.name, number));
-        if !stays {
+        if parting != Parting::Unloaded {
             state.versions.remove(&number);
         }
     }
@@ -445,46 +376,6 @@ impl Entry {
             events.tell(|| version.status(&self.name, *number));
             self.generation.fetch_add(1, Ordering::Release);
         }
-    }
-
-    /// Puts what was there `before` in the place of versions that replaced it and failed, where nothing else has come since
-    /// the load that was asked at `turn`; and takes back what its config said.
-    pub(super) fn restore(
-        &self,
-        turn: u64,
-        failed: &[Failed<'_>],
-        before: Vec<(u64, Served)>,
-        taken_in: Option<&TakenIn>,
-        events: &Events,
-    ) -> Restored {
-        let mut restored = Restored::default();
-        let mut state = self.changing();
-        let mut changed = state.remove_failed(turn, failed);
-        if turn < state.barrier || changed.is_empty() {
-            restored.superfluous.extend(before.into_iter().map(|(_, served)| served));
-            return restored;
-        }
-        for (number, served) in before {
-            let version = state.versions.entry(number).or_default();
-            if version.served.is_some() {
-                restored.superfluous.push(served);
-                continue;
-            }
-            let own = failed.iter().find(|failed| failed.version == number).or(failed.first());
-            version.served = Some(served.clone());
-            version.put(ModelState::Ready, own.map(|failed| failed.error.clone()), turn);
-            changed.insert(number);
-            restored.serving.push(served);
-        }
-        if let Some(taken_in) = taken_in {
-            state.unread(taken_in);
-        }
-        for number in changed {
-            let version = state.versions.entry(number).or_default();
-            events.tell(|| version.status(&self.name, number));
-        }
-        self.generation.fetch_add(1, Ordering::Release);
-        restored
     }
 
     /// A version that is paged could not be brought into memory.

@@ -9,6 +9,7 @@ use super::lifecycle::{Outcome, Wish};
 use super::operation::{Ending, Operation};
 use super::paging::PagingStatistics;
 use super::status::{ModelStatus, Progress};
+use super::version::Parting;
 use super::watching::{Known, PollOptions};
 use super::{Inner, STOPPED, ServerHandle, Subscription};
 use crate::config::Swap;
@@ -290,7 +291,7 @@ impl ServerHandle {
                 let error = Error::not_found(format!("model '{}' is not loaded", name.escape_default()));
                 Operation::over(self.inner.services.clock.clone(), Err(error))
             }
-            Ok(entry) => self.inner.unload(&entry, true),
+            Ok(entry) => self.inner.unload(&entry, Parting::Unloaded),
             Err(error) => Operation::over(self.inner.services.clock.clone(), Err(error)),
         }
     }

@@ -4,10 +4,10 @@
 //! Invariant: a name of which no version is known goes with the last hold of it. Holds, and whether any version is known, are
 //! one word of the entry: whoever leaves it at neither takes the name out of the catalog, and nobody else looks.
 
-use super::catalog::{Catalog, Entry};
+use super::catalog::{Catalog, Entry, State};
 use crate::flow::{Alarm, Lane};
-use crate::sync::{AtomicU64, Ordering};
-use std::ops::Deref;
+use crate::sync::{AtomicU64, MutexGuard, Ordering};
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Weak};
 
 /// A hold of a name that may turn out to be of nothing: the name is forgotten then, with the last hold.
@@ -79,6 +79,38 @@ impl Holders {
     /// Whether there is neither.
     pub(super) fn is_over(&self) -> bool {
         self.0.load(Ordering::Acquire) == 0
+    }
+}
+
+/// The state of an entry to be changed; whether any version is known afterwards is noted when this is dropped.
+pub(super) struct Changing<'a> {
+    state: MutexGuard<'a, State>,
+    holders: &'a Holders,
+}
+
+impl<'a> Changing<'a> {
+    pub(super) fn of(state: MutexGuard<'a, State>, holders: &'a Holders) -> Self {
+        Changing { state, holders }
+    }
+}
+
+impl Deref for Changing<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+impl DerefMut for Changing<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+}
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        self.holders.know(!self.state.versions.is_empty());
     }
 }
 

@@ -1,33 +1,30 @@
 //! Bringing a model from what serves to what was found: load, then swap, then let go.
 //!
 //! ```text
-//!   found files + config -> per version: stays | resized | re-laned | loaded anew | failed   (loading threads)
+//!   found files + config -> per version: stays | resized | re-laned (adapt) | loaded anew | failed   (loading threads)
 //!                        -> commit, in one step: what serves now                             (catalog)
 //!                        -> what was replaced drains, then is freed                          (retire)
 //! ```
 //!
 //! Invariants: 1. Load first, take out after: a version that fails to load, or any other of the same load, leaves what
 //! serves where it is. 2. Requests in a lane that was replaced finish there; those that come to it late go to the one that
-//! replaced it (`ModelHandle`). 3. What did not change is not loaded again: other instance groups change the number of
-//! instances, other scheduling changes the lane, over the same weights; what was counted is carried on. 4. An unload is over
+//! replaced it (`ModelHandle`). 3. What did not change is not loaded again (`adapt`); what was counted is carried on. 4. An unload is over
 //! when nothing of the model is in memory any more: what it took out, what was on its way out before, and what a load or
 //! page-in was bringing in. 5. What is loaded, or resized, changes what serves when it is committed, or not at all.
 
 use super::Inner;
+use super::adapt::Adapted;
 use super::catalog::{Committed, Entry};
 use super::hold::Hold;
-use super::labels;
 use super::load::{self, Loader};
 use super::operation::{Ending, Operation};
 use super::replace::{New, Replacing};
 use super::route::Plan;
-use super::served::{Served, Source, Weights};
-use super::version::Loaded;
-use super::warmup::warm_up;
-use crate::config::{self, InstanceGroup, ModelConfig, PartialConfig, Swap, VersionPolicy};
-use crate::flow::{INSTANCES_MAX, InstanceCell, Lane};
+use super::served::{Served, Source};
+use super::version::{Loaded, Parting};
+use crate::config::{self, PartialConfig, Swap, VersionPolicy};
 use crate::repository::{self, Choice, ConfigText, FoundModel};
-use inferlay_backend_sdk::{Device, Error, ErrorKind, InstanceSpec, LogLevel, Model};
+use inferlay_backend_sdk::{Error, ErrorKind, LogLevel};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,69 +50,6 @@ impl Wish {
     /// As the model's folder says.
     pub(super) fn of(found: Arc<FoundModel>, turn: u64) -> Self {
         Wish { found, config: None, versions: None, swap: None, turn }
-    }
-}
-
-/// What a changed config means for what is loaded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Change {
-    Nothing,
-    /// Another number of instances.
-    Instances,
-    /// Another queue, policy or timeout.
-    Lane,
-    /// What the backend was told is different.
-    Model,
-}
-
-impl Change {
-    fn of(old: &ModelConfig, new: &ModelConfig) -> Self {
-        let mut like = old.clone();
-        like.version_policy = new.version_policy.clone();
-        like.version_labels = new.version_labels.clone();
-        (like.traffic, like.shadow) = (new.traffic.clone(), new.shadow);
-        like.swap = new.swap;
-        if like == *new {
-            return Change::Nothing;
-        }
-        // Those that are passive are in no lane that could grow or shrink.
-        let shape = |group: &InstanceGroup| {
-            let passive = group.is_passive.then_some(group.count);
-            (group.kind, group.gpus.clone(), passive, group.carried.clone())
-        };
-        let resized = |groups: &ModelConfig| groups.instance_groups.iter().map(shape).collect::<Vec<_>>();
-        if resized(&like) == resized(new) {
-            like.instance_groups = new.instance_groups.clone();
-            if like == *new {
-                return Change::Instances;
-            }
-        }
-        like.instance_groups = new.instance_groups.clone();
-        like.dynamic_batching = new.dynamic_batching.clone();
-        like.queue_size_max = new.queue_size_max;
-        like.default_timeout_us = new.default_timeout_us;
-        like.execution_timeout_us = new.execution_timeout_us;
-        (like.timeout_action, like.allow_timeout_override) = (new.timeout_action, new.allow_timeout_override);
-        like.caller_runs = new.caller_runs;
-        like.metric_tags = new.metric_tags.clone();
-        like.metrics = new.metrics.clone();
-        like.response_credit_max = new.response_credit_max;
-        if like == *new { Change::Lane } else { Change::Model }
-    }
-}
-
-/// Instances that come to a lane, or leave it, when the config that wants it so has come to serve. Dropped when it does not.
-struct Resize {
-    lane: Arc<Lane>,
-    #[allow(clippy::vec_box, reason = "a cell changes hands as a box")]
-    more: Vec<Box<InstanceCell>>,
-    less: usize,
-}
-
-impl Resize {
-    fn apply(self) {
-        self.more.into_iter().for_each(|cell| self.lane.add_instance(cell));
-        drop(self.lane.remove_instances(self.less));
     }
 }
 
@@ -162,12 +96,12 @@ impl Inner {
             return Brought::to_nothing(&chosen, &OVERTAKEN, false);
         }
         let serving = entry.served();
-        let (mut loaded, mut resizes) = (Vec::new(), Vec::new());
+        let (mut loaded, mut adapted) = (Vec::new(), Vec::new());
         for version in &chosen {
             let source = Source { found: wish.found.clone(), version: *version, partial: partial.clone() };
-            let (now, resize) = self.load_beside(entry, source, &chosen, &serving);
+            let (now, own) = self.load_beside(entry, source, &chosen, &serving);
             loaded.push((*version, now));
-            resizes.extend(resize);
+            adapted.extend(own);
         }
         let is_stale = !is_still_so();
         if is_stale {
@@ -183,7 +117,7 @@ impl Inner {
             return Brought::to_nothing(&chosen, &OVERTAKEN, is_stale);
         };
         if !is_stale {
-            resizes.into_iter().for_each(Resize::apply);
+            adapted.into_iter().for_each(|adapted| adapted.settle(self, entry));
         }
         let Committed { retired: olds, taken_in, .. } = committed;
         let replacing = self.begin_replacing(Replacing { turn: wish.turn, news, olds, backs, taken_in });
@@ -204,7 +138,7 @@ impl Inner {
         source: Source,
         chosen: &[u64],
         serving: &[(u64, Served)],
-    ) -> (Loaded, Option<Resize>) {
+    ) -> (Loaded, Option<Adapted>) {
         let goes = |number: &u64| *number == source.version || !chosen.contains(number);
         let olds: Vec<_> = serving.iter().filter(|(number, _)| goes(number)).map(|(_, served)| served).collect();
         let current = serving.iter().find(|(number, _)| *number == source.version).map(|(_, served)| served);
@@ -248,16 +182,16 @@ impl Inner {
             served.end_stop();
         }
         for (version, served) in &committed.retired {
-            self.retire(entry, (*version, turn), served.clone(), false);
+            self.retire(entry, (*version, turn), served.clone(), Parting::Replaced);
         }
         committed.counted.then_some(committed)
     }
 
     /// Lets a version go that is out of the catalog. What is told when it is free.
     /// The number comes with the turn at which it went.
-    pub(super) fn retire(&self, entry: &Arc<Entry>, gone: (u64, u64), served: Served, stays: bool) -> Operation {
+    pub(super) fn retire(&self, entry: &Arc<Entry>, gone: (u64, u64), served: Served, parting: Parting) -> Operation {
         let mut leaving = entry.leaving();
-        self.retire_within((entry, &mut leaving), gone, served, (self.options.retire_timeout, stays))
+        self.retire_within((entry, &mut leaving), gone, served, (self.options.retire_timeout, parting))
     }
 
     fn retire_within(
@@ -265,17 +199,17 @@ impl Inner {
         (entry, leaving): (&Arc<Entry>, &mut Vec<Operation>),
         gone: (u64, u64),
         served: Served,
-        (within, stays): (Duration, bool),
+        (within, parting): (Duration, Parting),
     ) -> Operation {
         let operation = Operation::new(self.services.clock.clone());
         leaving.push(operation.clone());
         let (ended, catalog) = (operation.clone(), self.catalog.clone());
         let hold = Hold::new(&catalog, entry.clone());
         self.retiring.retire(served, within, move |result| {
-            if stays {
+            if parting != Parting::Replaced {
                 crate::memory::trim();
             }
-            hold.freed(gone, stays, &catalog.events);
+            hold.freed(gone, parting, &catalog.events);
             drop(hold);
             ended.end(result);
         });
@@ -288,87 +222,29 @@ impl Inner {
         source: Source,
         current: Option<&Served>,
         olds: &[&Served],
-    ) -> Result<(Loaded, Option<Resize>), Error> {
-        let healthy = current.filter(|current| !current.lane.is_stuck());
+    ) -> Result<(Loaded, Option<Adapted>), Error> {
+        // What did not come into memory when it was asked is loaded anew, and tells why it does not.
+        let healthy = current.filter(|current| !current.lane.is_stuck() && !entry.is_ailing(current));
         if let Some(current) = healthy.filter(|current| same_files(current, &source))
-            && let Some((served, resize)) = self.adapt(current, &source)?
+            && let Some(adapted) = self.adapt(entry, current, &source)?
         {
+            let served = adapted.served.clone();
             let is_as_before = served.is(current) && served.config == current.config;
             let loaded = if is_as_before { Loaded::Stays } else { Loaded::Serves(served) };
-            return Ok((loaded, resize));
+            return Ok((loaded, Some(adapted)));
         }
         Ok((self.load_anew(entry, source, olds)?, None))
     }
 
-    /// The same files under a config that may have changed: what is loaded is kept, where that will do.
-    fn adapt(&self, current: &Served, source: &Source) -> Result<Option<(Served, Option<Resize>)>, Error> {
-        // A config decides what is done with the weights, and is sealed as they are.
-        self.options.trust.admit(&source.found, source.version)?;
-        let mut partial = source.partial.clone();
-        let is_other = partial.backend.as_ref().is_some_and(|backend| *backend != current.config.backend);
-        let Some(model) = current.weights.model().filter(|_| !is_other) else { return Ok(None) };
-        partial.decoupled.get_or_insert(model.is_decoupled());
-        // One that does not fit what is loaded may fit what its backend makes of it anew, which else says why not.
-        let Ok(config) = source.complete(partial, &current.config.backend, model.signature()) else { return Ok(None) };
-        // Labels are a lane's, and their file may change where the config does not.
-        let is_labelled = labels::are_those_of(&current.lane.spec, &labels::read(&config, source.around())?);
-        // Those that were lost come back.
-        let lacks = !current.lane.is_dozing() && current.lane.instances_len() < current.config.active_len();
-        let least = if lacks { Change::Instances } else { Change::Nothing };
-        let least = if is_labelled { least } else { Change::Lane };
-        match Change::of(&current.config, &config).max(least) {
-            // What is paged is loaded by the config that it was loaded by: another one is for another load.
-            Change::Nothing if current.weights.is_paged => Ok(Some((current.clone(), None))),
-            _ if current.weights.is_paged => Ok(None),
-            Change::Nothing => Ok(Some((Served { config: Arc::new(config), ..current.clone() }, None))),
-            Change::Instances => self.resize(current, &model, config, source).map(Some),
-            Change::Lane => {
-                let weights =
-                    Weights::counting(model, current.weights.attributes, source.mark(), current.weights.ledger.clone());
-                let served =
-                    load::serve(&self.services, &self.options, (config, source.version), weights, source.around())?;
-                served.lane.set_load_ns(current.lane.load_ns());
-                Ok(Some((served, None)))
-            }
-            Change::Model => Ok(None),
-        }
-    }
-
-    /// The same version with another number of instances, once it is resized.
-    fn resize(
-        &self,
-        current: &Served,
-        model: &Arc<dyn Model>,
-        config: ModelConfig,
-        source: &Source,
-    ) -> Result<(Served, Option<Resize>), Error> {
-        let lane = &current.lane;
-        let (wanted, found) = (config.active_len(), lane.instances_len());
-        if wanted > INSTANCES_MAX {
-            return Err(Error::invalid_arg(format!("found {wanted} instances, expected at most {INSTANCES_MAX}")));
-        }
-        let active = config.instance_groups.iter().find(|group| !group.is_passive);
-        let device = active.map_or(Ok(Device::Cpu), super::spec::device)?;
-        let mut cells = Vec::new();
-        for more in 0..wanted.saturating_sub(found) {
-            let threads_max = self.options.execution_threads_max;
-            let spec = InstanceSpec { index: lane.next_index() + more, device, threads_max };
-            cells.push(load::cell(model, &spec, lane.spec.is_thread_bound)?);
-        }
-        let cells = warm_up(&config, source.beside(), &lane.spec, cells, &self.services)?;
-        let resize = Resize { lane: lane.clone(), more: cells, less: found.saturating_sub(wanted) };
-        Ok((Served { config: Arc::new(config), ..current.clone() }, Some(resize)))
-    }
-
     /// Takes a model out, all its versions, and lets them go. Done when the memory is back, also that of versions that were
-    /// on their way out before, and of a load that was under way. Unless it `stays`, nothing is known of it then but what came
+    /// on their way out before, and of a load that was under way. Of one that is forgotten nothing is known then but what came
     /// after.
-    pub(super) fn unload(&self, entry: &Arc<Entry>, stays: bool) -> Operation {
-        self.unload_within(entry, self.options.retire_timeout, stays)
+    pub(super) fn unload(&self, entry: &Arc<Entry>, parting: Parting) -> Operation {
+        self.unload_within(entry, self.options.retire_timeout, parting)
     }
 
     /// As [`Inner::unload`], in so long at most.
-    pub(super) fn unload_within(&self, entry: &Arc<Entry>, within: Duration, stays: bool) -> Operation {
+    pub(super) fn unload_within(&self, entry: &Arc<Entry>, within: Duration, parting: Parting) -> Operation {
         let operation = self.operations.begin(self.services.clock.clone());
         let ending = Ending::of(&operation);
         let mut parts = Vec::new();
@@ -377,20 +253,20 @@ impl Inner {
             let mut leaving = entry.leaving();
             let (turn, removed) = entry.take_out(&self.catalog.events);
             for (version, served) in removed {
-                parts.push(self.retire_within((entry, &mut leaving), (version, turn), served, (within, stays)));
+                parts.push(self.retire_within((entry, &mut leaving), (version, turn), served, (within, parting)));
             }
             turn
         };
         let hold = Hold::new(&self.catalog, entry.clone());
         let all = Operation::new(self.services.clock.clone());
         self.jobs.behind(entry.name(), move |has_waited| {
-            if stays && has_waited {
+            if has_waited {
                 crate::memory::trim();
             }
             parts.extend(hold.leaving().iter().cloned());
             all.end_with(parts);
             all.then(move |result| {
-                if !stays {
+                if parting == Parting::Forgotten {
                     hold.forget(turn);
                 }
                 drop(hold);
@@ -472,39 +348,5 @@ fn discard(loaded: &mut Loaded, serving: &[(u64, Served)]) {
     {
         served.lane.begin_stop();
         served.end_stop();
-    }
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-    use crate::config::{CallerRuns, DynamicBatching};
-    use inferlay_backend_sdk::DataType;
-
-    #[test]
-    fn a_changed_config_costs_no_more_than_it_must() {
-        let old = || ModelConfig::new("m").input("x", DataType::Fp32, [2]).max_batch_size(8);
-        let group =
-            |count, is_passive| InstanceGroup { count, is_passive, name: count.to_string(), ..Default::default() };
-        let passive = |count| ModelConfig { instance_groups: vec![group(1, false), group(count, true)], ..old() };
-        assert_eq!(Change::of(&passive(1), &passive(2)), Change::Lane);
-        let rows = [
-            (old(), Change::Nothing),
-            (ModelConfig { version_policy: VersionPolicy::All, ..old() }, Change::Nothing),
-            (ModelConfig { shadow: Some(2), traffic: [(1, 9)].into(), ..old() }, Change::Nothing),
-            (ModelConfig { version_labels: [("a".to_owned(), 1)].into(), ..old() }, Change::Nothing),
-            (ModelConfig { swap: Swap::Replace, ..old() }, Change::Nothing),
-            (old().instances(3), Change::Instances),
-            (old().queue_size_max(7), Change::Lane),
-            (old().instances(3).dynamic_batching(DynamicBatching::default()), Change::Lane),
-            (old().default_timeout_us(5).caller_runs(CallerRuns::Never), Change::Lane),
-            (passive(1), Change::Lane),
-            (old().max_batch_size(9), Change::Model),
-            (old().parameter("threads", "2"), Change::Model),
-            (old().instances(3).input("y", DataType::Fp32, [2]), Change::Model),
-        ];
-        for (new, change) in rows {
-            assert_eq!(Change::of(&old(), &new), change, "{new:?}");
-        }
     }
 }

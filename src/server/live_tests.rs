@@ -90,7 +90,7 @@ fn a_handle_keeps_no_files_of_a_paged_model_that_was_unloaded() {
     let files = [("config.yaml", CONFIG.as_bytes().to_vec())];
     let server = ServerHandle::builder().memory_budget(1 << 20).model_in_memory("m", files).start().unwrap();
     let handle = server.model("m").unwrap();
-    let source = server.inner.catalog.served()[0].weights.source().unwrap();
+    let source = server.inner.catalog.served()[0].weights.origin().unwrap().source;
     let files = std::sync::Arc::downgrade(&source.found);
     drop(source);
     server.unload_model("m").wait_for(PATIENCE).unwrap().unwrap();

@@ -245,7 +245,7 @@ pub(super) fn detect(
 pub(super) fn serve(
     services: &Arc<Services>,
     options: &Options,
-    (config, version): (ModelConfig, u64),
+    (config, version): (Arc<ModelConfig>, u64),
     weights: Arc<Weights>,
     around: Around<'_>,
 ) -> Result<Served, Error> {
@@ -264,7 +264,7 @@ pub(super) fn serve(
         // Nobody would ever answer what it takes.
         lane.begin_stop();
     }
-    Ok(Served { lane, config: Arc::new(config), weights, line: None })
+    Ok(Served { lane, config, weights, line: None })
 }
 
 /// Makes the lane of a version that is not loaded, whose labels lie around its source.
@@ -274,19 +274,15 @@ pub(super) fn serve(
 pub(super) fn dormant(
     services: &Arc<Services>,
     options: &Options,
-    (config, version): (ModelConfig, u64),
+    (config, version): (Arc<ModelConfig>, u64),
     weights: Arc<Weights>,
 ) -> Result<Served, Error> {
-    let source = weights.source();
-    let labels = labels::read(&config, source.as_deref().map(Source::around).unwrap_or_default())?;
+    let origin = weights.origin();
+    let labels = labels::read(&config, origin.as_ref().map(|origin| origin.source.around()).unwrap_or_default())?;
     let mut spec = lane_spec(&config, version, &stated(&config), options, weights.attributes)?;
     labels::put(&mut spec, labels);
-    Ok(Served {
-        lane: Lane::counting(spec, services.clone(), weights.ledger.clone()),
-        config: Arc::new(config),
-        weights,
-        line: None,
-    })
+    let lane = Lane::counting(spec, services.clone(), weights.ledger.clone());
+    Ok(Served { lane, config, weights, line: None })
 }
 
 /// The instances that a config wants.

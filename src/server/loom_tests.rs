@@ -7,7 +7,7 @@ use super::jobs::Jobs;
 use super::retire::Retiring;
 use super::route::Choice;
 use super::served::{Served, Weights};
-use super::version::Loaded;
+use super::version::{Loaded, Parting};
 use crate::config::ModelConfig;
 use crate::flow::Ticket;
 use crate::flow::loom_tests::{Bench, outcome};
@@ -183,7 +183,7 @@ impl Story {
             let (entry, catalog) = (entry.clone(), self.catalog.clone());
             self.retiring.retire(served, Duration::MAX, move |drained| {
                 assert_eq!(drained, Ok(()), "it was let go too early");
-                entry.freed((gone, turn), false, &catalog.events);
+                entry.freed((gone, turn), Parting::Replaced, &catalog.events);
             });
         }
     }

@@ -3,7 +3,9 @@
 //! The hall wires; decisions are pure functions of the room that owns them. A [`ServerHandle`] is a count of the server:
 //! the last one to go stops it.
 
+mod adapt;
 mod anew;
+mod back;
 mod budget;
 mod builder;
 mod catalog;
@@ -32,6 +34,7 @@ mod paging;
 mod register;
 mod replace;
 mod responses;
+mod restore;
 mod retire;
 mod room;
 mod route;
@@ -84,6 +87,7 @@ use served::Served;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use version::Parting;
 use watching::Watching;
 
 const INSIDE: Error =
@@ -351,7 +355,7 @@ impl ServerHandle {
         if entry.served().is_empty() {
             return Err(Error::not_found(format!("model '{name}' does not serve")));
         }
-        let operation = self.inner.unload_within(&entry, within, false);
+        let operation = self.inner.unload_within(&entry, within, Parting::Forgotten);
         operation.wait()
     }
 

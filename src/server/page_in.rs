@@ -8,6 +8,7 @@
 use super::Inner;
 use super::catalog::Entry;
 use super::jobs::Then;
+use super::load;
 use super::served::{Served, Weights};
 use crate::config::ModelConfig;
 use crate::flow::{Demand, Lane};
@@ -69,6 +70,22 @@ impl Drop for Promise {
 }
 
 impl Inner {
+    /// The lane of a version that is not in memory, and asks when it is asked.
+    ///
+    /// # Errors
+    /// As for [`load::dormant`].
+    pub(super) fn dozing(
+        self: &Arc<Self>,
+        entry: &Arc<Entry>,
+        named: (Arc<ModelConfig>, u64),
+        weights: Arc<Weights>,
+    ) -> Result<Served, Error> {
+        let served = load::dormant(&self.services, &self.options, named, weights)?;
+        let dozes = served.lane.doze(&self.demand(entry, &served)).is_some();
+        debug_assert!(dozes, "a lane without instances can always doze");
+        Ok(served)
+    }
+
     /// What `served` asks when it is wanted and not in memory.
     pub(super) fn demand(self: &Arc<Self>, entry: &Arc<Entry>, served: &Served) -> Arc<dyn Demand> {
         Arc::new(PageIn {

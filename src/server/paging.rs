@@ -11,22 +11,17 @@
 //! it, or is owed an answer. Its lane stays, takes requests and keeps their deadlines. 3. One load for all who wait: a lane
 //! asks once. 4. What is pinned never goes. 5. A load that finds no room, and nobody who could make some, answers those who
 //! wait with RESOURCE_EXHAUSTED, and the next request tries again. 6. Requests that wait for room hold no loading thread.
-//! 7. A model that is stuck in its backend counts as one that never goes.
+//! 7. A model that is stuck in its backend counts as one that never goes. 8. Where
+//! nobody can go, models give back what they only cache before a load waits or fails.
 
+use super::Inner;
 use super::budget::{Budget, Candidate, Lack, Place, Use, victim};
-use super::catalog::Entry;
-use super::jobs::Then;
-use super::load::{self, Opened};
 use super::measure::Measuring;
 use super::room::{Room, RoomId};
-use super::served::{Served, Source, Weights};
-use super::warmup::warm_up;
-use super::{Inner, STOPPED};
+use super::served::Served;
 use crate::flow::Demand;
-use crate::memory;
-use crate::repository;
 use crate::sync::{AtomicU64, Doorbell, Mutex, Ordering};
-use inferlay_backend_sdk::{Error, ErrorKind, LogLevel};
+use inferlay_backend_sdk::{Error, ErrorKind};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -40,6 +35,9 @@ const MOMENTS_MAX: u32 = 20;
 
 /// A model that is wanted again so soon after it went, in nanoseconds, should not have gone.
 const THRASH: u64 = 10_000_000_000;
+
+/// How long a model keeps what it caches again after it gave that back, in nanoseconds.
+const TRIM_AFTER: u64 = 1_000_000_000;
 
 /// What paging has done.
 ///
@@ -101,6 +99,31 @@ impl State {
     fn stays(&self, taken: &Taken) -> bool {
         self.pinned.contains(&taken.model) && !taken.leaves || taken.is_stuck()
     }
+
+    /// The one that goes next: none of those `beside`, nor of those that were asked to go `in_vain`.
+    fn next_to_go(&self, beside: &[&Served], in_vain: &BTreeSet<RoomId>) -> Option<Going> {
+        let candidates = self.rooms.iter().filter(|(_, taken)| taken.resident.is_some()).map(|(id, taken)| {
+            let may_go = !self.stays(taken) && !taken.is_one_of(beside) && !in_vain.contains(id);
+            Candidate { key: *id, last_used: taken.last_used(), may_go }
+        });
+        let id = victim(candidates)?;
+        let (served, demand) = self.rooms.get(&id)?.resident.clone()?;
+        Some(Going { id, served, demand })
+    }
+}
+
+/// One that is to go for another.
+struct Going {
+    id: RoomId,
+    served: Served,
+    demand: Arc<dyn Demand>,
+}
+
+/// Why there is no room.
+enum Short {
+    /// This one has to go first.
+    Until(Going),
+    Of(NoRoom),
 }
 
 /// Room that was taken.
@@ -113,9 +136,22 @@ struct Taken {
     since: u64,
     /// Whether it is on its way out, to make room for what replaces it.
     leaves: bool,
+    /// When it was last asked to give back what it only caches.
+    trimmed: Option<u64>,
 }
 
 impl Taken {
+    fn by(wanted: &Wanted<'_>) -> Self {
+        let (used, model) = (wanted.about.clone(), wanted.model.to_owned());
+        Taken { used, model, resident: None, since: 0, leaves: false, trimmed: None }
+    }
+
+    /// Whether it may cache something: it has run since it was last asked to give that back, and that was not just now.
+    fn may_cache(&self, now: u64) -> bool {
+        let is_due = |at: u64| self.last_used() > at && now.saturating_sub(at) >= TRIM_AFTER;
+        self.resident.is_some() && self.trimmed.is_none_or(is_due)
+    }
+
     /// When it last ran, or was loaded: what was just loaded is about to be asked.
     fn last_used(&self) -> u64 {
         let ran = self.resident.as_ref().map_or(0, |(served, _)| served.lane.last_used());
@@ -174,27 +210,25 @@ impl Pager {
             let waits = (wanted.waits)();
             let going = match self.take(wanted, &in_vain) {
                 Ok(room) => return Ok(room),
-                Err((lack, None)) if !lack.1 && waits => {
+                Err(Short::Until(going)) => going,
+                Err(Short::Of(_)) if self.trim() => continue,
+                Err(Short::Of(lack)) if lack.may_come && waits => {
                     // Real time, whatever clock the server has: it is only the pace at which to look again.
                     pause.wait_for(0, Some(LOOK_AGAIN));
                     in_vain.clear();
                     continue;
                 }
-                Err((lack, None)) => {
-                    return Err(NoRoom { lack: exhausted(wanted.model, lack.0), may_come: !lack.1 });
-                }
-                Err((_, Some(going))) => going,
+                Err(Short::Of(lack)) => return Err(lack),
             };
-            let (id, served, demand) = going;
-            if self.evict(id, &served, &demand) {
+            if self.evict(&going) {
                 continue;
             }
-            if moments < MOMENTS_MAX && served.lane.is_resting() {
+            if moments < MOMENTS_MAX && going.served.lane.is_resting() {
                 // Whoever has just answered there has not come to its end: it is idle in a moment, and nobody else should go.
                 moments += 1;
                 pause.wait_for(0, Some(LOOK_AGAIN));
             } else {
-                in_vain.insert(id);
+                in_vain.insert(going.id);
             }
         }
     }
@@ -207,6 +241,14 @@ impl Pager {
         state.rooms.values().filter(stays).for_each(|taken| staying.add(&taken.used));
         let goes = state.rooms.values().any(|taken| taken.is_one_of(wanted.beside));
         goes && state.budget.never_fits(&wanted.about, &staying).is_none()
+    }
+
+    /// A version was loaded because it was asked, which `went` then; 0: never.
+    pub(super) fn count_load(&self, went: u64, now: u64) {
+        self.counts.loads.fetch_add(1, Ordering::Relaxed);
+        if went > 0 && now.saturating_sub(went) < THRASH {
+            self.counts.thrashes.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// A load found no room.
@@ -229,53 +271,81 @@ impl Pager {
         state.rooms.values().any(|taken| is_leaving(taken) && olds.iter().any(|(_, old)| taken.is_one_of(&[old])))
     }
 
-    /// Takes room, or says where it lacks (and whether for ever) and who is to go.
-    #[allow(clippy::type_complexity, reason = "what its one caller takes apart at once")]
-    fn take(
-        self: &Arc<Self>,
-        wanted: &Wanted<'_>,
-        in_vain: &BTreeSet<RoomId>,
-    ) -> Result<Room, ((Lack, bool), Option<(RoomId, Served, Arc<dyn Demand>)>)> {
+    /// Takes room.
+    ///
+    /// # Errors
+    /// Who is to go for it, or where it lacks.
+    fn take(self: &Arc<Self>, wanted: &Wanted<'_>, in_vain: &BTreeSet<RoomId>) -> Result<Room, Short> {
         let mut state = self.state.lock();
         let lack = match state.budget.take(&wanted.about) {
             Ok(()) => {
                 let id = RoomId(state.next);
                 state.next += 1;
                 state.used_max = state.used_max.max(state.budget.taken().at(Place::Host));
-                let model = wanted.model.to_owned();
-                state
-                    .rooms
-                    .insert(id, Taken { used: wanted.about.clone(), model, resident: None, since: 0, leaves: false });
+                state.rooms.insert(id, Taken::by(wanted));
                 return Ok(Room::new(self.clone(), id));
             }
             Err(lack) => lack,
         };
-        let stays = |taken: &Taken| state.stays(taken) || taken.is_one_of(wanted.beside);
         let mut staying = Use::default();
-        state.rooms.values().filter(|taken| stays(taken)).for_each(|taken| staying.add(&taken.used));
+        let stays = |taken: &&Taken| state.stays(taken) || taken.is_one_of(wanted.beside);
+        state.rooms.values().filter(stays).for_each(|taken| staying.add(&taken.used));
         if let Some(lack) = state.budget.never_fits(&wanted.about, &staying) {
-            return Err(((lack, true), None));
+            return Err(Short::Of(NoRoom { lack: exhausted(wanted.model, lack), may_come: false }));
         }
-        let candidates = state.rooms.iter().filter_map(|(id, taken)| {
-            taken.resident.as_ref()?;
-            let may_go = !stays(taken) && !in_vain.contains(id);
-            Some(Candidate { key: *id, last_used: taken.last_used(), may_go })
-        });
-        let going = victim(candidates).and_then(|id| {
-            let (served, demand) = state.rooms.get(&id)?.resident.as_ref()?;
-            Some((id, served.clone(), demand.clone()))
-        });
-        Err(((lack, false), going))
+        let lack = || Short::Of(NoRoom { lack: exhausted(wanted.model, lack), may_come: true });
+        Err(state.next_to_go(wanted.beside, in_vain).map_or_else(lack, Short::Until))
+    }
+
+    /// Has the models in memory give back what they only cache, as nobody is left who could go. Whether any may have.
+    fn trim(&self) -> bool {
+        let mut caching = Vec::new();
+        for taken in self.state.lock().rooms.values_mut() {
+            let Some((served, _)) = &taken.resident else { continue };
+            let (served, now) = (served.clone(), served.lane.now());
+            if taken.may_cache(now) {
+                taken.trimmed = Some(now);
+                caching.push(served);
+            }
+        }
+        caching.iter().for_each(|served| served.weights.trim(|room, used| self.correct(room, used)));
+        !caching.is_empty()
+    }
+
+    /// What has this room uses so much now.
+    fn correct(&self, room: RoomId, used: &Use) {
+        let mut state = self.state.lock();
+        let State { budget, rooms, used_max, .. } = &mut *state;
+        if let Some(taken) = rooms.get_mut(&room) {
+            budget.correct(&taken.used, used);
+            *used_max = (*used_max).max(budget.taken().at(Place::Host));
+            taken.used = used.clone();
+        }
     }
 
     /// Frees a model, if it is idle.
-    fn evict(&self, id: RoomId, served: &Served, demand: &Arc<dyn Demand>) -> bool {
-        let Some(cells) = served.lane.doze(demand) else { return false };
+    fn evict(&self, Going { id, served, demand }: &Going) -> bool {
+        let Some(cells) = self.keeping_all(|| served.lane.doze(demand)) else { return false };
         drop(cells);
         // It may have been asked for again by now, and be back with another room.
-        served.weights.let_go_of(id, served.lane.now());
+        served.weights.let_go_of(*id, served.lane.now());
         self.counts.evictions.fetch_add(1, Ordering::Relaxed);
         true
+    }
+
+    /// Runs `body` in a moment in which nobody goes. It must free nothing that has room.
+    pub(super) fn keeping_all<R>(&self, body: impl FnOnce() -> R) -> R {
+        let _nobody_goes = self.state.lock();
+        body()
+    }
+
+    /// What has this room is another lane's now, which goes for others.
+    pub(super) fn hand_over(&self, room: RoomId, served: &Served, demand: Arc<dyn Demand>) {
+        let mut state = self.state.lock();
+        let taken = state.rooms.get_mut(&room);
+        let before = taken.and_then(|taken| taken.resident.replace((served.clone(), demand)));
+        drop(state);
+        drop(before);
     }
 
     /// Nothing is there any more of the model that had this room.
@@ -292,41 +362,30 @@ impl Pager {
     }
 
     /// A model is in memory: from now on it may go.
-    pub(super) fn settle(&self, room: RoomId, used: Use, served: &Served, demand: Arc<dyn Demand>) {
-        let mut state = self.state.lock();
-        let State { budget, rooms, used_max, .. } = &mut *state;
-        if let Some(taken) = rooms.get_mut(&room) {
-            budget.correct(&taken.used, &used);
-            *used_max = (*used_max).max(budget.taken().at(Place::Host));
-            taken.used = used;
+    pub(super) fn settle(&self, room: RoomId, used: &Use, served: &Served, demand: Arc<dyn Demand>) {
+        self.correct(room, used);
+        if let Some(taken) = self.state.lock().rooms.get_mut(&room) {
             taken.since = served.lane.now();
             taken.resident = Some((served.clone(), demand));
         }
     }
 
     /// Makes models go until what models turned out to use fits. Whether it does.
-    pub(super) fn make_up(self: &Arc<Self>, model: &str, beside: &Served) -> bool {
+    pub(super) fn make_up(&self, beside: &Served) -> bool {
         let mut in_vain = BTreeSet::new();
-        while self.state.lock().budget.is_exceeded() {
-            let nothing = Wanted { model, about: Use::default(), beside: &[beside], waits: &|| false };
-            let Some((id, served, demand)) = self.next_to_go(&nothing, &in_vain) else { return false };
-            if !self.evict(id, &served, &demand) {
-                in_vain.insert(id);
+        loop {
+            let going = {
+                let state = self.state.lock();
+                if !state.budget.is_exceeded() {
+                    return true;
+                }
+                state.next_to_go(&[beside], &in_vain)
+            };
+            let Some(going) = going else { return false };
+            if !self.evict(&going) {
+                in_vain.insert(going.id);
             }
         }
-        true
-    }
-
-    fn next_to_go(&self, wanted: &Wanted<'_>, in_vain: &BTreeSet<RoomId>) -> Option<(RoomId, Served, Arc<dyn Demand>)> {
-        let state = self.state.lock();
-        let candidates = state.rooms.iter().filter_map(|(id, taken)| {
-            taken.resident.as_ref()?;
-            let may_go = !taken.is_one_of(wanted.beside) && !in_vain.contains(id) && !state.stays(taken);
-            Some(Candidate { key: *id, last_used: taken.last_used(), may_go })
-        });
-        let id = victim(candidates)?;
-        let (served, demand) = state.rooms.get(&id)?.resident.as_ref()?;
-        Some((id, served.clone(), demand.clone()))
     }
 
     /// Whether models of this name stay in memory.
@@ -367,139 +426,7 @@ fn exhausted(model: &str, lack: Lack) -> Error {
     Error::new(ErrorKind::ResourceExhausted, message)
 }
 
-/// A version that was loaded for its lane.
-pub(super) enum Back {
-    /// It serves from there.
-    AsStated,
-    /// It is not as its config states, and serves from another lane; for what waited in this one, the reason.
-    Otherwise(Error),
-    /// It is not loaded, as there is no room, and there may be some later.
-    NotYet(Error),
-}
-
-const OTHERWISE: Error = Error::fixed(
-    ErrorKind::Unavailable,
-    "its config states inputs and outputs otherwise than the model does; as of now it serves as the model does",
-);
-
 impl Inner {
-    /// Loads a version that is asked for and not in memory; again, when there is no room yet and requests wait.
-    pub(super) fn page_in(self: &Arc<Self>, entry: &Arc<Entry>, served: &Served) -> Then {
-        let lane = &served.lane;
-        if !lane.is_dozing() || lane.has_ended() {
-            return Then::Over;
-        }
-        match load::contained(|| self.bring_back(entry, served)) {
-            Ok(Back::AsStated) => {}
-            Ok(Back::NotYet(_)) if self.is_stopping() => lane.stay_dozing(&STOPPED),
-            Ok(Back::NotYet(_)) if lane.word.read().queued() > 0 => return Then::Again,
-            // Nobody waits for room any more.
-            Ok(Back::NotYet(_)) => lane.doze_on(),
-            Ok(Back::Otherwise(error)) => lane.stay_dozing(&error.at(lane.spec.place())),
-            // Nobody waits for room any more, as the server stops.
-            Err(_) if self.is_stopping() => lane.stay_dozing(&STOPPED),
-            Err(error) => {
-                let error = error.at(lane.spec.place());
-                self.services.log.write(LogLevel::Error, error.message());
-                entry.ails(served, &error, &self.catalog.events);
-                lane.stay_dozing(&error);
-            }
-        }
-        if lane.has_ended() {
-            // It was let go meanwhile, and must not keep what was just loaded.
-            served.end_stop();
-        }
-        Then::Over
-    }
-
-    /// Loads a version whose lane dozes, when there is room.
-    ///
-    /// # Errors
-    /// Whatever keeps it from serving.
-    pub(super) fn bring_back(self: &Arc<Self>, entry: &Arc<Entry>, served: &Served) -> Result<Back, Error> {
-        let Some(pager) = &self.pager else { return Err(Error::unavailable("models are not paged")) };
-        let Some(source) = served.weights.source() else { return Err(Error::unavailable("it has no files")) };
-        let lane = &served.lane;
-        let mut measure = pager.measuring.begin();
-        let about = served.weights.used_or(|| self.about(&source));
-        let room =
-            match pager.room(&Wanted { model: entry.name(), about: about.clone(), beside: &[], waits: &|| false }) {
-                Ok(room) => room,
-                Err(NoRoom { lack, may_come: true }) => return Ok(Back::NotYet(lack)),
-                Err(NoRoom { lack, .. }) => {
-                    pager.count_exhausted();
-                    return Err(lack);
-                }
-            };
-        self.jobs.need_thread();
-        self.refuse_if_changed(&source)?;
-        measure.start(memory::allocated);
-        let Opened { model, config, load_ns, .. } = self.loader().open(&source)?;
-        let (model, room) = room.hold(model);
-        self.refuse_if_changed(&source)?;
-        lane.set_load_ns(load_ns);
-        if config != *served.config {
-            // What waits was checked against what the config states, and cannot be run; what comes later can.
-            let version = source.version;
-            let weights = Weights::paged((*source).clone(), served.weights.attributes);
-            weights.come_back(model, room);
-            let other = load::serve(&self.services, &self.options, (config, version), weights, source.around())?;
-            other.lane.set_load_ns(load_ns);
-            self.settle(pager, entry, &other, self.thought(&source, about, measure.end(memory::allocated)));
-            if entry.replace(version, served, &other, &self.catalog.events) {
-                drop(self.retire(entry, (version, 0), served.clone(), false));
-            } else {
-                other.lane.begin_stop();
-                other.end_stop();
-            }
-            entry.recovers(&other, &self.catalog.events);
-            return Ok(Back::Otherwise(OTHERWISE));
-        }
-        let cells = load::cells(&config, &self.options, &model, lane.spec.is_thread_bound)?;
-        let cells = warm_up(&config, source.beside(), &lane.spec, cells, &self.services)?;
-        let went = served.weights.come_back(model, room);
-        pager.counts.loads.fetch_add(1, Ordering::Relaxed);
-        if went > 0 && lane.now().saturating_sub(went) < THRASH {
-            pager.counts.thrashes.fetch_add(1, Ordering::Relaxed);
-        }
-        self.settle(pager, entry, served, self.thought(&source, about, measure.end(memory::allocated)));
-        entry.recovers(served, &self.catalog.events);
-        cells.into_iter().for_each(|cell| lane.add_instance(cell));
-        // Only now: until then nobody takes it for idle.
-        lane.wake();
-        Ok(Back::AsStated)
-    }
-
-    /// What comes back must be what was loaded, by its sums, or else by what the file system tells of it: a change of it is
-    /// for a load, and a file that is half copied for nobody.
-    pub(super) fn refuse_if_changed(&self, source: &Source) -> Result<(), Error> {
-        let Some(before) = &source.found.look else { return Ok(()) };
-        let (name, repositories) = (&source.found.name, self.repositories.lock().clone());
-        if repository::is_still_so(&repositories, name, &before.snapshot) {
-            return Ok(());
-        }
-        let mut now = repository::scan_model(&repositories, name, &mut Vec::new())?;
-        if let Some(now) = now.as_mut().and_then(|found| found.look.as_mut()).filter(|_| before.snapshot.is_read()) {
-            now.borrow_sums(&before.snapshot);
-            // What cannot be read has no sum, and is not what it was if it was touched.
-            let _unread = now.read_sums(&|| !self.is_stopping());
-        }
-        match (source.mark(), now.and_then(|found| found.mark(source.version))) {
-            (Some(before), Some(now)) if before.is_of_same_content(&now) => Ok(()),
-            _ => Err(Error::unavailable("its files are not those that it was loaded from; load it anew")),
-        }
-    }
-
-    /// A version is in memory: counts what it uses, or is `thought` to, and lets it go when room is wanted.
-    pub(super) fn settle(self: &Arc<Self>, pager: &Arc<Pager>, entry: &Arc<Entry>, served: &Served, thought: Use) {
-        let demand = self.demand(entry, served);
-        served.weights.settle(thought, |room, used| pager.settle(room, used.clone(), served, demand));
-        if !pager.make_up(entry.name(), served) {
-            let message = format!("{}: uses more than its estimate, and nobody could go", served.lane.spec.place());
-            self.services.log.write(LogLevel::Warning, &message);
-        }
-    }
-
     pub(super) fn paging(&self) -> PagingStatistics {
         self.pager.as_ref().map(|pager| pager.statistics()).unwrap_or_default()
     }

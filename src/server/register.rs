@@ -73,7 +73,7 @@ impl ServerHandle {
         let name = config.name.clone();
         let weights = Weights::new(model, Attributes::CALLER_OK, None);
         let mut served =
-            load::serve(&self.inner.services, &self.inner.options, (config, 1), weights, Around::default())?;
+            load::serve(&self.inner.services, &self.inner.options, (Arc::new(config), 1), weights, Around::default())?;
         served.line = line;
         let entry = self.inner.catalog.entry_or_new(&name);
         entry.put_first(1, served, &self.inner.catalog.events)?;

@@ -16,13 +16,16 @@
 //! Runs on loading threads.
 
 use super::Inner;
-use super::catalog::{Entry, Failed, TakenIn};
+use super::adapt::completed;
+use super::back::Back;
+use super::catalog::Entry;
 use super::hold::Hold;
 use super::jobs::{Job, Then};
 use super::lifecycle::{Brought, OVERTAKEN};
 use super::load;
-use super::paging::{Back, Pager};
-use super::served::{Served, Source, Weights};
+use super::paging::Pager;
+use super::restore::{Failed, TakenIn};
+use super::served::{Origin, Served, Source, Weights};
 use crate::config::ModelConfig;
 use inferlay_backend_sdk::{Attributes, Error, ErrorKind, LogLevel};
 use std::sync::Arc;
@@ -97,8 +100,8 @@ impl Inner {
         }
         // What is not in memory has no room to give, and is not given up.
         for old in olds.iter().filter(|old| old.weights.model().is_some()) {
-            if let Some(source) = old.weights.source()
-                && let Err(changed) = self.refuse_if_changed(&source)
+            if let Some(origin) = old.weights.origin()
+                && let Err(changed) = self.refuse_if_changed(&origin.source)
             {
                 return refuse(changed.message());
             }
@@ -108,11 +111,9 @@ impl Inner {
                 "the new one's config does not state all of its inputs and outputs, and differs from the old",
             );
         };
-        let weights = Weights::paged(source.clone(), attributes);
-        let served = load::dormant(&self.services, &self.options, (config, source.version), weights)?;
-        let dozes = served.lane.doze(&self.demand(entry, &served)).is_some();
-        debug_assert!(dozes, "a lane without instances can always doze");
-        Ok(served)
+        let config = Arc::new(config);
+        let weights = Weights::paged(Origin::new(source.clone(), &config), attributes);
+        self.dozing(entry, (config, source.version), weights)
     }
 
     /// What was replaced is on its way out. What is left to be done, if anything was.
@@ -259,23 +260,12 @@ impl Inner {
         weights: Option<Arc<Weights>>,
     ) -> Result<Served, Error> {
         let Some(weights) = weights else { return Err(Error::unavailable("it has no files")) };
-        let config = ModelConfig::clone(&old.config);
-        let served = load::dormant(&self.services, &self.options, (config, version), weights)?;
-        let dozes = served.lane.doze(&self.demand(entry, &served)).is_some();
-        debug_assert!(dozes, "a lane without instances can always doze");
-        Ok(served)
+        self.dozing(entry, (old.config.clone(), version), weights)
     }
 }
 
 /// The config of a version whose model is like one that it replaces.
 fn like(olds: &[&Served], source: &Source) -> Option<(ModelConfig, Attributes)> {
-    let old = olds.iter().find(|old| old.weights.model().is_some())?;
-    let mut partial = source.partial.clone();
-    if partial.backend.as_ref().is_some_and(|backend| *backend != old.config.backend) {
-        return None;
-    }
-    let model = old.weights.model()?;
-    partial.decoupled.get_or_insert(model.is_decoupled());
-    let config = source.complete(partial, &old.config.backend, model.signature()).ok()?;
-    Some((config, old.weights.attributes))
+    let (old, model) = olds.iter().find_map(|old| Some((old, old.weights.model()?)))?;
+    Some((completed(old, Some(&model), source)?, old.weights.attributes))
 }

@@ -6,6 +6,7 @@
 
 use super::budget::Use;
 use super::labels::Around;
+use super::load;
 use super::room::RoomId;
 use crate::backend::Line;
 use crate::config::{ConfigErrors, ModelConfig, PartialConfig};
@@ -34,12 +35,12 @@ pub(super) struct Weights {
     /// Whether it may go to make room, and come back.
     pub(super) is_paged: bool,
     /// Where it is loaded from again, if it is paged and was not let go for good.
-    source: Mutex<Option<Arc<Source>>>,
+    origin: Mutex<Option<Origin>>,
     /// What its lanes have counted.
     pub(super) ledger: Arc<Ledger>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Held {
     /// The model, and which room it holds.
     model: Option<(Arc<dyn Model>, Option<RoomId>)>,
@@ -47,6 +48,19 @@ struct Held {
     used: Option<Use>,
     /// When it last went to make room; 0: never.
     went: u64,
+}
+
+/// Where a version is loaded from again, and by which config it serves then.
+#[derive(Clone)]
+pub(super) struct Origin {
+    pub(super) source: Arc<Source>,
+    pub(super) config: Arc<ModelConfig>,
+}
+
+impl Origin {
+    pub(super) fn new(source: Source, config: &Arc<ModelConfig>) -> Self {
+        Origin { source: Arc::new(source), config: config.clone() }
+    }
 }
 
 /// Where a version is loaded from.
@@ -104,30 +118,31 @@ impl Weights {
         mark: Option<Mark>,
         ledger: Arc<Ledger>,
     ) -> Arc<Self> {
-        let held = Held { model: Some((model, None)), ..Held::default() };
-        Arc::new(Weights {
-            held: Mutex::new(held),
-            attributes,
-            mark,
-            is_paged: false,
-            source: Mutex::new(None),
-            ledger,
-        })
+        let (held, origin) = (Held { model: Some((model, None)), ..Held::default() }, Mutex::default());
+        Arc::new(Weights { held: Mutex::new(held), attributes, mark, is_paged: false, origin, ledger })
     }
 
     /// Of a version that is not in memory yet.
-    pub(super) fn paged(source: Source, attributes: Attributes) -> Arc<Self> {
-        let (mark, held) = (source.mark(), Mutex::default());
-        let source = Mutex::new(Some(Arc::new(source)));
-        Arc::new(Weights { held, attributes, mark, is_paged: true, source, ledger: Arc::default() })
+    pub(super) fn paged(origin: Origin, attributes: Attributes) -> Arc<Self> {
+        let (mark, held) = (origin.source.mark(), Mutex::default());
+        let origin = Mutex::new(Some(origin));
+        Arc::new(Weights { held, attributes, mark, is_paged: true, origin, ledger: Arc::default() })
     }
 
     /// The same once more, not in memory: of what is to come back. Not of what was let go for good.
     pub(super) fn again(&self) -> Option<Arc<Self>> {
-        let (source, used) = (Mutex::new(Some(self.source()?)), self.used());
+        let (origin, used) = (Mutex::new(Some(self.origin()?)), self.used());
         let (mark, held) = (self.mark.clone(), Mutex::new(Held { used, ..Held::default() }));
         let (attributes, ledger) = (self.attributes, self.ledger.clone());
-        Some(Arc::new(Weights { held, attributes, mark, is_paged: true, source, ledger }))
+        Some(Arc::new(Weights { held, attributes, mark, is_paged: true, origin, ledger }))
+    }
+
+    /// For another lane over what is loaded, which has it for as long as any of them.
+    pub(super) fn shared(&self, mark: Option<Mark>, origin: Option<Origin>) -> Arc<Self> {
+        let held = self.held.lock().clone();
+        let (attributes, is_paged, ledger) = (self.attributes, self.is_paged, self.ledger.clone());
+        let (held, origin) = (Mutex::new(held), Mutex::new(origin));
+        Arc::new(Weights { held, attributes, mark, is_paged, origin, ledger })
     }
 
     /// The model, unless it was let go.
@@ -171,6 +186,25 @@ impl Weights {
         }
     }
 
+    /// It gives back what it only caches, and what it uses then, if its backend says so, is told `correct`.
+    pub(super) fn trim(&self, correct: impl FnOnce(RoomId, &Use)) {
+        let Some(model) = self.model() else { return };
+        // The backend's code, and no reason for another model to fail.
+        let used = load::contained(|| {
+            model.trim();
+            Ok(Use::of(&model.memory_use()))
+        });
+        let mut held = self.held.lock();
+        if let (Some((_, Some(room))), Ok(used)) = (&held.model, used)
+            && !used.is_empty()
+        {
+            correct(*room, &used);
+            held.used = Some(used);
+        }
+        drop(held);
+        drop(model);
+    }
+
     /// It goes, if it has this room.
     pub(super) fn let_go_of(&self, room: RoomId, now: u64) {
         let gone = {
@@ -181,15 +215,28 @@ impl Weights {
         drop(gone);
     }
 
+    /// The room that it has, while it is in memory.
+    pub(super) fn room(&self) -> Option<RoomId> {
+        self.held.lock().model.as_ref().and_then(|(_, room)| *room)
+    }
+
     /// Where it is loaded from again.
-    pub(super) fn source(&self) -> Option<Arc<Source>> {
-        self.source.lock().clone()
+    pub(super) fn origin(&self) -> Option<Origin> {
+        self.origin.lock().clone()
+    }
+
+    /// From now on it is loaded from there, unless it was let go for good.
+    pub(super) fn adopt(&self, origin: Origin) {
+        let mut own = self.origin.lock();
+        let before = if own.is_some() { own.replace(origin) } else { None };
+        drop(own);
+        drop(before);
     }
 
     /// It goes for good, with where it came from, which may be memory as well; its room goes when nobody has anything of it
     /// any more.
     fn let_go(&self) {
-        let gone = (self.held.lock().model.take(), self.source.lock().take());
+        let gone = (self.held.lock().model.take(), self.origin.lock().take());
         drop(gone);
     }
 }

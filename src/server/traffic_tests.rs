@@ -41,7 +41,14 @@ fn in_place_of(server: &ServerHandle, before: &Served) -> Served {
     let Weights { attributes, ledger, .. } = &*before.weights;
     let weights = Weights::counting(before.weights.model().unwrap(), *attributes, None, ledger.clone());
     let config = (*before.config).clone().queue_size_max(7);
-    load::serve(&server.inner.services, &server.inner.options, (config, 1), weights, Around::default()).unwrap()
+    load::serve(
+        &server.inner.services,
+        &server.inner.options,
+        (std::sync::Arc::new(config), 1),
+        weights,
+        Around::default(),
+    )
+    .unwrap()
 }
 
 #[cfg(feature = "capi")]

@@ -33,6 +33,17 @@ pub(super) enum Loaded {
     Failed(Error),
 }
 
+/// Why a version goes, and what is left of it when it is free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Parting {
+    /// Another has come in its place: nothing.
+    Replaced,
+    /// It was unloaded: it stays in the index.
+    Unloaded,
+    /// It was taken out of the repository, or removed: nothing.
+    Forgotten,
+}
+
 impl Loaded {
     /// Why it failed, if it did.
     pub(super) fn error(&self) -> Option<Error> {

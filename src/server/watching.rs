@@ -16,6 +16,7 @@
 use super::catalog::Entry;
 use super::lifecycle::{Brought, Wish};
 use super::operation::{Ending, Operation};
+use super::version::Parting;
 use super::{Inner, STOPPED, ServerHandle};
 use crate::repository::{
     self, Hint, Live, Look, Order, Outcome, Periods, Repositories, Rules, Snapshot, Waker, Watcher,
@@ -458,7 +459,7 @@ impl Round {
 
     /// Unloads a model, for which the polls that are under way wait.
     fn unload(&mut self, entry: &Arc<Entry>) {
-        let operation = self.inner.unload(entry, false);
+        let operation = self.inner.unload(entry, Parting::Forgotten);
         self.polls.iter_mut().for_each(|poll| poll.unloads.push(operation.clone()));
         let shared = self.shared.clone();
         operation.then(move |_| shared.waker.wake());

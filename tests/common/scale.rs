@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, mpsc};
 
 /// The backend named `scale`. `factor.txt` holds a number, or what is wrong with the model; with the parameter `gate` it
 /// waits at [`Scale::gate`] before it has loaded; with `bytes` it says that it uses so many, with `estimate` that it will; with
-/// `holds` it does, and says nothing; with `parting` it waits at [`Scale::parting`] before it is freed. One with a negative
+/// `holds` it does, and says nothing; with `caches` it says that it uses so many more, until it is trimmed; with `parting` it waits at [`Scale::parting`] before it is freed. One with a negative
 /// number waits at the gate whenever it is executed.
 #[derive(Clone, Default)]
 pub struct Scale {
@@ -109,10 +109,12 @@ impl Backend for Scale {
         let bytes = source.parameters.get("bytes").map(|bytes| bytes.parse().unwrap());
         let signature = Signature { inputs: vec![tensor("x")], outputs: vec![tensor("y")], batches: true };
         let _held = source.parameters.get("holds").map(|bytes| vec![0; bytes.parse().unwrap()]).unwrap_or_default();
+        let cached = source.parameters.get("caches").map_or(0, |bytes| bytes.parse().unwrap());
+        let cached = AtomicUsize::new(cached);
         let parts_slowly = source.parameters.contains_key("parting");
         let (backend, _counted) = (self.clone(), Counted::new(&self.models));
         self.models_max.fetch_max(self.models(), Ordering::SeqCst);
-        Ok(Box::new(Scaling { factor, signature, bytes, parts_slowly, backend, _held, _counted }))
+        Ok(Box::new(Scaling { factor, signature, bytes, cached, parts_slowly, backend, _held, _counted }))
     }
 }
 
@@ -120,6 +122,7 @@ struct Scaling {
     factor: f32,
     signature: Signature,
     bytes: Option<usize>,
+    cached: AtomicUsize,
     parts_slowly: bool,
     backend: Scale,
     _held: Vec<u8>,
@@ -140,7 +143,12 @@ impl Model for Scaling {
     }
 
     fn memory_use(&self) -> Vec<(Placement, usize)> {
-        self.bytes.map(|bytes| (Placement::HOST, bytes)).into_iter().collect()
+        let cached = self.cached.load(Ordering::SeqCst);
+        self.bytes.map(|bytes| (Placement::HOST, bytes + cached)).into_iter().collect()
+    }
+
+    fn trim(&self) {
+        self.cached.store(0, Ordering::SeqCst);
     }
 
     fn instance(&self, _spec: &InstanceSpec) -> Result<Box<dyn Instance>, Error> {

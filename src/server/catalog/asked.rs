@@ -4,7 +4,7 @@ use super::{Entry, State};
 use crate::server::course::Course;
 use crate::server::route::{Astray, Choice, Plan};
 use crate::server::served::Served;
-use crate::server::status::ModelStatus;
+use crate::server::status::{ModelState, ModelStatus};
 use crate::server::version::Version;
 use inferlay_backend_sdk::Error;
 use std::sync::Arc;
@@ -89,6 +89,13 @@ impl Entry {
     pub(in crate::server) fn has(&self, served: &Served) -> bool {
         let state = self.state.lock();
         state.versions.values().any(|version| version.served.as_ref().is_some_and(|own| own.is(served)))
+    }
+
+    /// Whether it could not be brought into memory when it was last asked.
+    pub(in crate::server) fn is_ailing(&self, served: &Served) -> bool {
+        let state = self.state.lock();
+        let is_it = |version: &Version| version.served.as_ref().is_some_and(|own| own.is(served));
+        state.versions.values().any(|version| version.state == Some(ModelState::Unavailable) && is_it(version))
     }
 
     /// The versions that serve.
