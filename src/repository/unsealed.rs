@@ -29,6 +29,13 @@ impl Sealing {
             Sealing::Own | Sealing::Missing => None,
         }
     }
+
+    /// Whether each file is compared with the manifest whenever it is read; there is none.
+    pub(crate) fn is_checked(&self) -> bool {
+        match self {
+            Sealing::Own | Sealing::Missing => false,
+        }
+    }
 }
 
 /// The folder of a model that may be sealed.

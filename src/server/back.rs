@@ -101,11 +101,11 @@ impl Inner {
             }
         };
         self.jobs.need_thread();
-        self.refuse_if_changed(source)?;
+        self.refuse_to_bring_back(source)?;
         measure.start(memory::allocated);
         let Opened { model, config, load_ns, .. } = self.loader().open(source)?;
         let (model, room) = room.hold(model);
-        self.refuse_if_changed(source)?;
+        self.refuse_to_bring_back(source)?;
         served.lane.set_load_ns(load_ns);
         let is_as_stated = config == *origin.config;
         let came = Came { model, room, config: Arc::new(config), about, measure };
@@ -166,6 +166,11 @@ impl Inner {
         }
         entry.recovers(&other, &self.catalog.events);
         Ok(())
+    }
+
+    /// What is sealed needs no look: each file is held to the manifest when it is read.
+    fn refuse_to_bring_back(&self, source: &Source) -> Result<(), Error> {
+        if source.found.sealing.is_checked() { Ok(()) } else { self.refuse_if_changed(source) }
     }
 
     /// What comes back must be what was loaded, by its sums, or else by what the file system tells of it: a change of it is

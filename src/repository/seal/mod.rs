@@ -75,6 +75,11 @@ impl Sealing {
             Sealing::Own | Sealing::Missing => None,
         }
     }
+
+    /// Whether each file is compared with the manifest whenever it is read.
+    pub(crate) fn is_checked(&self) -> bool {
+        matches!(self, Sealing::Sealed(_))
+    }
 }
 
 /// The folder of a model that may be sealed.
