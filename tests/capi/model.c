@@ -171,6 +171,36 @@ static void failures_reach_the_caller_with_code_and_message(void) {
   inferlay_server_free(server);
 }
 
+static inferlay_status *lost(void *user_data, inferlay_batch *batch) {
+  ++*(int *)user_data;
+  (void)batch;
+  return inferlay_status_new(INFERLAY_CODE_INSTANCE_LOST, "the device is gone");
+}
+
+static void a_function_that_says_it_is_lost_is_asked_no_more_until_it_is_registered_anew(void) {
+  inferlay_server *server = doubling_server();
+  static const char config[] = "{name: lost, output: {name: y, data_type: FP32, dims: 1}}";
+  int asked = 0;
+  inferlay_model_table table = {sizeof table, lost, NULL};
+  for (int round = 1; round <= 2; round++) {
+    OK(inferlay_server_register_model(server, config, &table, &asked));
+    CHECK(inferlay_model_is_ready(server, "lost", 0) && inferlay_server_is_ready(server));
+    inferlay_request *request = NULL;
+    OK(inferlay_request_new(server, "lost", 0, &request));
+    inferlay_response *response = NULL;
+    inferlay_status *status = inferlay_infer(server, request, &response);
+    CHECK(status && inferlay_status_code(status) == INFERLAY_CODE_UNAVAILABLE && asked == round);
+    CHECK(strcmp(inferlay_status_message(status), "model 'lost' version 1: an instance is lost: the device is gone") == 0);
+    inferlay_status_free(status);
+    CHECK(!inferlay_model_is_ready(server, "lost", 0) && !inferlay_server_is_ready(server));
+    FAILS(INFERLAY_CODE_UNAVAILABLE, inferlay_infer(server, request, &response));
+    CHECK(asked == round);
+    inferlay_request_free(request);
+    OK(inferlay_model_remove(server, "lost", SECONDS(120)));
+  }
+  inferlay_server_free(server);
+}
+
 static void count(void *user_data) { ++*(int *)user_data; }
 
 static inferlay_status *nothing(void *user_data, inferlay_batch *batch) {
@@ -259,6 +289,7 @@ static void requests_that_wait_together_run_together(void) {
 int main(void) {
   the_model_sees_what_the_request_says();
   failures_reach_the_caller_with_code_and_message();
+  a_function_that_says_it_is_lost_is_asked_no_more_until_it_is_registered_anew();
   a_model_is_told_once_that_it_is_gone();
   requests_that_wait_together_run_together();
   return 0;
