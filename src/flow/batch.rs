@@ -1,9 +1,9 @@
 //! When a batch is closed: a pure decision over what waits and what time it is.
 //!
 //! The policy is asked while an instance is free, so that a batch grows until the moment it can run. Invariants: 1. it
-//! never waits past the delay of the oldest request of the batch; 2. it never waits when the batch is full, when a
-//! preferred size is reached, when no delay is configured or when the lane drains; 3. `Wait` names the rows that would end
-//! the wait.
+//! never waits past the delay of the oldest request, in this batch or not: a free instance is not kept from who could have
+//! it; 2. it never waits when the batch is full, when a preferred size is reached, when no delay is configured or when the
+//! lane drains; 3. `Wait` names the rows that would end the wait.
 
 use super::queue::View;
 use crate::observe::Cut;

@@ -3,8 +3,8 @@
 //! Invariants: 1. a smaller level goes first; within a level, those in time go before those that are late, and among
 //! either, order is arrival order. 2. `take` begins with the head and goes on with entries of the head's key, in order,
 //! while their rows fit; entries of other keys keep their places. 3. Every entry leaves once, through `take`, `retain` or
-//! `drain`; one that is late changes its place once. 4. `rows` is the sum over all entries. 5. `view` looks as far as
-//! `take` does, at what was late by the last `delay`.
+//! `drain`; one that is late changes its place once. 4. `rows` is the sum over all entries. 5. `view` counts rows as
+//! far as `take` goes, by what was late at the last `delay`.
 //!
 //! Who is late is looked at where it matters, at the head and on the way of `take`: each entry is moved at most once, and
 //! a room whose entries are never late has no second rank.
@@ -37,7 +37,7 @@ pub(crate) struct Entry<T> {
 pub(crate) struct View {
     /// Rows that could go into a batch with the head; counting stops at the limit that was asked for.
     pub(crate) rows: usize,
-    /// When the longest-waiting of those that could go into it arrived; others have a batch of their own to wait for.
+    /// When the longest-waiting of all arrived: where it cannot go into this batch, no other waits while it does.
     pub(crate) oldest: u64,
     /// Requests waiting, of all keys.
     pub(crate) len: usize,
@@ -107,11 +107,9 @@ impl<T> Room<T> {
     /// What waits, as seen from the head; rows are counted up to `rows_max`.
     pub(crate) fn view(&self, rows_max: usize) -> View {
         let Some(head) = self.head() else { return View::default() };
-        if self.mixed {
-            return self.view_like(head, rows_max);
-        }
+        let rows = if self.mixed { self.rows_like(head.key, rows_max) } else { self.rows };
         let oldest = self.ranks.iter().filter_map(VecDeque::front).map(|entry| entry.arrived).min();
-        View { rows: self.rows.min(rows_max), oldest: oldest.unwrap_or(head.arrived), len: self.len }
+        View { rows: rows.min(rows_max), oldest: oldest.unwrap_or(head.arrived), len: self.len }
     }
 
     /// Passes the head and what batches with it to `accept`, as many as fit `rows_max`, but the head in any case; what
@@ -153,17 +151,16 @@ impl<T> Room<T> {
         self.ranks.iter().find_map(VecDeque::front)
     }
 
-    /// The view where entries of several keys wait: of those of the head's.
-    fn view_like(&self, head: &Entry<T>, rows_max: usize) -> View {
-        let mut view = View { rows: 0, oldest: head.arrived, len: self.len };
-        let mut skipped = 0;
+    /// Rows of the head's key, where entries of several wait.
+    fn rows_like(&self, key: u64, rows_max: usize) -> usize {
+        let (mut rows, mut skipped) = (0, 0);
         for level in self.ranks.chunks(self.ranks_per_level) {
             for entry in level.iter().flatten() {
-                if view.rows >= rows_max || skipped >= LOOKAHEAD {
-                    return View { rows: view.rows.min(rows_max), ..view };
+                if rows >= rows_max || skipped >= LOOKAHEAD {
+                    return rows;
                 }
-                if entry.key == head.key {
-                    (view.rows, view.oldest) = (view.rows + entry.rows, view.oldest.min(entry.arrived));
+                if entry.key == key {
+                    rows += entry.rows;
                     continue;
                 }
                 skipped += 1;
@@ -173,7 +170,7 @@ impl<T> Room<T> {
                 }
             }
         }
-        View { rows: view.rows.min(rows_max), ..view }
+        rows
     }
 
     fn take_rank(&mut self, rank: usize, taking: &mut Taking, accept: &mut impl FnMut(Entry<T>) -> usize) -> Judgement {
@@ -368,7 +365,7 @@ mod tests {
         }
         assert_eq!(room.view(9).rows, 2, "the two of the first key");
         room.delay(10);
-        assert_eq!(room.view(9), View { rows: 1, oldest: 2, len: 3 });
+        assert_eq!(room.view(9), View { rows: 1, oldest: 1, len: 3 });
         assert_eq!((take_at(&mut room, 9, 10), take_at(&mut room, 9, 10)), (vec![2], vec![3, 1]));
     }
 
@@ -392,7 +389,7 @@ mod tests {
     #[test]
     fn a_view_counts_what_is_taken_next() {
         // Rows, key, level and when it is late, of each in its order; whether the room is ordered; the view at 5 of a batch
-        // of 4 rows: rows and the arrival of the oldest.
+        // of 4 rows: its rows and the arrival of the oldest of all.
         type Row = (&'static str, &'static [(usize, u64, usize, u64)], bool, (usize, u64));
         const NEVER: u64 = u64::MAX;
         let rows: &[Row] = &[
@@ -400,10 +397,10 @@ mod tests {
             ("another key ends its level", &[(1, 7, 0, NEVER), (1, 8, 0, NEVER), (1, 7, 0, NEVER)], true, (1, 0)),
             ("and no other", &[(1, 7, 1, NEVER), (1, 7, 0, NEVER), (1, 8, 0, NEVER), (1, 7, 0, NEVER)], true, (2, 0)),
             ("both levels", &[(1, 7, 0, NEVER), (1, 8, 0, NEVER), (2, 7, 1, NEVER), (1, 8, 1, NEVER)], true, (3, 0)),
-            ("late ones go behind", &[(1, 7, 0, 1), (1, 8, 0, NEVER), (1, 7, 0, NEVER)], true, (1, 1)),
-            ("late, of another key", &[(1, 8, 0, 1), (1, 7, 0, NEVER), (1, 7, 0, NEVER)], false, (2, 1)),
+            ("late ones go behind", &[(1, 7, 0, 1), (1, 8, 0, NEVER), (1, 7, 0, NEVER)], true, (1, 0)),
+            ("late, of another key", &[(1, 8, 0, 1), (1, 7, 0, NEVER), (1, 7, 0, NEVER)], false, (2, 0)),
             ("late, of both keys", &[(1, 7, 0, 1), (1, 8, 0, 2), (1, 7, 0, NEVER), (1, 8, 0, NEVER)], false, (2, 0)),
-            ("less urgent, of another key", &[(1, 8, 1, NEVER), (1, 7, 0, NEVER)], false, (1, 1)),
+            ("less urgent, of another key", &[(1, 8, 1, NEVER), (1, 7, 0, NEVER)], false, (1, 0)),
             ("more than a batch", &[(3, 7, 0, NEVER), (1, 8, 0, NEVER), (3, 7, 0, NEVER)], false, (4, 0)),
         ];
         for (name, entries, is_ordered, (rows, oldest)) in rows {
