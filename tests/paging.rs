@@ -341,6 +341,23 @@ fn models_that_stay_give_back_what_they_cache_before_a_load_fails_for_room() {
     });
 }
 
+#[test]
+fn what_grows_while_it_runs_is_counted_when_others_want_room() {
+    finishes(|| {
+        let (builder, scale) = server(2, 2);
+        let growing = saying("bytes: \"10\", grows: \"5\"");
+        let server = builder.model_in_memory("growing", growing).start().unwrap();
+        let factor = || server.infer("growing", ask(1.0)).unwrap().slice::<f32>("y").unwrap()[0];
+        assert_eq!((factor(), factor(), server.paging().used_bytes), (3.0, 3.0, 10));
+        answers(&server, 0);
+        assert_eq!((server.paging().evictions, server.paging().used_bytes, scale.models()), (1, 10, 1));
+        // When it comes back it needs what it used.
+        answers(&server, 1);
+        assert_eq!(factor(), 3.0);
+        assert_eq!((server.paging().evictions, scale.models()), (3, 1));
+    });
+}
+
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[test]
 fn what_no_backend_reports_is_measured() {

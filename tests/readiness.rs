@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::paged::{answers, ask, config, server};
+use common::paged::{answers, ask, config, server, server_of};
 use common::scale::{HELD, Scale};
 use common::{Folder, Gate, PATIENCE, doubling, eventually, finishes};
 use inferlay::{
@@ -170,6 +170,43 @@ fn an_answer_that_comes_later_says_as_well_that_its_instance_is_lost() {
         eventually("nobody is left", || told(&server, &model) == UNAVAILABLE);
         assert!(server.models()[0].reason.contains("the worker process ended"));
         server.stop(PATIENCE).unwrap();
+    });
+}
+
+#[test]
+fn a_function_that_fails_one_request_as_lost_is_lost() {
+    finishes(|| {
+        let server = ServerHandle::builder().start().unwrap();
+        let function = |batch: &ModelBatch<'_>| {
+            batch.fail(0, Error::new(ErrorKind::InstanceLost, "no link"));
+            Ok(())
+        };
+        let model = server.register_model(doubling("m"), function).unwrap();
+        let error = model.infer(common::ask(1.0)).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.message().contains("an instance is lost: no link")),
+            (ErrorKind::Unavailable, true)
+        );
+        assert_eq!(told(&server, &model), UNAVAILABLE);
+    });
+}
+
+#[test]
+fn what_is_lost_gives_its_room_to_others() {
+    finishes(|| {
+        let is_lost = Arc::new(AtomicBool::new(false));
+        let scale = Scale { is_lost: is_lost.clone(), ..Scale::default() };
+        let server = server_of(&scale, 3, 2).start().unwrap();
+        answers(&server, 0);
+        answers(&server, 1);
+        is_lost.store(true, Ordering::SeqCst);
+        assert_eq!(server.infer("m0", ask(1.0)).unwrap_err().kind(), ErrorKind::Unavailable);
+        is_lost.store(false, Ordering::SeqCst);
+        server.pin_model("m1", true);
+        answers(&server, 2);
+        assert_eq!((server.paging().resident_count, scale.models()), (2, 2));
+        assert_eq!(server.infer("m0", ask(1.0)).unwrap_err().kind(), ErrorKind::Unavailable);
+        answers(&server, 1);
     });
 }
 

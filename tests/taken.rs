@@ -57,6 +57,22 @@ fn respond(taken: &Taken) {
 }
 
 #[test]
+fn an_instance_that_is_lost_while_it_is_free_is_given_nothing() {
+    finishes(|| {
+        let (backend, taken) = taking(2);
+        let (_server, model) = served(&ManualClock::new(), "", backend);
+        let first = model.infer_async(ask(1.0)).unwrap();
+        let request = receive(&taken);
+        eventually("it may take another", || model.statistics().unwrap().execution_count == 1);
+        request.responder().fail(Error::new(ErrorKind::InstanceLost, "the worker process ended"));
+        assert_eq!(first.wait().unwrap_err().kind(), ErrorKind::Unavailable);
+        let error = model.infer(ask(1.0)).unwrap_err();
+        assert!(error.message().contains("the worker process ended"), "{error}");
+        assert!(taken.try_recv().is_err() && !model.is_ready());
+    });
+}
+
+#[test]
 fn the_execution_timeout_goes_on_until_what_was_taken_is_answered() {
     finishes(|| {
         let (clock, (backend, taken)) = (ManualClock::new(), taking(8));

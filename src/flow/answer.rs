@@ -90,10 +90,13 @@ pub(super) fn catch_up(ticket: &Ticket, deadline: Option<u64>) {
     }
 }
 
-/// Answers everything that waits in a lane that has stopped.
+/// Answers everything that waits in a lane that has stopped, or serves no more: then with the reason.
 pub(crate) fn sweep(lane: &Lane) {
     for ticket in lane::drain(lane) {
-        abandon(&ticket);
+        match lane.fault() {
+            Some(_) => desert(&ticket, lane.out_of_service()),
+            None => abandon(&ticket),
+        }
     }
 }
 

@@ -43,18 +43,24 @@ impl Lane {
         self.core.lock().instances.next_index()
     }
 
-    /// Takes `count` instances away: those that are free are given back at once, those that are busy are dropped when they
-    /// have run their batches.
-    pub(crate) fn remove_instances(&self, count: usize) -> Vec<Box<InstanceCell>> {
+    /// Takes instances away until `wanted` are left: those that are free are given back at once, those that are busy are
+    /// dropped when they have run their batches.
+    pub(crate) fn shrink_to(&self, wanted: usize) -> Vec<Box<InstanceCell>> {
         let mut removed = Vec::new();
-        while removed.len() < count && self.word.remove_instance() {
-            match self.core.lock().instances.leave() {
+        // One lock for all of it: one that is lost meanwhile is one less to take away.
+        let mut core = self.core.lock();
+        while core.instances.wanted_len() > wanted {
+            if !self.word.remove_instance() {
+                let more = core.instances.wanted_len() - wanted;
+                core.instances.leave_later(more);
+                break;
+            }
+            match core.instances.leave() {
                 Some(cell) => removed.push(cell),
                 // The lane has stopped for good, and they are gone.
-                None => return removed,
+                None => break,
             }
         }
-        self.core.lock().instances.leave_later(count - removed.len());
         removed
     }
 

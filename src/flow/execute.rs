@@ -30,6 +30,14 @@ pub(super) fn run(
 ) -> Option<messenger::Held> {
     bench.prepare(&lane.spec);
     let InstanceCell { instance, in_flight, own_thread, lost, .. } = cell;
+    if let Some(error) = in_flight.lost() {
+        // An answer said so while it was free.
+        let held = hold(lane, own_thread.is_some());
+        (record.ended, record.requests) = (lane.now(), seats.len());
+        refuse(seats, lost.insert(error));
+        settle(lane, seats, record);
+        return held;
+    }
     let execution = Execution::new(lane, seats, bench, in_flight);
     let result = {
         let _permit = Permit::new(&*lane.services.gate);

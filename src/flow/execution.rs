@@ -3,6 +3,7 @@
 //! A request alone in its batch passes its memory through; several are gathered once, on the first look at an input. Each
 //! output is answered once: written in place or handed over. Runs on the thread that executes, for one call of `execute`.
 
+use super::answer;
 use super::instance::InFlight;
 use super::lane::Lane;
 use super::seat::{Fate, Seat, Span};
@@ -325,6 +326,13 @@ impl Batch for Execution<'_> {
     }
 
     fn fail(&self, request: usize, error: Error) {
+        let error = if error.kind() == ErrorKind::InstanceLost {
+            let error = answer::cause(error, None, self.lane);
+            self.in_flight.lose(error.clone());
+            error
+        } else {
+            error
+        };
         let mut fate = self.seats[request].fate.borrow_mut();
         if matches!(*fate, Fate::Batch) {
             *fate = Fate::Failed(error);

@@ -7,7 +7,7 @@
 use super::lane::Lane;
 use super::task::Ticket;
 use super::worker::OwnThread;
-use crate::sync::Mutex;
+use crate::sync::{AtomicBool, Mutex, Ordering};
 use inferlay_backend_sdk::{Error, Instance, Model};
 use std::sync::{Arc, Weak};
 
@@ -40,7 +40,7 @@ impl InstanceCell {
     ) -> Box<Self> {
         let in_flight_max = instance.batches_in_flight_max().max(1);
         let own_thread = is_thread_bound.then(OwnThread::default);
-        let in_flight = Arc::new(InFlight { max: in_flight_max, state: Mutex::new(Flights::default()) });
+        let in_flight = Arc::new(InFlight::new(in_flight_max));
         let (serial, departed, is_passive, lost) = (0, 0, false, None);
         Box::new(InstanceCell {
             instance,
@@ -151,6 +151,8 @@ impl Instances {
     #[allow(clippy::vec_box, reason = "as they are kept")]
     pub(super) fn leave_all(&mut self) -> Vec<Box<InstanceCell>> {
         self.count -= self.free.len();
+        // One that was to leave when it is back may have been free, while somebody led: it has left.
+        self.surplus = self.surplus.min(self.count);
         self.take_all()
     }
 
@@ -269,6 +271,8 @@ impl Instances {
 /// Batches of one instance that its backend answers after `execute` has returned.
 pub(crate) struct InFlight {
     max: usize,
+    /// Whether the state says that it is lost: what is read for each batch.
+    is_lost: AtomicBool,
     state: Mutex<Flights>,
 }
 
@@ -282,6 +286,10 @@ struct Flights {
 }
 
 impl InFlight {
+    fn new(max: usize) -> Self {
+        InFlight { max, is_lost: AtomicBool::new(false), state: Mutex::default() }
+    }
+
     /// One more batch is in flight.
     pub(super) fn begin(&self) {
         self.state.lock().count += 1;
@@ -289,13 +297,22 @@ impl InFlight {
 
     /// The instance is lost, and is to leave when it is back, or when it comes back next.
     pub(super) fn lose(&self, error: Error) {
-        self.state.lock().lost = Some(error);
+        self.state.lock().lost.get_or_insert(error);
+        self.is_lost.store(true, Ordering::Release);
+    }
+
+    /// Why it executes nothing any more, if an answer has said so.
+    pub(super) fn lost(&self) -> Option<Error> {
+        if !self.is_lost.load(Ordering::Acquire) {
+            return None;
+        }
+        self.state.lock().lost.clone()
     }
 
     /// Keeps the instance if it must not be given more; else gives it back.
     pub(super) fn park(&self, mut cell: Box<InstanceCell>, lane: &Arc<Lane>) -> Option<Box<InstanceCell>> {
         let mut state = self.state.lock();
-        cell.lost = cell.lost.take().or_else(|| state.lost.take());
+        cell.lost = cell.lost.take().or_else(|| state.lost.clone());
         if state.count < self.max || cell.lost.is_some() {
             return Some(cell);
         }
@@ -309,7 +326,7 @@ impl InFlight {
             let mut state = self.state.lock();
             state.count -= 1;
             let parked = state.parked.take();
-            parked.map(|(cell, lane)| (state.lost.take(), cell, lane))
+            parked.map(|(cell, lane)| (state.lost.clone(), cell, lane))
         };
         if let Some((lost, mut cell, lane)) = parked
             && let Some(lane) = lane.upgrade()

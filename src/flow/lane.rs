@@ -333,8 +333,9 @@ impl Lane {
         }
     }
 
+    /// Why it takes no requests any more, though it was not stopped.
     #[cold]
-    fn out_of_service(&self) -> Error {
+    pub(super) fn out_of_service(&self) -> Error {
         let why = self.fault().map_or_else(String::new, |fault| format!(": {}", fault.message()));
         Error::unavailable(format!("the model does not serve{why}"))
     }

@@ -77,7 +77,7 @@ impl Change {
 struct Resize {
     #[allow(clippy::vec_box, reason = "a cell changes hands as a box")]
     more: Vec<Box<InstanceCell>>,
-    less: usize,
+    wanted: usize,
     /// Outlives what is done to the lane: nothing of it is freed in a moment in which nobody goes.
     _model: Arc<dyn Model>,
 }
@@ -87,7 +87,7 @@ impl Resize {
     #[allow(clippy::vec_box, reason = "a cell changes hands as a box")]
     fn apply(&mut self, lane: &Arc<Lane>) -> Vec<Box<InstanceCell>> {
         self.more.drain(..).for_each(|cell| lane.add_instance(cell));
-        lane.remove_instances(self.less)
+        lane.shrink_to(self.wanted)
     }
 }
 
@@ -157,7 +157,8 @@ impl Inner {
             (Change::Nothing, _) => Some(Adapted { served, origin, resize: None }),
             (Change::Instances, model) => {
                 let resize = self.resize(current, model.as_ref(), &config, source)?;
-                Some(Adapted { served, origin, resize })
+                // A lane that has lost its last instance meanwhile takes no other: it is loaded anew.
+                (!current.lane.is_stuck()).then_some(Adapted { served, origin, resize })
             }
             (Change::Lane, _) => {
                 let served = self.another_lane(entry, current, config, (source, origin))?;
@@ -190,7 +191,7 @@ impl Inner {
             cells.push(load::cell(model, &spec, lane.spec.is_thread_bound)?);
         }
         let more = warm_up(config, source.beside(), &lane.spec, cells, &self.services)?;
-        Ok(Some(Resize { more, less: found.saturating_sub(wanted), _model: model.clone() }))
+        Ok(Some(Resize { more, wanted, _model: model.clone() }))
     }
 
     /// A lane over the same weights.

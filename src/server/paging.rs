@@ -97,13 +97,14 @@ struct State {
 impl State {
     /// Whether it never goes to make room: it was asked to stay, or does not come back from its backend.
     fn stays(&self, taken: &Taken) -> bool {
-        self.pinned.contains(&taken.model) && !taken.leaves || taken.is_stuck()
+        self.pinned.contains(&taken.model) && !taken.leaves || taken.is_stuck() && !taken.is_dead()
     }
 
     /// The one that goes next: none of those `beside`, nor of those that were asked to go `in_vain`.
     fn next_to_go(&self, beside: &[&Served], in_vain: &BTreeSet<RoomId>) -> Option<Going> {
         let candidates = self.rooms.iter().filter(|(_, taken)| taken.resident.is_some()).map(|(id, taken)| {
-            let may_go = !self.stays(taken) && !taken.is_one_of(beside) && !in_vain.contains(id);
+            let is_beside = taken.is_one_of(beside) && !taken.is_dead();
+            let may_go = !self.stays(taken) && !is_beside && !in_vain.contains(id);
             Candidate { key: *id, last_used: taken.last_used(), may_go }
         });
         let id = victim(candidates)?;
@@ -138,12 +139,14 @@ struct Taken {
     leaves: bool,
     /// When it was last asked to give back what it only caches.
     trimmed: Option<u64>,
+    /// When it was last asked what it uses.
+    counted: u64,
 }
 
 impl Taken {
     fn by(wanted: &Wanted<'_>) -> Self {
         let (used, model) = (wanted.about.clone(), wanted.model.to_owned());
-        Taken { used, model, resident: None, since: 0, leaves: false, trimmed: None }
+        Taken { used, model, resident: None, since: 0, leaves: false, trimmed: None, counted: 0 }
     }
 
     /// Whether it may cache something: it has run since it was last asked to give that back, and that was not just now.
@@ -160,6 +163,16 @@ impl Taken {
 
     fn is_stuck(&self) -> bool {
         self.resident.as_ref().is_some_and(|(served, _)| served.lane.is_stuck())
+    }
+
+    /// Whether it serves no more, and its backend has nothing of it: nobody misses it.
+    fn is_dead(&self) -> bool {
+        self.resident.as_ref().is_some_and(|(served, _)| served.lane.is_stuck() && served.lane.is_deserted())
+    }
+
+    /// Whether it has run since what it uses was counted.
+    fn may_have_grown(&self) -> bool {
+        self.resident.as_ref().is_some_and(|(served, _)| served.lane.last_used() > self.counted)
     }
 
     /// Whether it was let go of while its backend had it, which may never give it back.
@@ -205,6 +218,7 @@ impl Pager {
         let mut in_vain = BTreeSet::new();
         let pause = Arc::new(Doorbell::new());
         let mut moments = 0;
+        self.count_again();
         loop {
             // Before the look, so that one is taken after the last that it waited for has gone.
             let waits = (wanted.waits)();
@@ -288,7 +302,7 @@ impl Pager {
             Err(lack) => lack,
         };
         let mut staying = Use::default();
-        let stays = |taken: &&Taken| state.stays(taken) || taken.is_one_of(wanted.beside);
+        let stays = |taken: &&Taken| state.stays(taken) || taken.is_one_of(wanted.beside) && !taken.is_dead();
         state.rooms.values().filter(stays).for_each(|taken| staying.add(&taken.used));
         if let Some(lack) = state.budget.never_fits(&wanted.about, &staying) {
             return Err(Short::Of(NoRoom { lack: exhausted(wanted.model, lack), may_come: false }));
@@ -312,6 +326,17 @@ impl Pager {
         !caching.is_empty()
     }
 
+    /// Asks those that have run what they use by now: backends make plans and caches while they run.
+    fn count_again(&self) {
+        let mut grown = Vec::new();
+        for taken in self.state.lock().rooms.values_mut().filter(|taken| taken.may_have_grown()) {
+            let Some((served, _)) = &taken.resident else { continue };
+            taken.counted = served.lane.now();
+            grown.push(served.clone());
+        }
+        grown.iter().for_each(|served| served.weights.count_again(|room, used| self.correct(room, used)));
+    }
+
     /// What has this room uses so much now.
     fn correct(&self, room: RoomId, used: &Use) {
         let mut state = self.state.lock();
@@ -324,13 +349,26 @@ impl Pager {
     }
 
     /// Frees a model, if it is idle.
-    fn evict(&self, Going { id, served, demand }: &Going) -> bool {
+    fn evict(&self, going: &Going) -> bool {
+        let Going { id, served, demand } = going;
+        if served.lane.is_stuck() {
+            return self.clear(going);
+        }
         let Some(cells) = self.keeping_all(|| served.lane.doze(demand)) else { return false };
         drop(cells);
         // It may have been asked for again by now, and be back with another room.
         served.weights.let_go_of(*id, served.lane.now());
         self.counts.evictions.fetch_add(1, Ordering::Relaxed);
         true
+    }
+
+    /// Frees a model that serves no more. Its lane stays as it is, and its room is gone if nobody else has the model.
+    fn clear(&self, Going { id, served, .. }: &Going) -> bool {
+        if !served.lane.is_deserted() {
+            return false;
+        }
+        served.weights.let_go_of(*id, served.lane.now());
+        !self.state.lock().rooms.contains_key(id)
     }
 
     /// Runs `body` in a moment in which nobody goes. It must free nothing that has room.
@@ -365,7 +403,7 @@ impl Pager {
     pub(super) fn settle(&self, room: RoomId, used: &Use, served: &Served, demand: Arc<dyn Demand>) {
         self.correct(room, used);
         if let Some(taken) = self.state.lock().rooms.get_mut(&room) {
-            taken.since = served.lane.now();
+            (taken.since, taken.counted) = (served.lane.now(), served.lane.now());
             taken.resident = Some((served.clone(), demand));
         }
     }

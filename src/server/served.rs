@@ -186,23 +186,35 @@ impl Weights {
         }
     }
 
-    /// It gives back what it only caches, and what it uses then, if its backend says so, is told `correct`.
+    /// It gives back what it only caches, and what it uses then, if its backend says so, is told `correct`. What it used
+    /// before is what it will use again.
     pub(super) fn trim(&self, correct: impl FnOnce(RoomId, &Use)) {
-        let Some(model) = self.model() else { return };
+        let _used = self.count_after(|model| model.trim(), correct);
+    }
+
+    /// What it uses by now, if its backend says so, is told `correct`.
+    pub(super) fn count_again(&self, correct: impl FnOnce(RoomId, &Use)) {
+        if let Some(used) = self.count_after(|_| {}, correct) {
+            self.held.lock().used = Some(used);
+        }
+    }
+
+    fn count_after(&self, ask: impl FnOnce(&dyn Model), correct: impl FnOnce(RoomId, &Use)) -> Option<Use> {
+        let model = self.model()?;
         // The backend's code, and no reason for another model to fail.
         let used = load::contained(|| {
-            model.trim();
+            ask(&*model);
             Ok(Use::of(&model.memory_use()))
         });
-        let mut held = self.held.lock();
-        if let (Some((_, Some(room))), Ok(used)) = (&held.model, used)
-            && !used.is_empty()
+        let used = used.ok().filter(|used| !used.is_empty())?;
         {
-            correct(*room, &used);
-            held.used = Some(used);
+            let held = self.held.lock();
+            let (_, room) = held.model.as_ref()?;
+            correct((*room)?, &used);
         }
-        drop(held);
+        // Not under the lock: it may be the last that holds the model.
         drop(model);
+        Some(used)
     }
 
     /// It goes, if it has this room.

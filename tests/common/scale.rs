@@ -110,11 +110,12 @@ impl Backend for Scale {
         let signature = Signature { inputs: vec![tensor("x")], outputs: vec![tensor("y")], batches: true };
         let _held = source.parameters.get("holds").map(|bytes| vec![0; bytes.parse().unwrap()]).unwrap_or_default();
         let cached = source.parameters.get("caches").map_or(0, |bytes| bytes.parse().unwrap());
-        let cached = AtomicUsize::new(cached);
+        let cached = Arc::new(AtomicUsize::new(cached));
+        let grows = source.parameters.get("grows").map_or(0, |bytes| bytes.parse().unwrap());
         let parts_slowly = source.parameters.contains_key("parting");
         let (backend, _counted) = (self.clone(), Counted::new(&self.models));
         self.models_max.fetch_max(self.models(), Ordering::SeqCst);
-        Ok(Box::new(Scaling { factor, signature, bytes, cached, parts_slowly, backend, _held, _counted }))
+        Ok(Box::new(Scaling { factor, signature, bytes, cached, grows, parts_slowly, backend, _held, _counted }))
     }
 }
 
@@ -122,7 +123,9 @@ struct Scaling {
     factor: f32,
     signature: Signature,
     bytes: Option<usize>,
-    cached: AtomicUsize,
+    cached: Arc<AtomicUsize>,
+    /// How many bytes each execution adds to what is cached.
+    grows: usize,
     parts_slowly: bool,
     backend: Scale,
     _held: Vec<u8>,
@@ -157,6 +160,8 @@ impl Model for Scaling {
             gate: self.backend.gate.clone(),
             is_lost: self.backend.is_lost.clone(),
             ran: self.backend.ran.clone(),
+            cached: self.cached.clone(),
+            grows: self.grows,
             _counted: Counted::new(&self.backend.instances),
         }))
     }
@@ -167,6 +172,8 @@ struct Scaler {
     gate: Gate,
     is_lost: Arc<AtomicBool>,
     ran: Option<Arc<Mutex<Vec<f32>>>>,
+    cached: Arc<AtomicUsize>,
+    grows: usize,
     _counted: Counted,
 }
 
@@ -181,6 +188,7 @@ impl Instance for Scaler {
         if self.is_lost.load(Ordering::SeqCst) {
             return Err(Error::new(ErrorKind::InstanceLost, "the device fell off the bus"));
         }
+        self.cached.fetch_add(self.grows, Ordering::SeqCst);
         let x = batch.input(0, Placement::HOST)?;
         let values = x.as_slice::<f32>()?;
         if values.contains(&HELD) || self.factor < 0.0 {

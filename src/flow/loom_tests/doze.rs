@@ -70,7 +70,7 @@ fn loom_an_instance_that_leaves_is_not_counted_on() {
         let bench = Arc::new(Plan { instances: 2, ..Plan::default() }.bench());
         let remover = spawn({
             let bench = bench.clone();
-            move || bench.lane.remove_instances(1).len()
+            move || bench.lane.shrink_to(1).len()
         });
         let ticket = bench.submit().unwrap();
         bench.work();
@@ -80,5 +80,17 @@ fn loom_an_instance_that_leaves_is_not_counted_on() {
         // One that had to wait until it was free is gone with the next batch that it runs, and not counted on.
         let idle = bench.lane.word.read().idle();
         assert!((1..=2).contains(&idle) && bench.lane.instances_len() == 1, "{idle} are free");
+        // Nor is it owed by those that come after a doze.
+        let told = Arc::new(Told::default());
+        let mut cells = bench.lane.doze(&(told as Arc<dyn Demand>)).unwrap();
+        assert_eq!((cells.len(), bench.lane.instances_len()), (idle, 0));
+        bench.lane.wake();
+        bench.lane.add_instance(cells.pop().unwrap());
+        for _ in 0..2 {
+            let ticket = bench.submit().unwrap();
+            bench.work();
+            assert_eq!(outcome(ticket), Ok(()));
+        }
+        drop(cells);
     });
 }
