@@ -4,10 +4,12 @@
 
 mod common;
 
+use common::custom::Custom;
 use common::explicit::{done, done_soon, factor, held, index, server, versions};
 use common::scale::{HELD, POISON, Scale, ask, ask_in_turn};
-use common::{Folder, eventually, finishes, receive};
+use common::{Folder, Gate, PATIENCE, eventually, finishes, receive};
 use inferlay::{ErrorKind, LoadOptions, ManualClock, ModelHandle, ModelState, ServerHandle};
+use inferlay_backend_sdk::{Attributes, Batch, Shape};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -177,6 +179,39 @@ fn a_stop_ends_loads_and_unloads_that_are_under_way() {
             done(&server.load_model_with("m", versions(&[(1, "2")]))).unwrap_err().kind(),
             ErrorKind::Unavailable
         );
+    });
+}
+
+#[test]
+fn a_stop_that_ends_a_load_waits_for_what_runs_on_the_version_that_serves() {
+    finishes(|| {
+        let (builder, scale) = server();
+        let gate = Gate::new();
+        let own = gate.clone();
+        let execute = move |batch: &dyn Batch| {
+            own.pass();
+            batch.output_buffer(0, Shape::from([1, 1]))?.as_mut_slice::<f32>()?[0] = 7.0;
+            Ok(())
+        };
+        let attributes = Attributes::CALLER_OK | Attributes::PARALLEL_LOAD;
+        let custom = Custom { attributes, in_flight_max: 1, execute: Arc::new(execute) };
+        let server = builder.backend(Arc::new(custom)).start().unwrap();
+        let ports = "input: {name: x, data_type: FP32, dims: [1, 1]}, output: {name: y, data_type: FP32, dims: [1, 1]}";
+        let first = versions(&[(1, "")]).config(format!("{{backend: custom, {ports}}}"));
+        done(&server.load_model_with("m", first)).unwrap();
+        let running = server.model("m").unwrap().infer_async(ask(1.0)).unwrap();
+        gate.await_come(1);
+        let second = server.load_model_with("m", held(&[(2, "3")]));
+        scale.gate.await_come(1);
+        thread::scope(|scope| {
+            let stop = scope.spawn(|| server.stop(PATIENCE));
+            eventually("it stops", || !server.is_live());
+            scale.gate.open();
+            assert_eq!(done(&second).unwrap_err().kind(), ErrorKind::Unavailable);
+            gate.open();
+            assert_eq!(running.wait().unwrap().slice::<f32>("y").unwrap(), [7.0]);
+            stop.join().unwrap().unwrap();
+        });
     });
 }
 

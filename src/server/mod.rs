@@ -600,9 +600,15 @@ impl Inner {
             return Ok(());
         }
         let (_, removed) = entry.take_out(&self.catalog.events);
+        let left = self.stop_until.load(Ordering::Acquire).saturating_sub(self.services.clock.now());
         for (_, served) in removed {
-            served.lane.begin_stop();
-            served.end_stop();
+            if left > 0 {
+                // It serves, and the stop waits for what is under way there as for all the others.
+                self.retiring.retire(served, Duration::from_nanos(left), |_| {});
+            } else {
+                served.lane.begin_stop();
+                served.end_stop();
+            }
         }
         Err(STOPPED)
     }
