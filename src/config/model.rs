@@ -587,7 +587,8 @@ impl From<ModelConfig> for PartialConfig {
             traffic: config.traffic,
             shadow: config.shadow,
             parameters: config.parameters,
-            queue_size_max: Some(config.queue_size_max),
+            // What is not said otherwise is less where there are very many priorities.
+            queue_size_max: Some(config.queue_size_max).filter(|size| *size != limits::QUEUE_SIZE_DEFAULT),
             default_timeout_us: config.default_timeout_us,
             timeout_action: config.timeout_action,
             allow_timeout_override: config.allow_timeout_override,
