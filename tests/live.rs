@@ -201,7 +201,7 @@ fn a_stop_that_ends_a_load_waits_for_what_runs_on_the_version_that_serves() {
         done(&server.load_model_with("m", first)).unwrap();
         let running = server.model("m").unwrap().infer_async(ask(1.0)).unwrap();
         gate.await_come(1);
-        let second = server.load_model_with("m", held(&[(2, "3")]));
+        let second = server.load_model_with("m", held(&[(2, "no number")]));
         scale.gate.await_come(1);
         thread::scope(|scope| {
             let stop = scope.spawn(|| server.stop(PATIENCE));
