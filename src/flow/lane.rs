@@ -469,12 +469,16 @@ impl Lane {
     }
 
     fn bounds(&self, core: &Core) -> Bounds {
+        let (queue_len, queue_len_max) = match &self.places {
+            Some(places) => places.fullest(),
+            None => (self.word.read().queued(), self.spec.queued_max),
+        };
         Bounds {
             instances: core.instances.len(),
             rows_max: self.spec.policy.rows_max.max(1),
             wait_ns_max: self.spec.waits.of(self.spec.level_default).timeout,
-            queue_len: self.word.read().queued(),
-            queue_len_max: self.spec.queued_max,
+            queue_len,
+            queue_len_max,
         }
     }
 

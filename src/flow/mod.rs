@@ -55,8 +55,9 @@
 //!   keeps the lead through them.
 //! - **`inferlay-own`**, started by the first batch of an instance whose backend is bound to a thread, ended with the
 //!   instance: executes that instance, and calls back for it.
-//! - **The timekeeper**, `inferlay-time`, started by the first deadline or `execution_timeout`: answers what is late, and
-//!   goes on with a long line of answers that are let out in order. It runs no callback, but it wakes futures (a waker that panics is contained) and may write to the log.
+//! - **The timekeeper**, `inferlay-time`, started by the first deadline, `execution_timeout` or long line of answers that
+//!   are let out in order: answers what is late, and goes on with such a line. It runs no callback, but it wakes futures (a
+//!   waker that panics is contained) and may write to the log.
 //! - **The messenger**, `inferlay-calls`, started by the first callback that whoever answers must not run: callbacks,
 //!   one after the other, all callbacks of streams, and all of lanes that keep the order of their answers.
 //!

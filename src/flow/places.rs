@@ -36,6 +36,15 @@ impl Places {
         self.queue(level).taken.fetch_sub(1, Ordering::AcqRel);
     }
 
+    /// How many wait in the fullest queue, and how many may.
+    pub(crate) fn fullest(&self) -> (usize, usize) {
+        let queues = self.0.iter().map(|queue| (queue.taken.load(Ordering::Relaxed), queue.max));
+        queues.fold((0, usize::MAX), |full, next| {
+            let is_fuller = next.0 as u128 * full.1 as u128 > full.0 as u128 * next.1 as u128;
+            if is_fuller { next } else { full }
+        })
+    }
+
     fn queue(&self, level: usize) -> &Queue {
         &self.0[level.min(self.0.len() - 1)]
     }
@@ -57,8 +66,11 @@ mod tests {
         for (index, (level, expected)) in steps.into_iter().enumerate() {
             assert_eq!(places.enter(level), expected, "step {index}");
         }
+        assert_eq!(places.fullest(), (1, 1));
+        places.leave(0);
         places.leave(1);
-        assert!(places.enter(1) && !places.enter(1) && !places.enter(0));
+        assert_eq!(places.fullest(), (1, 2));
+        assert!(places.enter(0) && places.enter(1) && !places.enter(1) && !places.enter(0));
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! The timekeeper: one thread, started by the first deadline, that answers what is late.
+//! The timekeeper: one thread, started by the first deadline or long line of answers in order, that answers what is late.
 //!
 //! It owns the timer wheel under a lock of its own and answers outside of it. It never runs a callback: those go to the
-//! messenger. Where answers are kept in order it goes on with a long line of them, some at a time. It does wake futures (`Waker::wake` is code of the user's runtime; a panic there is contained), and it may
-//! write to the log. Requests without a deadline never come here.
+//! messenger. Where answers are kept in order it goes on with a long line of them, some at a time. It does wake futures
+//! (`Waker::wake` is code of the user's runtime; a panic there is contained), and it may write to the log. A request
+//! without a deadline comes here only in such a line.
 
 use super::answer::{self, On};
 use super::lane::Lane;

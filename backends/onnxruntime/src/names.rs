@@ -15,7 +15,8 @@ use std::collections::BTreeSet;
 const NAME: u8 = 2 << 3 | 2;
 const DENOTATION: u8 = 3 << 3 | 2;
 
-/// The file without such names: at inputs that are not by rows, and at all outputs and values, which have them from there.
+/// The file without such names: at inputs that are not by rows, and at outputs and values of the graph, which have them from
+/// there. Those of graphs within nodes stay, and so do names of more than 127 bytes.
 ///
 /// # Errors
 /// As [`crate::file::read`].

@@ -140,7 +140,8 @@ A name with `[]` may stand several times, and one with `{}` holds keys of your o
 Ragged batches (`input[].allow_ragged_batch`, `batch_input[]`, `batch_output[]`) are made by the engine, whatever executes
 the model: closures, pulled models, plugins, and the backends `null`, `tract` and `onnxruntime`. Of ONNX models only inputs
 and outputs that are none of these tell whether a model batches, and a name that an exporter gave to the first dims of all
-is not believed where it is not true.
+is not believed where it is not true (but for `onnxruntime` within graphs of nodes, or of more than 127 bytes, or in a
+file that lies on disk beside its weights).
 
 | Field | What it says | |
 | --- | --- | --- |
