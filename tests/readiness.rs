@@ -211,6 +211,25 @@ fn what_is_lost_gives_its_room_to_others() {
 }
 
 #[test]
+fn what_is_lost_is_loaded_anew_where_there_is_room_for_one() {
+    finishes(|| {
+        let is_lost = Arc::new(AtomicBool::new(false));
+        let scale = Scale { is_lost: is_lost.clone(), ..Scale::default() };
+        let folder = Folder::with(&[("m/config.yaml", &config("")), ("m/1/factor.txt", "3")]);
+        let server = server_of(&scale, 0, 1).repository(folder.path()).start().unwrap();
+        let model = server.model("m").unwrap();
+        is_lost.store(true, Ordering::SeqCst);
+        assert_eq!(model.infer(ask(1.0)).unwrap_err().kind(), ErrorKind::Unavailable);
+        is_lost.store(false, Ordering::SeqCst);
+        assert_eq!(told(&server, &model), UNAVAILABLE);
+        server.load_model("m").wait_for(PATIENCE).unwrap().unwrap();
+        assert_eq!(told(&server, &model), READY);
+        assert_eq!(model.infer(ask(1.0)).unwrap().slice::<f32>("y").unwrap(), [3.0]);
+        eventually("the dead one is freed", || scale.models() == 1);
+    });
+}
+
+#[test]
 fn a_load_brings_back_the_instances_that_were_lost() {
     finishes(|| {
         let is_lost = Arc::new(AtomicBool::new(false));
