@@ -50,6 +50,7 @@ fn a_swap_that_replaces_lets_the_old_version_go_first_and_requests_wait_for_the_
         scale.gate.await_come(1);
         let operation = replace(&server, "7         ", ", gate: \"yes\"");
         eventually("the new version takes requests", || server.models()[0].state == ModelState::Loading);
+        assert_eq!(server.models()[0].reason, "", "it is loaded unasked");
         let late = server.infer_async("m0", ask(1.0).timeout(Duration::from_secs(5))).unwrap();
         let patient = server.infer_async("m0", ask(1.0)).unwrap();
         clock.advance(Duration::from_secs(6));
