@@ -50,6 +50,7 @@ fn a_swap_that_replaces_lets_the_old_version_go_first_and_requests_wait_for_the_
         scale.gate.await_come(1);
         let operation = replace(&server, "7         ", ", gate: \"yes\"");
         eventually("the new version takes requests", || server.models()[0].state == ModelState::Loading);
+        assert_eq!(server.models()[0].reason, "", "it is loaded unasked");
         let late = server.infer_async("m0", ask(1.0).timeout(Duration::from_secs(5))).unwrap();
         let patient = server.infer_async("m0", ask(1.0)).unwrap();
         clock.advance(Duration::from_secs(6));
@@ -147,6 +148,28 @@ fn a_model_that_is_unloaded_while_it_is_replaced_does_not_come_back() {
         scale.gate.open();
         unloaded.wait_for(PATIENCE).unwrap().unwrap();
         assert_eq!(busy.wait().unwrap().slice::<f32>("y").unwrap(), [HELD]);
+        eventually("everything is freed", || (scale.models(), server.paging().used_bytes) == (0, 0));
+        assert_eq!(server.infer("m0", ask(1.0)).unwrap_err().kind(), ErrorKind::Unavailable);
+    });
+}
+
+#[test]
+fn a_model_that_is_unloaded_while_it_is_replaced_by_what_its_config_states_otherwise_is_not_said_to_serve() {
+    finishes(|| {
+        let (builder, scale) = server(1, 1);
+        let server = builder.start().unwrap();
+        answers(&server, 0);
+        let options = LoadOptions::new().files([("1/factor.txt", b"7         ".to_vec())]);
+        // The model's dims are 1; the config leaves them open.
+        let config = config(", gate: \"yes\"").replace("dims: 1", "dims: -1") + "swap: replace\n";
+        let operation = server.load_model_with("m0", options.config(config));
+        scale.gate.await_come(1);
+        assert_eq!(server.models()[0].state, ModelState::Loading);
+        let unloaded = server.unload_model("m0");
+        eventually("it is taken out", || server.models()[0].state != ModelState::Loading);
+        scale.gate.open();
+        assert_eq!(operation.wait_for(PATIENCE).unwrap().unwrap_err().kind(), ErrorKind::Cancelled);
+        unloaded.wait_for(PATIENCE).unwrap().unwrap();
         eventually("everything is freed", || (scale.models(), server.paging().used_bytes) == (0, 0));
         assert_eq!(server.infer("m0", ask(1.0)).unwrap_err().kind(), ErrorKind::Unavailable);
     });

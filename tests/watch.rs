@@ -181,6 +181,23 @@ fn the_first_poll_takes_nothing_down_when_all_of_the_repository_is_gone() {
 }
 
 #[test]
+fn the_first_poll_takes_nothing_down_of_a_repository_that_was_added_before_it_and_is_gone() {
+    finishes(|| {
+        let (_one, one) = repository(&[("a/1/factor.txt", "2")]);
+        let (_two, two) = repository(&[("models/b/1/factor.txt", "3"), ("models/c/1/factor.txt", "4")]);
+        let (clock, scale) = (ManualClock::new(), Scale::default());
+        let builder = ServerHandle::builder().backend(Arc::new(scale.clone())).manual_clock(&clock);
+        let site = Site { server: builder.repository(&one).start().unwrap(), clock, scale };
+        site.server.add_repository(two.join("models")).unwrap();
+        ["b", "c"].iter().for_each(|model| site.server.load_model(model).wait().unwrap());
+        ["b", "c"].iter().for_each(|model| fs::remove_dir_all(two.join("models").join(model)).unwrap());
+        let poll = site.server.poll();
+        site.until("the poll ends", |_| poll.is_done());
+        assert_eq!((site.factor("b"), site.factor("c")), (Some(3.0), Some(4.0)));
+    });
+}
+
+#[test]
 fn a_roll_back_to_what_serves_is_told_of_as_well() {
     finishes(|| {
         let (_folder, path) = repository(&[("a/1/factor.txt", "2")]);

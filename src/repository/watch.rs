@@ -294,10 +294,12 @@ impl Track {
         }
     }
 
-    /// What could be a new state cannot be read: it counts as tried. What serves stays as it is, but for its sums.
+    /// What could be a new state cannot be read: it counts as tried. What serves stays as it is, but for its sums; it counts
+    /// as what was aimed for, or it would be read for ever when it is back after something that failed.
     fn unreadable(&mut self, now: u64, error: Error) {
         let Seen::Here(snapshot) = &self.seen else { return };
         if self.served.as_ref().is_some_and(|served| served.holds_what(snapshot)) {
+            (self.aim, self.failed_at) = (Some(snapshot.clone()), None);
             self.is_unreadable = true;
         } else {
             (self.aim, self.failed_at) = (Some(snapshot.clone()), Some(now));
@@ -382,7 +384,8 @@ impl Track {
         }
         match self.failed_at {
             Some(failed_at) => Some(failed_at.saturating_add(rules.retry_ns?).max(quiet)),
-            None if self.is_ill => Some(quiet),
+            // What cannot be read cannot be loaded either: the server says that all is well when it is touched.
+            None if self.is_ill && !self.is_unreadable => Some(quiet),
             // What serves is read once, so that a touch of it can be told from a change.
             None => (!snapshot.is_read() && !self.is_unreadable && self.served.is_some()).then_some(quiet),
         }

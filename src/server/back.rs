@@ -12,6 +12,7 @@
 use super::budget::Use;
 use super::catalog::Entry;
 use super::jobs::Then;
+use super::lifecycle::OVERTAKEN;
 use super::load::{self, Opened};
 use super::measure::Measure;
 use super::paging::{NoRoom, Pager, Wanted};
@@ -67,6 +68,8 @@ impl Inner {
             Ok(Back::Otherwise(error)) => lane.stay_dozing(&error.at(lane.spec.place())),
             // Nobody waits for room any more, as the server stops.
             Err(_) if self.is_stopping() => lane.stay_dozing(&STOPPED),
+            // Nothing ails it: it was taken out, or another one serves.
+            Err(error) if error == OVERTAKEN => lane.stay_dozing(&error.at(lane.spec.place())),
             Err(error) => {
                 let error = error.at(lane.spec.place());
                 self.services.log.write(LogLevel::Error, error.message());
@@ -142,6 +145,9 @@ impl Inner {
     }
 
     /// It serves from another lane than the one that asked.
+    ///
+    /// # Errors
+    /// `CANCELLED` when something else has taken the place of that one meanwhile; whatever keeps it from serving.
     fn serve_otherwise(
         self: &Arc<Self>,
         pager: &Arc<Pager>,
@@ -158,12 +164,12 @@ impl Inner {
         let other = load::serve(&self.services, &self.options, (config, version), weights, source.around())?;
         other.lane.set_load_ns(served.lane.load_ns());
         self.settle(pager, entry, &other, self.thought(source, about, measure.end(memory::allocated)));
-        if entry.replace(version, served, &other, &self.catalog.events) {
-            drop(self.retire(entry, (version, 0), served.clone(), Parting::Replaced));
-        } else {
+        if !entry.replace(version, served, &other, &self.catalog.events) {
             other.lane.begin_stop();
             other.end_stop();
+            return Err(OVERTAKEN);
         }
+        drop(self.retire(entry, (version, 0), served.clone(), Parting::Replaced));
         entry.recovers(&other, &self.catalog.events);
         Ok(())
     }

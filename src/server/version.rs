@@ -126,7 +126,10 @@ impl Version {
             (Some(error), None) => error.to_string(),
             (Some(error), Some(_)) if self.state == Some(ModelState::Unavailable) => error.to_string(),
             (Some(error), Some(_)) => format!("serves as before, as an update failed: {error}"),
-            (None, Some(served)) if served.lane.is_dozing() => "not in memory; loaded by the next request".to_owned(),
+            // One that waits for what it replaces to go is loaded unasked.
+            (None, Some(served)) if self.state == Some(ModelState::Ready) && served.lane.is_dozing() => {
+                "not in memory; loaded by the next request".to_owned()
+            }
             (None, _) => String::new(),
         };
         match &self.served {

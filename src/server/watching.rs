@@ -311,6 +311,8 @@ impl Watching {
         let mut state = self.0.lock();
         if let Some(live) = &mut state.kept {
             known.tell(live, &inner.services.clock);
+            // It may lie in a repository that was added since, and is to be missed there.
+            *live.repositories() = inner.repositories.lock().clone();
             live.locate();
         } else if let Some(running) = &state.running {
             running.shared.put(|inbox| inbox.loaded.push(known));

@@ -265,6 +265,30 @@ fn what_serves_and_cannot_be_read_is_not_read_for_ever() {
 }
 
 #[test]
+fn what_serves_and_cannot_be_read_is_not_read_for_ever_when_it_is_back_after_something_that_failed() {
+    let denied =
+        |versions: &[u8], written| Observed::Unreadable(unread(model(versions, written)), trouble("permission denied"));
+    let rows = vec![
+        Loaded(0, unread(model(&[1], 1)), Serves),
+        Pass(1000, "read"),
+        See(1000, denied(&[1], 1), ""),
+        See(2000, here(&[1, 2], 1), ""),
+        Pass(3000, "read"),
+        See(3000, denied(&[1, 2], 1), "broken permission denied"),
+        See(4000, here(&[1], 1), ""),
+        Pass(5000, "read"),
+        See(5000, denied(&[1], 1), ""),
+        Pass(5000, ""),
+        See(9000, here(&[1], 1), ""),
+        // What is permitted again has another stat, and nobody knows its content.
+        See(9000, here(&[1], 2), ""),
+        Pass(10_000, "read"),
+        See(10_000, read(&[1], 2), "load ~1"),
+    ];
+    check(&Rules::default(), rows);
+}
+
+#[test]
 fn a_failed_load_waits_for_other_content() {
     let rows = vec![
         Loaded(0, model(&[1], 1), Serves),
