@@ -30,7 +30,9 @@ pub(super) fn run(
 ) -> Option<messenger::Held> {
     bench.prepare(&lane.spec);
     let InstanceCell { instance, in_flight, own_thread, lost, .. } = cell;
-    if let Some(error) = in_flight.lost() {
+    if in_flight.is_lost()
+        && let Some(error) = in_flight.lost()
+    {
         // An answer said so while it was free.
         let held = hold(lane, own_thread.is_some());
         (record.ended, record.requests) = (lane.now(), seats.len());

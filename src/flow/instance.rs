@@ -301,11 +301,14 @@ impl InFlight {
         self.is_lost.store(true, Ordering::Release);
     }
 
-    /// Why it executes nothing any more, if an answer has said so.
+    /// Whether an answer has said that it executes nothing any more.
+    pub(super) fn is_lost(&self) -> bool {
+        self.is_lost.load(Ordering::Acquire)
+    }
+
+    /// Why, if so.
+    #[cold]
     pub(super) fn lost(&self) -> Option<Error> {
-        if !self.is_lost.load(Ordering::Acquire) {
-            return None;
-        }
         self.state.lock().lost.clone()
     }
 

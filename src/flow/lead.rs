@@ -298,7 +298,9 @@ impl Lane {
     /// Brings an instance back from its batch. Whether this thread now has the lead.
     fn bring(self: &Arc<Self>, mut cell: Box<InstanceCell>, (record, seats): (&Record, &[Seat]), keeps: bool) -> bool {
         let index = cell.index;
-        cell.lost = cell.lost.take().or_else(|| cell.in_flight.lost());
+        if cell.in_flight.is_lost() {
+            cell.lost = cell.lost.take().or_else(|| cell.in_flight.lost());
+        }
         let mut core = self.core.lock();
         core.tally.add(record, seats.iter().map(Seat::timing));
         // Under the lock: the backend may answer at once, and the instance must not depart again before it has arrived.
