@@ -168,16 +168,18 @@ fn a_model_that_cannot_be_loaded_answers_who_waits_and_tries_again_with_the_next
     });
 }
 
+/// Models `a` and `b` in files, which multiply by 2 and 3.
+fn two_models() -> common::Folder {
+    let config = config("");
+    let files =
+        [("a/config.yaml", &*config), ("a/1/factor.txt", "2"), ("b/config.yaml", &config), ("b/1/factor.txt", "3")];
+    common::Folder::with(&files)
+}
+
 #[test]
 fn a_model_whose_files_changed_does_not_come_back_as_another() {
     finishes(|| {
-        let files = [
-            ("a/config.yaml", config("")),
-            ("a/1/factor.txt", "2".into()),
-            ("b/config.yaml", config("")),
-            ("b/1/factor.txt", "3".into()),
-        ];
-        let folder = common::Folder::with(&files.each_ref().map(|(name, text)| (*name, text.as_str())));
+        let folder = two_models();
         let builder = ServerHandle::builder().backend(Arc::new(Scale::default())).memory_budget(10).explicit([""; 0]);
         let server = builder.repository(folder.path()).start().unwrap();
         let load = |name: &str| server.load_model(name).wait_for(PATIENCE).unwrap().unwrap();
@@ -201,13 +203,7 @@ fn a_model_whose_files_changed_does_not_come_back_as_another() {
 #[test]
 fn a_model_whose_sums_are_not_known_comes_back_only_if_its_files_were_not_touched() {
     finishes(|| {
-        let files = [
-            ("a/config.yaml", config("")),
-            ("a/1/factor.txt", "2".into()),
-            ("b/config.yaml", config("")),
-            ("b/1/factor.txt", "3".into()),
-        ];
-        let folder = common::Folder::with(&files.each_ref().map(|(name, text)| (*name, text.as_str())));
+        let folder = two_models();
         // All are loaded at the start, and nobody watches: their files were never read for a sum.
         let builder = ServerHandle::builder().backend(Arc::new(Scale::default())).memory_budget(10);
         let server = builder.repository(folder.path()).start().unwrap();

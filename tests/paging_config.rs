@@ -5,6 +5,7 @@
 mod common;
 
 use common::paged::{answers, config, server};
+use common::scale::Scale;
 use common::{PATIENCE, eventually, finishes};
 use inferlay::{LoadOptions, ServerHandle};
 
@@ -33,13 +34,19 @@ fn load_with(server: &ServerHandle, more: &str) {
     server.load_model_with("m0", options).wait_for(PATIENCE).unwrap().unwrap();
 }
 
+/// A server with room for one of two models, of which `m0` was loaded as files.
+fn loaded() -> (ServerHandle, Scale) {
+    let (builder, scale) = server(2, 1);
+    let server = builder.start().unwrap();
+    load_with(&server, "");
+    answers(&server, 0);
+    (server, scale)
+}
+
 #[test]
 fn another_number_of_instances_of_a_model_in_memory_loads_nothing() {
     finishes(|| {
-        let (builder, scale) = server(2, 1);
-        let server = builder.start().unwrap();
-        load_with(&server, "");
-        answers(&server, 0);
+        let (server, scale) = loaded();
         let loads = scale.loads();
         for count in [3, 2] {
             load_with(&server, &format!("instance_group: {{count: {count}}}\n"));
@@ -58,10 +65,7 @@ fn another_number_of_instances_of_a_model_in_memory_loads_nothing() {
 #[test]
 fn other_scheduling_of_a_model_in_memory_loads_nothing() {
     finishes(|| {
-        let (builder, scale) = server(2, 1);
-        let server = builder.start().unwrap();
-        load_with(&server, "");
-        answers(&server, 0);
+        let (server, scale) = loaded();
         let loads = scale.loads();
         load_with(&server, "dynamic_batching: {}\n");
         answers(&server, 0);
