@@ -108,7 +108,8 @@ impl Catalog {
         entries.get(name).map(|entry| Hold::new(self, entry.clone())).ok_or_else(|| {
             let known = entries.iter().filter(|(_, entry)| !entry.is_empty()).map(|(name, _)| name.as_str());
             let known: Vec<_> = known.collect();
-            Error::not_found(format!("model '{}' not found; known: {}", name.escape_default(), known.join(", ")))
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            Error::not_found(format!("model '{}' not found; known: {known}", name.escape_default()))
         })
     }
 
